@@ -1,0 +1,46 @@
+"""Package metadata: `pip install .` for use, `pip install -e '.[test]'` to work on it."""
+
+import pathlib
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+ON_X86_LINUX = 'platform_system == "Linux" and platform_machine == "x86_64"'
+ELSEWHERE = 'platform_system != "Linux" or platform_machine != "x86_64"'
+
+setuptools.setup(
+    name='jaxdet',
+    version='0.1.0',
+    description='Detection and instance segmentation with large vocabularies in JAX',
+    long_description=(HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=setuptools.find_packages(include=['jaxdet', 'jaxdet.*', 'input_pipeline', 'input_pipeline.*']),
+    install_requires=[
+        'absl-py>=2.1',
+        'flax>=0.12',
+        'jax>=0.10',
+        'jaxtyping>=0.3',
+        'ml_collections>=1.0',
+        'numpy>=2.0',
+        'optax>=0.2.5',
+        'orbax-checkpoint>=0.11.30',
+        'pillow>=11',
+        'pycocotools>=2.0.8',
+        'array_record>=0.8',
+        'ijson>=3.3',
+        'tensorboardX>=2.6',
+        'tensorflow-datasets>=4.9.9',
+        # The wheel without CUDA: TensorFlow reads images on the host and must leave the accelerator alone.
+        f'tensorflow-cpu>=2.20; {ON_X86_LINUX}',
+        f'tensorflow>=2.20; {ELSEWHERE}',
+        'tqdm>=4.66',
+    ],
+    extras_require={
+        'test': ['lvis>=0.5.3', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8'],
+        'torch': ['torch>=2.4', 'safetensors>=0.4'],
+        'cuda': ['jax[cuda12]>=0.10'],
+        'tpu': ['jax[tpu]>=0.10'],
+    },
+)
