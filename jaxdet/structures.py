@@ -6,8 +6,11 @@ guess from coordinates; rows that hold nothing are zeros, on which every op is h
 """
 
 import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import flax.struct
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 
@@ -31,7 +34,6 @@ class Batch:
   boxes: Float[Array, 'B N 4']  # float32, in canvas pixels
   labels: Int[Array, 'B N']  # int32
   objects_valid: Bool[Array, 'B N']  # True for the rows that hold an object
-  crowd: Bool[Array, 'B N']  # True for regions that must be neither object nor background
   mask_bits: UInt8[Array, 'B N M M/8']
   mask_windows: Float[Array, 'B N 4']  # float32 (x1, y1, x2, y2), in canvas pixels
 
@@ -56,3 +58,26 @@ class Category:
   name: str
   frequency: str = ''  # 'r', 'c' or 'f': in at most 10, at most 100, or more training images
   image_count: int = 0
+
+
+class Dataset(Protocol):
+  """A training and a validation split, as the trainer and the evaluator see them.
+
+  Over several hosts each iterator yields this process's part of the global batch, and all processes yield
+  the same number of batches. Batches are a function of (seed, step) alone.
+  """
+
+  categories: tuple[Category, ...]  # sorted by id
+  num_train_images: int
+  annotations: str  # path of the validation split's annotation file (LVIS or COCO JSON)
+  image_ids: np.ndarray  # int64 [V], the validation split's ids; Batch.index points into it
+  image_files: tuple[str, ...]  # [V] paths
+
+  def train_batches(self, start_step: int) -> Iterator[Batch]:
+    """Endless batches of step `start_step`, `start_step` + 1, ..."""
+
+  def eval_batches(self) -> Iterator[Batch]:
+    """The validation split once, in order, the last batch filled up with images that are not valid."""
+
+  def counters(self) -> Mapping[str, int]:
+    """What the pipeline met so far, by name: objects dropped beyond `max_objects`, unreadable images, ..."""
