@@ -67,7 +67,7 @@ def mask_rcnn() -> dict:
       'train_anchors': 'canvas',  # mmdetection: 'image', only those on the image's own padded size
       'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
       'sampler': {'num': 256, 'positive_fraction': 0.5},  # num 0: take every anchor
-      'normalizer': 'samples_per_image',  # Detectron2: 256 * images; mmdetection: 'sampled'
+      'normalizer': 256,  # anchors an image by which the losses are divided; 0: those sampled (mmdetection)
       'loss': {'name': 'l1', 'beta': 0.0, 'weight': 1.0},
       'train_proposals': {'pre_nms': 2000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},
       'test_proposals': {'pre_nms': 1000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},

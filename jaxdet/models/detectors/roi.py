@@ -1,0 +1,154 @@
+"""The second stage: which boxes are trained on and with what targets, the two losses, and the detections.
+
+Fast R-CNN (Girshick, 2015) and Mask R-CNN (He et al., 2017) as Detectron2 and mmdetection have them.
+`settings` is `config.model.roi`, `test` is `config.model.test`.
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+from ml_collections import FrozenConfigDict
+
+from jaxdet.assign.matcher import match
+from jaxdet.assign.sampler import sample_rows
+from jaxdet.losses.box_regression import smooth_l1
+from jaxdet.models.detectors.rpn import Proposals
+from jaxdet.ops import box_coder, boxes
+from jaxdet.ops.masks import crop_masks, unpack_masks
+from jaxdet.ops.nms import nms_top_k
+from jaxdet.structures import Batch, Detections
+
+
+@flax.struct.dataclass
+class RoITargets:
+  """R regions for each of B images with what they are to be; positives come first."""
+
+  boxes: Float[Array, 'B R 4']
+  labels: Int[Array, 'B R']  # class, or the number of classes for background
+  objects: Int[Array, 'B R']  # row of the matched object
+  positive: Bool[Array, 'B R']
+  valid: Bool[Array, 'B R']
+
+
+def targets(
+  proposals: Proposals, batch: Batch, keys: Array, num_classes: int, settings: FrozenConfigDict
+) -> RoITargets:
+  """Matches proposals with objects and samples those to train on.
+
+  Args:
+    proposals: without gradient.
+    batch: ground truth.
+    keys: a random key for each image, [B].
+    num_classes: K; background is class K.
+    settings: `config.model.roi`.
+  """
+
+  def one_image(key, proposal_boxes, proposals_valid, gt_boxes, gt_labels, gt_valid):
+    if settings.add_ground_truth:
+      proposal_boxes = jnp.concatenate([proposal_boxes, gt_boxes])
+      proposals_valid = jnp.concatenate([proposals_valid, gt_valid])
+    matched = match(proposal_boxes, gt_boxes, gt_valid, candidates=proposals_valid, **settings.matcher)
+    rows = sample_rows(matched.label, proposals_valid, key, **settings.sampler)
+    objects = matched.index[rows.index]
+    positive = rows.valid & (matched.label[rows.index] == 1)
+    labels = jnp.where(positive, gt_labels[objects], num_classes)
+    roi_boxes = jnp.where(rows.valid[:, None], proposal_boxes[rows.index], 0.0)
+    return RoITargets(roi_boxes, labels, objects, positive, rows.valid)
+
+  chosen = jax.vmap(one_image)(keys, proposals.boxes, proposals.valid, batch.boxes, batch.labels, batch.objects_valid)
+  return jax.lax.stop_gradient(chosen)
+
+
+def box_losses(
+  logits: Float[Array, 'B R K+1'],
+  deltas: Float[Array, 'B R K 4'],
+  regions: RoITargets,
+  batch: Batch,
+  settings: FrozenConfigDict,
+) -> dict[str, Float[Array, '']]:
+  """Cross entropy over all sampled regions; regression summed over positives, divided by all sampled."""
+  normalizer = jnp.maximum(regions.valid.sum(), 1)
+  cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, regions.labels)
+  objects = jnp.take_along_axis(batch.boxes, regions.objects[..., None], axis=1)
+  encoded = box_coder.encode(regions.boxes, objects, settings.coder.weights)
+  encoded = jnp.where(regions.positive[..., None], encoded, 0.0)
+  regression = smooth_l1(_of_class(deltas, regions.labels), encoded, settings.loss.beta).sum(-1)
+  correct = regions.valid & (logits.argmax(-1) == regions.labels)
+  return {
+    'loss_class': jnp.where(regions.valid, cross_entropy, 0.0).sum() / normalizer,
+    'loss_box': settings.loss.weight * jnp.where(regions.positive, regression, 0.0).sum() / normalizer,
+    'accuracy': correct.sum() / normalizer,
+    'positives': regions.positive.sum() / regions.positive.shape[0],
+  }
+
+
+def mask_rows(regions: RoITargets, settings: FrozenConfigDict) -> RoITargets:
+  """The leading rows that can be positive: all that the mask head needs to see."""
+  rows = int(settings.sampler.num * settings.sampler.positive_fraction) or regions.valid.shape[1]
+  return jax.tree.map(lambda x: x[:, :rows], regions)
+
+
+def mask_loss(logits: Float[Array, 'B R S S'], regions: RoITargets, batch: Batch) -> Float[Array, '']:
+  """Binary cross entropy of the true class's mask: the mean over pixels and positives of the batch.
+
+  With logits of the regions' own classes. The mean is over the positives of the whole batch, where
+  upstream takes it per GPU and averages those means.
+  """
+
+  def one_image(bits, windows, regions: RoITargets):
+    masks = unpack_masks(bits)
+    return crop_masks(masks[regions.objects], windows[regions.objects], regions.boxes, logits.shape[-1])
+
+  wanted = jax.lax.stop_gradient(jax.vmap(one_image)(batch.mask_bits, batch.mask_windows, regions))
+  per_region = optax.sigmoid_binary_cross_entropy(logits, wanted).mean((-2, -1))
+  return jnp.where(regions.positive, per_region, 0.0).sum() / jnp.maximum(regions.positive.sum(), 1)
+
+
+def detect(
+  logits: Float[Array, 'B P K+1'],
+  deltas: Float[Array, 'B P K 4'],
+  proposals: Proposals,
+  image_size: Int[Array, 'B 2'],
+  coder: FrozenConfigDict,
+  test: FrozenConfigDict,
+) -> Detections:
+  """The best (box, class) pairs above the score threshold after class-wise suppression, without masks.
+
+  Upstream decodes every box for every class and suppresses all pairs above the threshold. Here the best
+  `test.candidates` pairs an image are decoded and enter suppression, which gives the same detections
+  whenever these hold every pair above the threshold, or `test.detections` survive among them;
+  `incomplete` marks the images where neither is so.
+  """
+
+  def one_image(logits, deltas, proposal_boxes, valid, size):
+    scores = jax.nn.softmax(logits)[:, :-1]
+    eligible = valid[:, None] & jnp.isfinite(scores).all(-1, keepdims=True) & (scores > test.score_threshold)
+    ranking = jnp.where(eligible, scores, -jnp.inf).reshape(-1)
+    best, index = jax.lax.top_k(ranking, min(test.candidates, ranking.shape[0]))
+    rows, labels = jnp.divmod(index, scores.shape[1])
+    chosen = deltas[rows, labels % deltas.shape[1]]
+    decoded = box_coder.decode(chosen, proposal_boxes[rows], coder.weights, coder.clamp)
+    finite = jnp.isfinite(decoded).all(-1)
+    clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size)
+    kept, kept_valid = nms_top_k(
+      clipped, best, jnp.isfinite(best) & finite, test.iou, groups=labels, k=min(test.detections, best.shape[0])
+    )
+    cut = eligible.sum() > best.shape[0]
+    return Detections(
+      boxes=jnp.where(kept_valid[:, None], clipped[kept], 0.0),
+      scores=jnp.where(kept_valid, best[kept], 0.0),
+      labels=jnp.where(kept_valid, labels[kept], 0),
+      valid=kept_valid,
+      masks=None,
+      incomplete=cut & ~kept_valid.all(),
+    )
+
+  return jax.vmap(one_image)(logits, deltas, proposals.boxes, proposals.valid, image_size)
+
+
+def _of_class(deltas: Float[Array, 'B R K 4'], labels: Int[Array, 'B R']) -> Float[Array, 'B R 4']:
+  """The deltas of each region's own class; those of class-agnostic heads serve every class."""
+  index = jnp.minimum(labels, deltas.shape[2] - 1)
+  return jnp.take_along_axis(deltas, index[..., None, None], axis=2)[:, :, 0]

@@ -1,0 +1,144 @@
+"""Region proposals: from the RPN head's logits and deltas to boxes, and to its two losses.
+
+Faster R-CNN (Ren et al., 2015) on a feature pyramid (Lin et al., 2017). `settings` is `config.model.rpn`;
+its comments say where Detectron2 and mmdetection differ.
+"""
+
+from collections.abc import Mapping
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int
+from ml_collections import FrozenConfigDict
+
+from jaxdet.assign.matcher import match
+from jaxdet.assign.sampler import sample_mask
+from jaxdet.losses.box_regression import smooth_l1
+from jaxdet.ops import anchors as anchor_ops
+from jaxdet.ops import box_coder, boxes
+from jaxdet.ops.nms import nms
+from jaxdet.structures import Batch
+
+Levels = Mapping[int, Array]
+
+# Upstream pads an image to a multiple of this; mmdetection's anchors beyond that take no part in training.
+PAD_DIVISOR = 32
+
+
+@flax.struct.dataclass
+class Proposals:
+  """P proposals for each of B images, best first."""
+
+  boxes: Float[Array, 'B P 4']  # in canvas pixels, inside the image
+  logits: Float[Array, 'B P']
+  valid: Bool[Array, 'B P']
+
+
+def level_anchors(logits: Levels, settings: FrozenConfigDict) -> dict[int, np.ndarray]:
+  """The anchors of every level [H * W * A, 4], in the order in which logits [B, H, W, A] are flattened."""
+  out = {}
+  for (level, level_logits), sizes in zip(sorted(logits.items()), settings.anchors.sizes, strict=True):
+    cell = anchor_ops.cell_anchors(sizes, settings.anchors.aspect_ratios)
+    out[level] = anchor_ops.grid_anchors(cell, level_logits.shape[1:3], 2**level, settings.anchors.offset)
+  return out
+
+
+def propose(
+  logits: Levels, deltas: Levels, image_size: Int[Array, 'B 2'], settings: FrozenConfigDict, train: bool
+) -> Proposals:
+  """The best boxes of all levels after non-maximum suppression within each level; without gradient.
+
+  The order is upstream's: the best `pre_nms` of a level by logit, decode, clip to the image, drop boxes
+  with a side of at most `min_size` pixels, suppress, then the best `post_nms` over all levels.
+  """
+  limits = settings.train_proposals if train else settings.test_proposals
+  anchors = level_anchors(logits, settings)
+
+  def one_image(logits: Levels, deltas: Levels, size: Int[Array, '2']):
+    per_level = []
+    for level in anchors:
+      scores, index = jax.lax.top_k(logits[level], min(limits.pre_nms, logits[level].shape[0]))
+      decoded = box_coder.decode(
+        deltas[level][index], jnp.asarray(anchors[level])[index], settings.coder.weights, settings.coder.clamp
+      )
+      finite = jnp.isfinite(decoded).all(-1) & jnp.isfinite(scores)
+      clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size)
+      per_level.append((clipped, scores, finite & boxes.has_sides(clipped, limits.min_size)))
+    # Levels are suppressed side by side: padded to equal length, one vmap.
+    length = max(scores.shape[0] for _, scores, _ in per_level)
+    level_boxes, scores, valid = (
+      jnp.stack([_pad_rows(part, length) for part in parts]) for parts in zip(*per_level, strict=True)
+    )
+    keep = jax.vmap(lambda b, s, v: nms(b, s, v, limits.iou))(level_boxes, scores, valid).reshape(-1)
+    ranking = jnp.where(keep, scores.reshape(-1), -jnp.inf)
+    best, index = jax.lax.top_k(ranking, min(limits.post_nms, ranking.shape[0]))
+    valid = jnp.isfinite(best)
+    chosen = level_boxes.reshape(-1, 4)[index]
+    return jnp.where(valid[:, None], chosen, 0.0), jnp.where(valid, best, 0.0), valid
+
+  flat_logits = {level: x.reshape(x.shape[0], -1) for level, x in logits.items()}
+  flat_deltas = {level: x.reshape(x.shape[0], -1, 4) for level, x in deltas.items()}
+  return Proposals(*jax.lax.stop_gradient(jax.vmap(one_image)(flat_logits, flat_deltas, image_size)))
+
+
+def losses(
+  logits: Levels, deltas: Levels, batch: Batch, keys: Array, settings: FrozenConfigDict
+) -> dict[str, Float[Array, '']]:
+  """Binary cross entropy of objectness and the regression loss of the positive anchors.
+
+  Args:
+    logits: {level: [B, H, W, A]}
+    deltas: {level: [B, H, W, A, 4]}
+    batch: ground truth.
+    keys: a random key for each image, [B]; they choose the sampled anchors.
+    settings: `config.model.rpn`.
+  """
+  by_level = level_anchors(logits, settings)
+  anchors = jnp.asarray(np.concatenate(list(by_level.values())))
+  flat_logits = jnp.concatenate([logits[l].reshape(logits[l].shape[0], -1) for l in by_level], axis=1)
+  flat_deltas = jnp.concatenate([deltas[l].reshape(deltas[l].shape[0], -1, 4) for l in by_level], axis=1)
+
+  def targets(key, gt_boxes, gt_valid, size):
+    candidates = _candidates(logits, by_level, size, settings)
+    matched = match(anchors, gt_boxes, gt_valid, candidates=candidates, **settings.matcher)
+    sampled = sample_mask(matched.label, key, **settings.sampler)
+    positive = sampled & (matched.label == 1)
+    encoded = box_coder.encode(anchors, gt_boxes[matched.index], settings.coder.weights)
+    return sampled, positive, jnp.where(positive[:, None], encoded, 0.0)
+
+  sampled, positive, target_deltas = jax.lax.stop_gradient(
+    jax.vmap(targets)(keys, batch.boxes, batch.objects_valid, batch.image_size)
+  )
+  normalizer = settings.normalizer * batch.image.shape[0] or jnp.maximum(sampled.sum(), 1)
+  objectness = optax.sigmoid_binary_cross_entropy(flat_logits, positive.astype(jnp.float32))
+  regression = smooth_l1(flat_deltas, target_deltas, settings.loss.beta).sum(-1)
+  return {
+    'loss_rpn_objectness': jnp.where(sampled, objectness, 0.0).sum() / normalizer,
+    'loss_rpn_box': settings.loss.weight * jnp.where(positive, regression, 0.0).sum() / normalizer,
+  }
+
+
+def _candidates(
+  logits: Levels, anchors: Mapping[int, np.ndarray], size: Int[Array, '2'], settings: FrozenConfigDict
+) -> Bool[Array, 'N']:
+  """The anchors that take part in training for an image of `size` on the canvas."""
+  parts = []
+  for level, level_anchors_ in anchors.items():
+    height, width, per_cell = logits[level].shape[1:4]
+    if settings.train_anchors == 'image':
+      padded = -(-size // PAD_DIVISOR) * PAD_DIVISOR
+      part = anchor_ops.valid_cells((height, width), padded, 2**level)
+      part = jnp.repeat(part.reshape(-1), per_cell)
+    else:
+      part = jnp.ones(len(level_anchors_), bool)
+    if settings.border >= 0:
+      part &= anchor_ops.inside(jnp.asarray(level_anchors_), size, settings.border)
+    parts.append(part)
+  return jnp.concatenate(parts)
+
+
+def _pad_rows(x: Array, length: int) -> Array:
+  return jnp.pad(x, [(0, length - x.shape[0])] + [(0, 0)] * (x.ndim - 1))
