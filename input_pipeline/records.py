@@ -1,0 +1,195 @@
+"""A prepared split on disk: shards of records for random access, and columns to choose images by.
+
+A folder holds for each split, as `prepare` writes them:
+
+  detection-train.array_record-00000-of-00098   1024 images each, in the annotation file's order
+  detection-train.index.npz                     a row an image, those without objects included
+  detection-train.json                          categories, counts, and what the records were made from
+
+and, for TFDS, `dataset_info.json` and `features.json`.
+"""
+
+import dataclasses
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from array_record.python import array_record_module
+from jaxtyping import Int, Int64
+
+from input_pipeline.ragged import Ragged
+from jaxdet.structures import Category
+
+NAME = 'detection'  # the data set's name for TFDS, with which file names begin
+IMAGES_PER_SHARD = 1024  # about 170 MB of COCO's photographs
+
+
+class RecordsNotFound(FileNotFoundError):
+  """There are no complete records of this split."""
+
+
+def manifest_path(folder: str, split: str) -> str:
+  return os.path.join(folder, f'{NAME}-{split}.json')
+
+
+def index_path(folder: str, split: str) -> str:
+  return os.path.join(folder, f'{NAME}-{split}.index.npz')
+
+
+def shard_paths(folder: str, split: str, num_images: int) -> list[str]:
+  """The shards of a split of so many images; shard s holds images s * 1024 and following."""
+  count = num_shards(num_images)
+  return [os.path.join(folder, f'{NAME}-{split}.array_record-{s:05d}-of-{count:05d}') for s in range(count)]
+
+
+def num_shards(num_images: int) -> int:
+  return -(-num_images // IMAGES_PER_SHARD)
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+  """What a sampler must know of I images without reading them; position i is the image's index everywhere."""
+
+  image_ids: Int64[np.ndarray, 'I']
+  image_sizes: Int[np.ndarray, 'I 2']  # int32 (height, width), pixels
+  file_names: tuple[str, ...]  # below the image folder
+  labels: Ragged  # int32, of each image's objects
+  crowds: Ragged  # bool, of the same objects
+
+  def save(self, path: str) -> None:
+    """Writes all columns at once: a file of this name is always whole."""
+    with open(f'{path}.partial', 'wb') as f:
+      np.savez_compressed(
+        f,
+        image_ids=self.image_ids,
+        image_sizes=self.image_sizes,
+        file_names=np.array(self.file_names, dtype=np.str_),
+        offsets=self.labels.offsets,
+        labels=self.labels.values,
+        crowds=self.crowds.values,
+      )
+    os.replace(f'{path}.partial', path)
+
+  @classmethod
+  def load(cls, path: str) -> 'Index':
+    with np.load(path) as columns:
+      offsets = columns['offsets']
+      return cls(
+        image_ids=columns['image_ids'],
+        image_sizes=columns['image_sizes'],
+        file_names=tuple(columns['file_names'].tolist()),
+        labels=Ragged(columns['labels'], offsets),
+        crowds=Ragged(columns['crowds'], offsets),
+      )
+
+
+@dataclasses.dataclass
+class Records:
+  """One split's records: columns in memory, images on demand from any number of threads."""
+
+  folder: str
+  split: str
+  categories: tuple[Category, ...]  # sorted by id; a label is a position in it
+  counts: Mapping[str, int]  # what preparing met and dropped, by name
+  index: Index
+
+  def __post_init__(self):
+    self._paths = shard_paths(self.folder, self.split, len(self))
+    self._forget_readers()
+
+  @classmethod
+  def open(cls, folder: str, split: str) -> 'Records':
+    """The records that `prepare` made.
+
+    Raises:
+      RecordsNotFound: there are none for this split, or preparing them was not finished.
+    """
+    folder = os.fspath(folder)
+    manifest = load_manifest(folder, split)
+    if manifest is None or not manifest['complete']:
+      raise RecordsNotFound(f"no complete records of split '{split}' in {folder}: prepare them first")
+    categories = tuple(Category(**category) for category in manifest['categories'])
+    return cls(folder, split, categories, manifest['counts'], Index.load(index_path(folder, split)))
+
+  def __len__(self) -> int:
+    return len(self.index.image_ids)
+
+  @property
+  def image_ids(self) -> Int64[np.ndarray, 'I']:
+    return self.index.image_ids
+
+  @property
+  def image_sizes(self) -> Int[np.ndarray, 'I 2']:
+    """int32 (height, width) of each file."""
+    return self.index.image_sizes
+
+  @property
+  def file_names(self) -> tuple[str, ...]:
+    return self.index.file_names
+
+  @property
+  def labels(self) -> Ragged:
+    """Labels of each image's objects, crowds included."""
+    return self.index.labels
+
+  @property
+  def crowds(self) -> Ragged:
+    """Which of those objects are crowds."""
+    return self.index.crowds
+
+  def read(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+    """The records of these images, in this order; see `examples.parse`.
+
+    Raises:
+      IndexError: an index is outside 0 .. len - 1.
+    """
+    indices = np.asarray(indices, np.int64)
+    wrong = indices[(indices < 0) | (indices >= len(self))]
+    if len(wrong):
+      raise IndexError(f"images {wrong[:10].tolist()} of split '{self.split}', which has {len(self)}")
+    shards, rows = np.divmod(indices, IMAGES_PER_SHARD)
+    records: list[bytes] = [b''] * len(indices)
+    for shard in np.unique(shards):
+      places = np.flatnonzero(shards == shard)
+      found = self._reader(int(shard)).read(rows[places].tolist())
+      for place, record in zip(places.tolist(), found, strict=True):
+        records[place] = record
+    return records
+
+  def _reader(self, shard: int) -> array_record_module.ArrayRecordReader:
+    if self._pid != os.getpid():  # after a fork: neither a reader's threads nor a held lock are of use
+      self._forget_readers()
+    with self._lock:
+      if shard not in self._readers:
+        self._readers[shard] = array_record_module.ArrayRecordReader(
+          self._paths[shard], options='readahead_buffer_size:0,max_parallelism:0', file_reader_buffer_size=32768
+        )
+      return self._readers[shard]
+
+  def _forget_readers(self) -> None:
+    self._readers, self._lock, self._pid = {}, threading.Lock(), os.getpid()
+
+  def __getstate__(self):
+    return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+  def __setstate__(self, state):
+    self.__dict__.update(state)
+    self.__post_init__()
+
+
+def load_manifest(folder: str, split: str) -> dict | None:
+  """What the split's records were made from, or None where there are none."""
+  path = manifest_path(folder, split)
+  if not os.path.exists(path):
+    return None
+  with open(path) as f:
+    return json.load(f)
+
+
+def save_manifest(folder: str, split: str, manifest: dict) -> None:
+  path = manifest_path(folder, split)
+  with open(f'{path}.partial', 'w') as f:
+    json.dump(manifest, f, indent=1)
+  os.replace(f'{path}.partial', path)
