@@ -1,0 +1,153 @@
+"""ResNet (He et al., 2016) and ResNeXt (Xie et al., 2017) as feature pyramids' backbones."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdet.models.layers.conv import Conv
+from jaxdet.models.layers.norm import norm
+
+# depth: (bottleneck blocks?, blocks in the stages that end at strides 4, 8, 16 and 32)
+DEPTHS = {
+  18: (False, (2, 2, 2, 2)),
+  34: (False, (3, 4, 6, 3)),
+  50: (True, (3, 4, 6, 3)),
+  101: (True, (3, 4, 23, 3)),
+  152: (True, (3, 8, 36, 3)),
+}
+
+
+class ResNet(nn.Module):
+  """Features of strides 4 to 32 from normalised images.
+
+  Submodules are `stem` and `stage2` to `stage5`, named after the level of their result.
+
+  Raises:
+    ValueError: for an unknown depth or style, or groups in a network of basic blocks.
+  """
+
+  depth: int
+  style: str = 'pytorch'  # a stage's stride is in its first 3 x 3; 'caffe': in its first 1 x 1
+  norm: str = 'frozen_bn'  # see layers/norm.py
+  groups: int = 1
+  group_width: int = 64  # channels of a group in stage 2, where the stem has 64
+  stem_width: int = 64  # channels of the stem; the stages follow
+  frozen_stages: int = -1  # -1: none, 0: the stem, k: the stem and k stages
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Float[Array, 'B H W 3'], train: bool) -> dict[int, Float[Array, 'B _ _ _']]:
+    if self.depth not in DEPTHS:
+      raise ValueError(f'no ResNet of depth {self.depth}: choose one of {sorted(DEPTHS)}')
+    if self.style not in ('pytorch', 'caffe'):
+      raise ValueError(f"unknown ResNet style '{self.style}': choose 'pytorch' or 'caffe'")
+    bottleneck, depths = DEPTHS[self.depth]
+    if self.groups > 1 and not bottleneck:
+      raise ValueError(f'ResNet-{self.depth} has basic blocks, which have no groups, but groups is {self.groups}')
+
+    conv = partial(Conv, use_bias=False, dtype=self.dtype)
+    frozen = self.frozen_stages >= 0
+    x = Stem(self.stem_width, conv, self._norm(train, frozen), name='stem')(images)
+    # Where a part is frozen, its result is a constant, so that XLA drops its backward pass.
+    x = jax.lax.stop_gradient(x) if frozen else x
+    features = {}
+    for k, depth in enumerate(depths):
+      frozen = self.frozen_stages >= k + 1
+      planes = self.stem_width * 2**k
+      if bottleneck:
+        width = planes * self.group_width // 64 * self.groups
+        block = partial(Bottleneck, 4 * planes, width, caffe=self.style == 'caffe', groups=self.groups)
+      else:
+        block = partial(BasicBlock, planes)
+      block = partial(block, conv=conv, norm=self._norm(train, frozen))
+      x = Stage(depth, 1 if k == 0 else 2, block, name=f'stage{k + 2}')(x)
+      x = features[k + 2] = jax.lax.stop_gradient(x) if frozen else x
+    return features
+
+  def _norm(self, train: bool, frozen: bool) -> Callable[..., nn.Module]:
+    return partial(norm, self.norm, train=train and not frozen, dtype=self.dtype)
+
+
+def is_frozen(path: tuple[str, ...], frozen_stages: int) -> bool:
+  """Whether a parameter is held fixed by `frozen_stages`, those of norms included.
+
+  Args:
+    path: names below the backbone, as ('stage2', 'block0', 'conv1', 'kernel').
+    frozen_stages: as in `ResNet`.
+  """
+  part = path[0]
+  return frozen_stages >= (0 if part == 'stem' else int(part.removeprefix('stage')) - 1)
+
+
+class Stem(nn.Module):
+  """7 x 7 convolution and max pooling, each of stride 2."""
+
+  features: int
+  conv: Callable[..., nn.Module]
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B H W 3']) -> Float[Array, 'B H/4 W/4 C']:
+    x = nn.relu(self.norm(name='norm')(self.conv(self.features, 7, 2, name='conv')(x)))
+    return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+
+
+class Stage(nn.Module):
+  """Residual blocks of one width; the first changes stride and channels."""
+
+  depth: int
+  stride: int
+  block: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
+    for i in range(self.depth):
+      x = self.block(stride=self.stride if i == 0 else 1, name=f'block{i}')(x)
+    return x
+
+
+class Bottleneck(nn.Module):
+  """1 x 1, 3 x 3 and 1 x 1 convolution beside a shortcut."""
+
+  features: int
+  width: int  # channels of the 3 x 3
+  stride: int
+  caffe: bool  # the stride is in the first 1 x 1, not in the 3 x 3
+  groups: int
+  conv: Callable[..., nn.Module]
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
+    first, second = (self.stride, 1) if self.caffe else (1, self.stride)
+    y = nn.relu(self.norm(name='norm1')(self.conv(self.width, 1, first, name='conv1')(x)))
+    y = nn.relu(self.norm(name='norm2')(self.conv(self.width, 3, second, self.groups, name='conv2')(y)))
+    y = self.norm(name='norm3', ends_branch=True)(self.conv(self.features, 1, name='conv3')(y))
+    return nn.relu(y + _shortcut(self, x))
+
+
+class BasicBlock(nn.Module):
+  """Two 3 x 3 convolutions beside a shortcut."""
+
+  features: int
+  stride: int
+  conv: Callable[..., nn.Module]
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
+    y = nn.relu(self.norm(name='norm1')(self.conv(self.features, 3, self.stride, name='conv1')(x)))
+    y = self.norm(name='norm2', ends_branch=True)(self.conv(self.features, 3, name='conv2')(y))
+    return nn.relu(y + _shortcut(self, x))
+
+
+def _shortcut(block: Bottleneck | BasicBlock, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
+  """The block's input, projected where the block changes its shape."""
+  if block.stride == 1 and x.shape[-1] == block.features:
+    return x
+  y = block.conv(block.features, 1, block.stride, name='shortcut_conv')(x)
+  return block.norm(name='shortcut_norm')(y)

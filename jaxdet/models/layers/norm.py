@@ -1,0 +1,120 @@
+"""Normalisation by name: batch norm in three degrees of freezing, and group norm.
+
+| name        | scale, bias | mean, var     | in training normalises by     | upstream                              |
+|-------------|-------------|---------------|-------------------------------|---------------------------------------|
+| `frozen_bn` | `constants` | `constants`   | the stored statistics         | Detectron2's FrozenBN                 |
+| `bn_eval`   | `params`    | `constants`   | the stored statistics         | mmdetection's BN with `norm_eval`     |
+| `sync_bn`   | `params`    | `batch_stats` | the statistics of the batch   | SyncBN in both                        |
+| `gn`        | `params`    | none          | the statistics of the groups  | GN in both, 32 groups                 |
+
+The words in the table are variable collections. Epsilon is 1e-5 everywhere, as in torch.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+EPSILON = 1e-5
+MOMENTUM = 0.1  # torch's: the weight of the new value
+
+_AFFINE = {'frozen_bn': 'constants', 'bn_eval': 'params', 'sync_bn': 'params'}
+_STATISTICS = {'frozen_bn': 'constants', 'bn_eval': 'constants', 'sync_bn': 'batch_stats'}
+
+# Of the last norm of a residual branch where the statistics are constants. Until weights are loaded nothing
+# normalises there, and every block with scale 1 would double the variance: 2**33 in ResNet-101.
+RESIDUAL_SCALE = 0.2
+
+
+def norm(
+  kind: str, *, train: bool = False, ends_branch: bool = False, dtype: jnp.dtype = jnp.float32, name: str | None = None
+) -> nn.Module:
+  """The layer that the table above calls `kind`.
+
+  Args:
+    kind: 'frozen_bn', 'bn_eval', 'sync_bn' or 'gn'.
+    train: whether 'sync_bn' takes and updates statistics; the others ignore it.
+    ends_branch: whether the layer is the last of a residual branch.
+    dtype: of the result; the arithmetic is float32.
+    name: of the submodule.
+  """
+  if kind == 'gn':
+    return GroupNorm(dtype=dtype, name=name)
+  if kind not in _AFFINE:
+    raise ValueError(f"unknown norm '{kind}': choose one of {', '.join(_AFFINE)}, gn")
+  scale = RESIDUAL_SCALE if ends_branch and _STATISTICS[kind] == 'constants' else 1.0
+  return BatchNorm(
+    affine=_AFFINE[kind],
+    statistics=_STATISTICS[kind],
+    train=train and kind == 'sync_bn',
+    scale_init=nn.initializers.constant(scale),
+    dtype=dtype,
+    name=name,
+  )
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation as one multiplication and one addition a channel (Ioffe & Szegedy, 2015).
+
+  In training the statistics are those of all rows of the array; under jit with a sharded batch that is the
+  global batch. The running variance is the unbiased one, as in torch; the batch is normalised by the biased.
+  """
+
+  affine: str  # collection that holds scale and bias
+  statistics: str  # collection that holds mean and var
+  train: bool = False
+  scale_init: Callable = nn.initializers.ones
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, '*B C']) -> Float[Array, '*B C']:
+    shape = x.shape[-1:]
+    scale = self._array('scale', self.affine, self.scale_init, shape)
+    bias = self._array('bias', self.affine, nn.initializers.zeros, shape)
+    running_mean = self.variable(self.statistics, 'mean', jnp.zeros, shape, jnp.float32)
+    running_var = self.variable(self.statistics, 'var', jnp.ones, shape, jnp.float32)
+    wide = x.astype(jnp.float32)
+    mean, var = running_mean.value, running_var.value
+    if self.train:
+      axes = tuple(range(x.ndim - 1))
+      mean = wide.mean(axes)
+      var = jnp.maximum((wide * wide).mean(axes) - mean * mean, 0.0)
+      if not self.is_initializing():
+        count = x.size // x.shape[-1]
+        unbiased = var * (count / max(count - 1, 1))
+        running_mean.value += MOMENTUM * (jax.lax.stop_gradient(mean) - running_mean.value)
+        running_var.value += MOMENTUM * (jax.lax.stop_gradient(unbiased) - running_var.value)
+    factor = scale * jax.lax.rsqrt(var + EPSILON)
+    return (wide * factor + (bias - mean * factor)).astype(self.dtype)
+
+  def _array(self, name: str, collection: str, init: Callable, shape: tuple[int, ...]) -> Float[Array, 'C']:
+    if collection == 'params':
+      return self.param(name, init, shape, jnp.float32)
+    return self.variable(collection, name, lambda: init(jax.random.key(0), shape, jnp.float32)).value
+
+
+class GroupNorm(nn.Module):
+  """Group normalisation (Wu & He, 2018) with 32 groups, fewer in channels too few for them.
+
+  The number of groups is the largest that divides the channels, is at most 32 and leaves two channels each.
+  """
+
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H W C']:
+    channels = x.shape[-1]
+    groups = max(g for g in range(1, 33) if channels % g == 0 and (g == 1 or 2 * g <= channels))
+    scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
+    wide = x.astype(jnp.float32)
+    # Channels are reduced first over space, which keeps them on the last axis, then within their group.
+    mean = wide.mean((1, 2))
+    square = (wide * wide).mean((1, 2))
+    mean, square = (v.reshape(v.shape[0], groups, -1).mean(-1) for v in (mean, square))
+    var = jnp.maximum(square - mean * mean, 0.0)
+    mean, inverse = (jnp.repeat(v, channels // groups, axis=1) for v in (mean, jax.lax.rsqrt(var + EPSILON)))
+    factor = scale * inverse
+    return (wide * factor[:, None, None] + (bias - mean * factor)[:, None, None]).astype(self.dtype)

@@ -1,0 +1,50 @@
+"""Feature pyramid network (Lin et al., 2017)."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdet.models.layers.conv import Conv, caffe2_xavier
+from jaxdet.models.layers.norm import norm
+
+
+class FPN(nn.Module):
+  """Pyramid of one width: a top-down path of nearest upsampling over lateral 1 x 1 convolutions.
+
+  Levels above the backbone's last are every other pixel of the level below, as in Faster R-CNN upstream.
+  Submodules are `lateral<level>` and `output<level>`, with a norm `lateral<level>_norm` and so on.
+  """
+
+  levels: tuple[int, ...]
+  channels: int
+  norm: str = ''  # '': none, and biases; 'gn'
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, features: dict[int, Float[Array, 'B _ _ _']]) -> dict[int, Float[Array, 'B _ _ C']]:
+    if self.norm not in ('', 'gn'):
+      raise ValueError(f"FPN has no norm '{self.norm}': choose '' or 'gn'")
+    inner = [level for level in self.levels if level in features]
+    pyramid, above = {}, None
+    for level in sorted(inner, reverse=True):
+      x = self._conv(f'lateral{level}', 1, features[level])
+      above = x if above is None else x + upsample_nearest(above, x.shape[1:3])
+      pyramid[level] = self._conv(f'output{level}', 3, above)
+    for level in sorted(set(self.levels) - set(inner)):
+      pyramid[level] = pyramid[level - 1][:, ::2, ::2]
+    return {level: pyramid[level] for level in self.levels}
+
+  def _conv(self, name: str, size: int, x: Float[Array, 'B H W C']) -> Float[Array, 'B H W F']:
+    conv = Conv(self.channels, size, use_bias=not self.norm, kernel_init=caffe2_xavier, dtype=self.dtype, name=name)
+    y = conv(x)
+    return norm(self.norm, dtype=self.dtype, name=f'{name}_norm')(y) if self.norm else y
+
+
+def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:
+  """Every pixel twice along both axes, cropped to `size`.
+
+  A stride of 2 makes n pixels of 2 n or 2 n - 1, and for both this is nearest interpolation to the exact size.
+  """
+  batch, height, width, channels = x.shape
+  x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
+  return x.reshape(batch, 2 * height, 2 * width, channels)[:, : size[0], : size[1]]

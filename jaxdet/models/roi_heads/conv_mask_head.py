@@ -1,0 +1,74 @@
+"""Instance masks of pooled regions by a small fully convolutional network (He et al., 2017)."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxdet.models.layers.conv import Conv, he_normal
+
+
+class ConvMaskHead(nn.Module):
+  """3 x 3 convolutions `conv0`, ..., a transposed convolution `deconv` that doubles the side, and `logits`.
+
+  With labels only the mask of each region's class is made: the last layer's weights are gathered by label,
+  so that the number of classes costs nothing.
+  """
+
+  num_classes: int
+  num_convs: int
+  channels: int
+  class_agnostic: bool  # one mask a region, whatever its label
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, roi_features: Float[Array, 'B R S S C'], labels: Int[Array, 'B R'] | None
+  ) -> Float[Array, 'B R 2*S 2*S'] | Float[Array, 'B R 2*S 2*S K']:
+    """Mask logits in float32, of the given classes or, without labels, of all (one where class agnostic)."""
+    batch, rois, size = roi_features.shape[:3]
+    x = roi_features.reshape(-1, *roi_features.shape[2:])
+    for i in range(self.num_convs):
+      x = nn.relu(Conv(self.channels, dtype=self.dtype, name=f'conv{i}')(x))
+    x = nn.relu(Deconv(self.channels, dtype=self.dtype, name='deconv')(x))
+    x = x.reshape(batch, rois, -1, self.channels)
+    if self.class_agnostic:
+      y = ClassLogits(1, self.dtype, name='logits')(x, None)
+    else:
+      y = ClassLogits(self.num_classes, self.dtype, name='logits')(x, labels)
+    # The last layer sees pixels one by one: they are put in order after it, on the smallest array.
+    y = y.reshape(batch, rois, size, size, 2, 2, -1).transpose(0, 1, 2, 4, 3, 5, 6)
+    y = y.reshape(batch, rois, 2 * size, 2 * size, -1)
+    return y if labels is None else y[..., 0]
+
+
+class Deconv(nn.Module):
+  """Transposed 2 x 2 convolution of stride 2: the pixels (2 y + a, 2 x + b) are at [y, x, a, b]."""
+
+  features: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N H W 2 2 F']:
+    kernel = self.param('kernel', he_normal, (2, 2, x.shape[-1], self.features), jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+    y = jnp.einsum('nhwc,abcf->nhwabf', x.astype(self.dtype), kernel.astype(self.dtype))
+    return y + bias.astype(self.dtype)
+
+
+class ClassLogits(nn.Module):
+  """1 x 1 convolution with an output a class, or only the outputs that `labels` name."""
+
+  num_classes: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, 'B R P C'], labels: Int[Array, 'B R'] | None
+  ) -> Float[Array, 'B R P K'] | Float[Array, 'B R P 1']:
+    shape = (1, 1, x.shape[-1], self.num_classes)
+    kernel = self.param('kernel', nn.initializers.normal(0.001), shape, jnp.float32).astype(self.dtype)[0, 0]
+    bias = self.param('bias', nn.initializers.zeros, (self.num_classes,), jnp.float32)
+    if labels is None:
+      return jnp.matmul(x, kernel, preferred_element_type=jnp.float32) + bias
+    weights = kernel.T[labels][..., None]
+    return jnp.matmul(x, weights, preferred_element_type=jnp.float32) + bias[labels][..., None, None]
