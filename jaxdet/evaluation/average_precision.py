@@ -1,0 +1,162 @@
+"""Average precision and recall as the `lvis` 0.5.3 and `pycocotools` packages compute them, to the last digit.
+
+Both protocols are one engine; `selection` says which detections take part. COCO's crowds may be matched any
+number of times and never count; LVIS does not know crowds, and forgives what is found of a category that is
+not annotated exhaustively in the image.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jaxdet.evaluation.ground_truth import GroundTruth, run_lengths
+from jaxdet.evaluation.matching import IGNORED, MATCHED, UNMATCHED, box_ious, mask_ious, match
+from jaxdet.evaluation.selection import Columns, Protocol, rank_in_group
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0.0, 1.0, 101)
+AREAS = {'all': (0.0, 1e10), 's': (0.0, 32.0**2), 'm': (32.0**2, 96.0**2), 'l': (96.0**2, 1e10)}  # pixels squared
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+  """T = 10 IoU thresholds, R = 101 recalls, K categories, A = 4 areas, M limits; NaN where nothing counts."""
+
+  precision: Float[np.ndarray, 'T R K A']
+  recall: Float[np.ndarray, 'T K A M']
+  protocol: Protocol
+  frequencies: tuple[str, ...]
+
+  def summary(self) -> dict[str, float | None]:
+    """The protocol's metrics as fractions, by upstream's names; None for a group that has no objects."""
+    area = {name: i for i, name in enumerate(AREAS)}
+    precision, limits = self.precision, self.protocol.limits
+    result = {
+      'AP': mean(precision[..., 0]),
+      'AP50': mean(precision[0, ..., 0]),
+      'AP75': mean(precision[5, ..., 0]),
+    }
+    result |= {f'AP{name}': mean(precision[..., area[name]]) for name in 'sml'}
+    if self.protocol.federated:
+      groups = {name: [i for i, frequency in enumerate(self.frequencies) if frequency == name] for name in 'rcf'}
+      result |= {f'AP{name}': mean(precision[:, :, members, 0]) for name, members in groups.items()}
+    result |= {f'AR@{limit}': mean(self.recall[:, :, 0, i]) for i, limit in enumerate(limits)}
+    result |= {f'AR{name}@{limits[-1]}': mean(self.recall[:, :, area[name], -1]) for name in 'sml'}
+    return result
+
+  def per_category(self) -> list[tuple[float | None, float | None]]:
+    """(AP, AR) of each category."""
+    return [(mean(self.precision[:, :, k, 0]), mean(self.recall[:, k, 0, -1])) for k in range(self.precision.shape[2])]
+
+
+def mean(values: Float[np.ndarray, '...']) -> float | None:
+  present = values[~np.isnan(values)]
+  return float(present.mean()) if present.size else None
+
+
+def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, iou_type: str) -> Scores:
+  """Precision and recall of 'bbox' or 'segm'.
+
+  Areas of detections are those of the boxes or of the masks; areas of objects are the file's for both.
+
+  Raises:
+    ValueError: 'segm' is asked of detections without masks, or of objects without.
+  """
+  if iou_type not in columns.areas:
+    raise ValueError(f"'{iou_type}' cannot be evaluated: there are results without a segmentation")
+  area = columns.areas[iou_type]
+  detections = np.lexsort((-columns.scores, columns.image, columns.label))
+  if protocol.federated:
+    detections = detections[area[detections] > 0]
+  else:
+    rank = rank_in_group(truth.pairs(columns.image, columns.label), columns.scores)
+    detections = detections[rank[detections] < protocol.limits[-1]]
+  # In reverse: of equal IoUs upstream takes the last object of the file, `match` the first.
+  objects = np.lexsort((-np.arange(len(truth.image)), truth.image, truth.label))
+  objects = objects[truth.areas[objects] > 0] if protocol.federated else objects
+
+  skip = truth.ignore if protocol.federated else truth.crowd
+  crowd = np.zeros_like(truth.crowd) if protocol.federated else truth.crowd
+  ignore = skip[objects, None] | outside_areas(truth.areas[objects])
+  state = np.zeros((len(detections), len(IOU_THRESHOLDS), len(AREAS)), np.uint8)
+  by_label = _category_first(truth, truth.image, truth.label)[objects]
+  pair = _category_first(truth, columns.image, columns.label)[detections]
+  start, end = np.searchsorted(by_label, pair), np.searchsorted(by_label, pair, side='right')
+  rows = np.flatnonzero(end > start)
+  count = (end - start)[rows]
+  ious = overlaps(truth, columns, iou_type, detections[rows], objects, start[rows], count, crowd)
+  state[rows] = match(ious, pair[rows], start[rows], count, ignore, crowd[objects], IOU_THRESHOLDS)
+
+  unjudged = outside_areas(area[detections])
+  if protocol.federated:
+    unjudged |= np.isin(truth.pairs(columns.image, columns.label)[detections], truth.not_exhaustive)[:, None]
+  state[(state == UNMATCHED) & unjudged[:, None]] = IGNORED
+
+  num_categories = len(truth.categories)
+  precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), num_categories, len(AREAS)), np.nan)
+  recall = np.full((len(IOU_THRESHOLDS), num_categories, len(AREAS), len(protocol.limits)), np.nan)
+  rank = rank_in_group(pair, columns.scores[detections])
+  detection_bounds = np.searchsorted(columns.label[detections], np.arange(num_categories + 1))
+  object_bounds = np.searchsorted(truth.label[objects], np.arange(num_categories + 1))
+  for k in range(num_categories):
+    mine = slice(*detection_bounds[k : k + 2])
+    order = np.argsort(-columns.scores[detections[mine]], kind='stable')
+    counted = (~ignore[slice(*object_bounds[k : k + 2])]).sum(0)
+    for a in np.flatnonzero(counted):
+      found = state[mine][order, :, a].T  # [T, n]
+      precision[:, :, k, a] = interpolated_precision(found, counted[a])
+      for m, limit in enumerate(protocol.limits):
+        recall[:, k, a, m] = ((found == MATCHED) & (rank[mine][order] < limit)).sum(1) / counted[a]
+  return Scores(precision, recall, protocol, tuple(category.frequency for category in truth.categories))
+
+
+def interpolated_precision(state: Int[np.ndarray, 'T n'], num_objects: int) -> Float[np.ndarray, 'T R']:
+  """The best precision at a recall of at least R, from detections by descending score; 0 where none is."""
+  true = np.cumsum(state == MATCHED, axis=1)
+  false = np.cumsum(state == UNMATCHED, axis=1)
+  precision = true / (false + true + np.spacing(1))
+  envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+  envelope = np.pad(envelope, ((0, 0), (0, 1)))  # past the last detection
+  at = [np.searchsorted(row, RECALLS) for row in true / num_objects]
+  return np.take_along_axis(envelope, np.stack(at), axis=1)
+
+
+def outside_areas(areas: Float[np.ndarray, 'N']) -> Bool[np.ndarray, 'N A']:
+  low, high = np.asarray(list(AREAS.values())).T
+  return (areas[:, None] < low) | (areas[:, None] > high)
+
+
+def overlaps(
+  truth: GroundTruth,
+  columns: Columns,
+  iou_type: str,
+  detections: Int[np.ndarray, 'D'],
+  objects: Int[np.ndarray, 'G'],
+  start: Int[np.ndarray, 'D'],
+  count: Int[np.ndarray, 'D'],
+  crowd: Bool[np.ndarray, 'G0'],
+) -> Float[np.ndarray, 'I']:
+  """Each detection's IoUs with objects[start : start + count], one detection after the other."""
+  if iou_type == 'bbox':
+    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    other = objects[np.repeat(start, count) + step]
+    return box_ious(columns.boxes[np.repeat(detections, count)], truth.boxes[other], crowd[other])
+  parts = [np.zeros(0)]
+  first = np.flatnonzero(np.diff(start, prepend=-1))  # detections of one pair stand together
+  for begin, end in zip(first, [*first[1:], len(detections)], strict=True):
+    others = objects[start[begin] : start[begin] + count[begin]]
+    masks = [columns.masks[i] for i in detections[begin:end]]
+    parts.append(mask_ious(masks, [object_mask(truth, i) for i in others], crowd[others]))
+  return np.concatenate(parts)
+
+
+def object_mask(truth: GroundTruth, index: int) -> dict:
+  if truth.segmentations[index] is None:
+    raise ValueError(f"{truth.source}: annotation {truth.annotation_ids[index]} has no 'segmentation'")
+  return run_lengths(truth.segmentations[index], *truth.image_sizes[truth.image[index]].tolist())
+
+
+def _category_first(truth: GroundTruth, image: Int[np.ndarray, 'N'], label: Int[np.ndarray, 'N']):
+  """A pair's number in an order that keeps a category together."""
+  return label * len(truth.image_ids) + image

@@ -1,0 +1,115 @@
+"""An LVIS or COCO annotation file in columns, as the metrics read it."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from pycocotools import mask as rle_codec
+
+from jaxdet.structures import Category
+
+
+@dataclasses.dataclass(frozen=True)
+class GroundTruth:
+  """V images, K categories and G objects; images and categories are named by their position by id.
+
+  A pair of image and category is one number, `image * K + label`: such pairs are what the metrics match in.
+  """
+
+  source: str  # the file, for messages
+  image_ids: Int[np.ndarray, 'V']  # ascending
+  image_sizes: Int[np.ndarray, 'V 2']  # (height, width) in pixels
+  categories: tuple[Category, ...]  # ascending by id
+  annotation_ids: Int[np.ndarray, 'G']  # the objects are in the file's order
+  image: Int[np.ndarray, 'G']
+  label: Int[np.ndarray, 'G']
+  boxes: Float[np.ndarray, 'G 4']  # (x, y, width, height) in pixels of the file
+  areas: Float[np.ndarray, 'G']  # the file's own 'area'
+  ignore: Bool[np.ndarray, 'G']  # 'ignore' of LVIS files
+  crowd: Bool[np.ndarray, 'G']  # 'iscrowd' of COCO files
+  segmentations: tuple  # polygons or run lengths, as in the file
+  negative: Int[np.ndarray, 'P'] | None  # pairs known to be absent; None where the file does not say (COCO)
+  not_exhaustive: Int[np.ndarray, 'Q']  # pairs whose objects are not all annotated
+
+  def pairs(self, image: Int[np.ndarray, 'N'], label: Int[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:
+    return image * len(self.categories) + label
+
+
+def load_ground_truth(path: str) -> GroundTruth:
+  """The objects of an annotation file; raises ValueError that names what an entry lacks."""
+  with open(path) as file:
+    return ground_truth(json.load(file), path)
+
+
+def ground_truth(data: Mapping, source: str) -> GroundTruth:
+  """The objects of a parsed annotation file; those of images or categories that it does not list are left out."""
+  for key in ('images', 'annotations', 'categories'):
+    if key not in data:
+      raise ValueError(f"{source} has no '{key}': it is not an annotation file in LVIS or COCO format")
+  images = sorted(data['images'], key=lambda image: image['id'])
+  categories = tuple(category(entry) for entry in sorted(data['categories'], key=lambda entry: entry['id']))
+  image_position = {image['id']: i for i, image in enumerate(images)}
+  label_position = {entry.id: i for i, entry in enumerate(categories)}
+  objects = [
+    entry
+    for entry in data['annotations']
+    if entry['image_id'] in image_position and entry['category_id'] in label_position
+  ]
+
+  def column(key: str, dtype, default=None, shape=(-1,)) -> np.ndarray:
+    try:
+      values = [entry[key] if default is None else entry.get(key, default) for entry in objects]
+    except KeyError:
+      lacking = next(entry for entry in objects if key not in entry)
+      raise ValueError(f"{source}: annotation {lacking.get('id')} has no '{key}'") from None
+    return np.asarray(values, dtype).reshape(shape)
+
+  def federated(key: str) -> np.ndarray:
+    pairs = [
+      image_position[image['id']] * len(categories) + label_position[id]
+      for image in images
+      for id in image.get(key, ())
+      if id in label_position
+    ]
+    return np.unique(np.asarray(pairs, np.int64))
+
+  return GroundTruth(
+    source=source,
+    image_ids=np.asarray([image['id'] for image in images], np.int64),
+    image_sizes=np.asarray([(image['height'], image['width']) for image in images], np.int64).reshape(-1, 2),
+    categories=categories,
+    annotation_ids=column('id', np.int64),
+    image=np.asarray([image_position[entry['image_id']] for entry in objects], np.int64),
+    label=np.asarray([label_position[entry['category_id']] for entry in objects], np.int64),
+    boxes=column('bbox', np.float64, shape=(-1, 4)),
+    areas=column('area', np.float64),
+    ignore=column('ignore', bool, default=False),
+    crowd=column('iscrowd', bool, default=False),
+    segmentations=tuple(entry.get('segmentation') for entry in objects),
+    negative=federated('neg_category_ids') if all('neg_category_ids' in image for image in images) else None,
+    not_exhaustive=federated('not_exhaustive_category_ids'),
+  )
+
+
+def category(entry: Mapping) -> Category:
+  return Category(entry['id'], entry['name'], entry.get('frequency', ''), entry.get('image_count', 0))
+
+
+def run_lengths(segmentation, height: int, width: int) -> dict:
+  """The compressed run lengths of polygons (the union of all), of counts, or of run lengths themselves."""
+  if isinstance(segmentation, list):
+    return rle_codec.merge(rle_codec.frPyObjects(segmentation, height, width))
+  if isinstance(segmentation['counts'], list):
+    return rle_codec.frPyObjects(segmentation, height, width)
+  return segmentation
+
+
+def positions(ids: Iterable[int], table: Int[np.ndarray, 'V']) -> Int[np.ndarray, 'N']:
+  """Where each id stands in an ascending table; -1 for those that it does not hold."""
+  ids = np.asarray(ids, np.int64)
+  if not len(table):
+    return np.full(ids.shape, -1)
+  found = np.minimum(np.searchsorted(table, ids), len(table) - 1)
+  return np.where(table[found] == ids, found, -1)
