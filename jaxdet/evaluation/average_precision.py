@@ -6,6 +6,7 @@ not annotated exhaustively in the image.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -144,7 +145,7 @@ def overlaps(
     return box_ious(columns.boxes[np.repeat(detections, count)], truth.boxes[other], crowd[other])
   parts = [np.zeros(0)]
   first = np.flatnonzero(np.diff(start, prepend=-1))  # detections of one pair stand together
-  for begin, end in zip(first, [*first[1:], len(detections)], strict=True):
+  for begin, end in itertools.pairwise([*first, len(detections)]):
     others = objects[start[begin] : start[begin] + count[begin]]
     masks = [columns.masks[i] for i in detections[begin:end]]
     parts.append(mask_ious(masks, [object_mask(truth, i) for i in others], crowd[others]))

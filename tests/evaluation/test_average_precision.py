@@ -1,0 +1,302 @@
+"""The metrics equal numbers computed by hand, and those of the `lvis` and `pycocotools` packages."""
+
+import contextlib
+import gzip
+import io
+import json
+import tempfile
+
+import numpy as np
+import parity_kit
+import pytest
+from pycocotools import mask as rle_codec
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from jaxdet.evaluation.average_precision import AREAS, average_precision
+from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
+from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+
+SIZE = 200  # pixels, of the synthetic images
+
+
+def score(data, records, protocol, iou_type):
+  truth = ground_truth(data, 'synthetic') if isinstance(data, dict) else load_ground_truth(data)
+  protocol = PROTOCOLS[protocol]
+  return average_precision(truth, read_columns(truth, records, protocol), protocol, iou_type)
+
+
+def polygon(x, y, width, height):
+  return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def annotation(id, image_id, category_id, box, **fields):
+  common = {'id': id, 'image_id': image_id, 'category_id': category_id, 'bbox': list(box), 'area': box[2] * box[3]}
+  return {**common, 'segmentation': polygon(*box), 'iscrowd': 0, **fields}
+
+
+def detection(image_id, category_id, box, score):
+  mask = rle_codec.merge(rle_codec.frPyObjects(polygon(*box), SIZE, SIZE))
+  mask['counts'] = mask['counts'].decode()
+  return {
+    'image_id': image_id,
+    'category_id': category_id,
+    'bbox': list(box),
+    'score': score,
+    'segmentation': mask,
+  }
+
+
+def dataset(annotations, images=1, negative=(), not_exhaustive=(), frequencies='rcf'):
+  return {
+    'images': [
+      {
+        'id': 10 + i,
+        'height': SIZE,
+        'width': SIZE,
+        'neg_category_ids': list(negative),
+        'not_exhaustive_category_ids': list(not_exhaustive),
+      }
+      for i in range(images)
+    ],
+    'categories': [
+      {'id': 3 + 2 * i, 'name': f'category {i}', 'frequency': frequency, 'image_count': 1}
+      for i, frequency in enumerate(frequencies)
+    ],
+    'annotations': annotations,
+  }
+
+
+class TestByHand:
+  """One image; a rare category (id 3), a common one (5) and a frequent one (7) without objects."""
+
+  def test_one_category_perfect_and_one_half_found(self):
+    data = dataset(
+      [
+        annotation(1, 10, 3, (10, 10, 20, 20)),
+        annotation(2, 10, 5, (50, 50, 40, 40)),
+        annotation(3, 10, 5, (120, 120, 40, 40)),
+      ]
+    )
+    records = [detection(10, 3, (10, 10, 20, 20), 0.9), detection(10, 5, (50, 50, 40, 40), 0.8)]
+    for iou_type in ('bbox', 'segm'):
+      metrics = score(data, records, 'lvis', iou_type).summary()
+      # Recall 0.5 at precision 1: 51 of the 101 recalls 0, 0.01, ... 0.5 are reached.
+      assert metrics['APr'] == pytest.approx(1.0)
+      assert metrics['APc'] == pytest.approx(51 / 101)
+      assert metrics['APf'] is None
+      assert metrics['AP'] == pytest.approx((1 + 51 / 101) / 2)
+      assert metrics['AR@300'] == pytest.approx(0.75)
+      assert metrics['APs'] == pytest.approx(1.0)  # 20 x 20
+      assert metrics['APm'] == pytest.approx(51 / 101)
+      assert metrics['APl'] is None
+
+  def test_a_better_scored_miss_halves_precision(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
+    records = [detection(10, 3, (100, 100, 40, 40), 0.9), detection(10, 3, (10, 10, 40, 40), 0.8)]
+    assert score(data, records, 'lvis', 'bbox').summary()['AP'] == pytest.approx(0.5)
+
+  def test_iou_of_two_thirds_counts_up_to_threshold_0_65(self):
+    data = dataset([annotation(1, 10, 3, (0, 0, 30, 30))])
+    records = [detection(10, 3, (0, 0, 30, 20), 0.9)]
+    metrics = score(data, records, 'lvis', 'bbox').summary()
+    assert metrics['AP'] == pytest.approx(0.4)  # 0.5, 0.55, 0.6 and 0.65 of ten thresholds
+    assert (metrics['AP50'], metrics['AP75']) == pytest.approx((1.0, 0.0))
+
+  def test_detections_of_categories_that_were_not_judged_do_not_count(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40)), annotation(2, 11, 5, (10, 10, 40, 40))], images=2)
+    records = [
+      detection(10, 3, (10, 10, 40, 40), 0.5),
+      detection(11, 3, (10, 10, 40, 40), 0.9),  # image 11 says nothing of category 3
+      detection(11, 5, (10, 10, 40, 40), 0.5),
+    ]
+    assert score(data, records, 'lvis', 'bbox').summary()['AP'] == pytest.approx(1.0)
+    data['images'][1]['neg_category_ids'] = [3]
+    assert score(data, records, 'lvis', 'bbox').summary()['AP'] == pytest.approx(0.75)
+    assert score(data, records, 'coco', 'bbox').summary()['AP'] == pytest.approx(0.75)
+
+  def test_misses_of_not_exhaustive_categories_are_forgiven(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))], not_exhaustive=[3])
+    records = [detection(10, 3, (100, 100, 40, 40), 0.9), detection(10, 3, (10, 10, 40, 40), 0.8)]
+    assert score(data, records, 'lvis', 'bbox').summary()['AP'] == pytest.approx(1.0)
+
+  def test_the_cut_to_300_comes_before_the_federated_filter(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
+    others = [detection(10, 5, (100, 100, 9, 9), 0.9) for _ in range(300)]  # not judged, but they fill the 300
+    hit = detection(10, 3, (10, 10, 40, 40), 0.5)
+    assert score(data, [*others[1:], hit], 'lvis', 'bbox').summary()['AP'] == pytest.approx(1.0)
+    assert score(data, [*others, hit], 'lvis', 'bbox').summary()['AP'] == 0.0
+
+  def test_coco_crowds_take_any_number_of_detections_and_never_count(self):
+    crowd = annotation(2, 10, 3, (100, 100, 80, 80), iscrowd=1)
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40)), crowd])
+    inside = [detection(10, 3, (100 + 20 * i, 100, 20, 20), 0.9) for i in range(3)]
+    records = [*inside, detection(10, 3, (10, 10, 40, 40), 0.8)]
+    assert score(data, records, 'coco', 'bbox').summary()['AP'] == pytest.approx(1.0)
+
+  def test_coco_recall_at_1_10_100(self):
+    boxes = [(10 + 45 * (i % 4), 10 + 60 * (i // 4), 40, 40) for i in range(12)]
+    data = dataset([annotation(1 + i, 10, 3, box) for i, box in enumerate(boxes)])
+    records = [detection(10, 3, box, 0.9 - 0.01 * i) for i, box in enumerate(boxes)]
+    metrics = score(data, records, 'coco', 'bbox').summary()
+    assert metrics['AR@1'] == pytest.approx(1 / 12)
+    assert metrics['AR@10'] == pytest.approx(10 / 12)
+    assert metrics['AR@100'] == pytest.approx(1.0)
+
+  def test_no_detections_is_zero_and_no_objects_is_no_value(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
+    metrics = score(data, [], 'lvis', 'segm').summary()
+    assert metrics['AP'] == metrics['AR@300'] == metrics['APr'] == 0.0
+    assert metrics['APf'] is None
+    empty = score(dataset([]), [detection(10, 3, (10, 10, 40, 40), 0.9)], 'coco', 'bbox').summary()
+    assert set(empty.values()) == {None}
+
+
+class TestMessages:
+  def test_a_coco_file_cannot_be_scored_by_the_lvis_protocol(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
+    del data['images'][0]['neg_category_ids']
+    with pytest.raises(ValueError, match="neg_category_ids.*set eval.protocol to 'coco'"):
+      score(data, [], 'lvis', 'bbox')
+
+  def test_a_score_that_is_not_a_number_names_its_image(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
+    with pytest.raises(ValueError, match='image 10 is not a number'):
+      score(data, [detection(10, 3, (0, 0, 9, 9), float('nan'))], 'lvis', 'bbox')
+
+  def test_results_without_masks_have_no_segm(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
+    record = detection(10, 3, (0, 0, 9, 9), 0.5)
+    del record['segmentation']
+    with pytest.raises(ValueError, match='without a segmentation'):
+      score(data, [record], 'lvis', 'segm')
+
+
+def synthetic(seed, images=6, categories=4):
+  """Objects and detections with ties in score, duplicates, crowds, ignored and not exhaustive objects."""
+  random = np.random.default_rng(seed)
+
+  def box():
+    size = random.choice([12, 40, 110], p=[0.4, 0.4, 0.2]) * random.uniform(0.6, 1.4, 2)
+    return np.round([*random.uniform(0, SIZE - size), *size], 1).tolist()
+
+  ids = [3 + 2 * i for i in range(categories)]
+  data = dataset([], images=images, frequencies=random.choice(list('rcf'), categories).tolist())
+  records = []
+  for image in random.permutation(data['images']):
+    for _ in range(random.integers(0, 7)):
+      fields = {'iscrowd': int(random.random() < 0.15), 'ignore': int(random.random() < 0.1)}
+      id = len(data['annotations']) + 1
+      entry = annotation(id, image['id'], int(random.choice(ids[:-1])), box(), **fields)
+      entry['area'] *= random.choice([1.0, 0.8, 0.0], p=[0.7, 0.27, 0.03])
+      data['annotations'].append(entry)
+      for _ in range(random.integers(0, 4)):
+        near = np.round(np.asarray(entry['bbox']) + random.normal(0, random.choice([0, 1, 4]), 4), 1)
+        near = np.maximum(near, 1).tolist() if random.random() < 0.7 else box()
+        category = entry['category_id'] if random.random() < 0.8 else int(random.choice(ids))
+        records.append(detection(image['id'], category, near, round(random.random(), 1)))
+    image['neg_category_ids'] = random.choice(ids, 2, replace=False).tolist()
+    image['not_exhaustive_category_ids'] = random.choice(ids, 1).tolist()
+  for _ in range(2):  # unknown to the file, but they take part in the cut
+    records.append(detection(10, 999, box(), 0.95))
+  records = [records[i] for i in random.permutation(len(records))]
+  return data, records
+
+
+def referee(data, records, protocol, iou_type, monkeypatch):
+  """(precision [T, R, K, A], recall [T, K, A, M], the summary's numbers) of the official packages; -1: none."""
+  data, records = json.loads(json.dumps([data, records]))
+  if iou_type == 'segm':
+    for record in records:
+      del record['bbox']
+  with contextlib.redirect_stdout(io.StringIO()):
+    if protocol == 'coco':
+      api = COCO()
+      api.dataset = data
+      api.createIndex()
+      evaluator = COCOeval(api, api.loadRes(records), iou_type)
+      evaluator.evaluate()
+      evaluator.accumulate()
+      evaluator.summarize()
+      return evaluator.eval['precision'][..., -1], evaluator.eval['recall'], list(evaluator.stats)
+    lvis = pytest.importorskip('lvis')
+    monkeypatch.setattr(np, 'float', float, raising=False)
+    with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
+      json.dump(data, file)
+      file.flush()
+      api = lvis.LVIS(file.name)
+    evaluator = lvis.LVISEval(api, lvis.LVISResults(api, records), iou_type)
+    evaluator.run()
+    return evaluator.eval['precision'], evaluator.eval['recall'][..., None], list(evaluator.results.values())
+
+
+class TestAgainstTheOfficialPackages:
+  @pytest.mark.parametrize('protocol', ['lvis', 'coco'])
+  @pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+  def test_random_data(self, protocol, iou_type, monkeypatch):
+    for seed in range(25):
+      data, records = synthetic(seed)
+      precision, recall, summary = referee(data, records, protocol, iou_type, monkeypatch)
+      scores = score(data, records, protocol, iou_type)
+      np.testing.assert_allclose(np.nan_to_num(scores.precision, nan=-1), precision, rtol=0, atol=1e-14)
+      np.testing.assert_allclose(np.nan_to_num(scores.recall, nan=-1), recall, rtol=0, atol=1e-14)
+      mine = [-1 if value is None else value for value in scores.summary().values()]
+      np.testing.assert_allclose(mine, summary, rtol=0, atol=1e-12)
+
+  @pytest.mark.parametrize('protocol', ['lvis', 'coco'])
+  def test_more_detections_than_the_limit(self, protocol, monkeypatch):
+    random = np.random.default_rng(0)
+    data = dataset([annotation(1 + i, 10, 3, (20 * i, 20 * i, 30, 30)) for i in range(8)], negative=[5])
+    boxes = np.maximum(
+      np.asarray([data['annotations'][i % 8]['bbox'] for i in range(400)]) + random.normal(0, 3, (400, 4)), 1
+    )
+    records = [
+      detection(10, int(random.choice([3, 3, 5, 7])), box, round(random.random(), 2)) for box in boxes.tolist()
+    ]
+    precision, recall, _ = referee(data, records, protocol, 'bbox', monkeypatch)
+    scores = score(data, records, protocol, 'bbox')
+    np.testing.assert_allclose(np.nan_to_num(scores.precision, nan=-1), precision, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(np.nan_to_num(scores.recall, nan=-1), recall, rtol=0, atol=1e-14)
+
+
+class TestOnRecordedReferences:
+  @pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+  def test_lvis_v0_5(self, iou_type):
+    folder = parity_kit.kit() / 'lvis_eval'
+    with gzip.open(folder / 'detections.json.gz') as file:
+      records = json.load(file)
+    expected = json.loads((folder / 'results.json').read_text())[iou_type]
+    truth = load_ground_truth(str(folder / 'lvis_val_100.json'))
+    scores = average_precision(truth, read_columns(truth, records, PROTOCOLS['lvis']), PROTOCOLS['lvis'], iou_type)
+    for name, value in scores.summary().items():
+      assert value == pytest.approx(expected[name], abs=1e-12), name
+    per_category = {category.id: v for category, v in zip(truth.categories, scores.per_category(), strict=True)}
+    recorded = {int(id): tuple(values) for id, values in expected['per_category [AP, AR]'].items()}
+    assert {id for id, values in per_category.items() if values[0] is not None} == set(recorded)
+    for id, values in recorded.items():
+      assert per_category[id] == pytest.approx(values, abs=1e-12)
+    curves = np.load(folder / f'{iou_type}_curves.npz')
+    np.testing.assert_allclose(np.nan_to_num(scores.recall[..., 0], nan=-1), curves['recall'], atol=1e-6)
+    assert curves['recall'].shape[-1] == len(AREAS)
+
+  @pytest.mark.parametrize(
+    ('case', 'protocol', 'iou_type'),
+    [
+      ('coco_bbox', 'coco', 'bbox'),
+      ('coco_segm', 'coco', 'segm'),
+      ('lvis100_v1ids_bbox', 'lvis', 'bbox'),
+      ('lvis100_v1ids_segm', 'lvis', 'segm'),
+      ('mini_lvis_val_bbox', 'lvis', 'bbox'),
+      ('mini_lvis_val_segm', 'lvis', 'segm'),
+    ],
+  )
+  def test_other_files(self, case, protocol, iou_type):
+    folder = parity_kit.photos()
+    expected = json.loads((folder / 'eval_refs' / 'expected.json').read_text())[case]
+    path = folder / expected['gt']
+    path = path if path.exists() else folder / 'eval_refs' / expected['gt']
+    records = json.loads((folder / 'eval_refs' / expected['dt']).read_text())
+    metrics = score(str(path), records, protocol, iou_type).summary()
+    values = expected['stats'] if 'stats' in expected else list(expected['results'].values())
+    mine = [-1 if value is None else value for value in metrics.values()]
+    np.testing.assert_allclose(mine, values, rtol=0, atol=1e-12)
