@@ -67,48 +67,46 @@ def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, 
   if iou_type not in columns.areas:
     raise ValueError(f"'{iou_type}' cannot be evaluated: there are results without a segmentation")
   area = columns.areas[iou_type]
+  # By category, then image, then score. Of equal IoUs upstream takes the last object of the file, `match`
+  # the first: so objects are in reverse.
   detections = np.lexsort((-columns.scores, columns.image, columns.label))
+  objects = np.lexsort((-np.arange(len(truth.image)), truth.image, truth.label))
   if protocol.federated:
     detections = detections[area[detections] > 0]
+    objects = objects[truth.areas[objects] > 0]
+    skip, crowd = truth.ignore, np.zeros_like(truth.crowd)
   else:
-    rank = rank_in_group(truth.pairs(columns.image, columns.label), columns.scores)
-    detections = detections[rank[detections] < protocol.limits[-1]]
-  # In reverse: of equal IoUs upstream takes the last object of the file, `match` the first.
-  objects = np.lexsort((-np.arange(len(truth.image)), truth.image, truth.label))
-  objects = objects[truth.areas[objects] > 0] if protocol.federated else objects
-
-  skip = truth.ignore if protocol.federated else truth.crowd
-  crowd = np.zeros_like(truth.crowd) if protocol.federated else truth.crowd
+    skip = crowd = truth.crowd
+  pair = truth.pairs(columns.image, columns.label)[detections]
+  rank = rank_in_group(pair, columns.scores[detections])
+  detections, pair, rank = (column[rank < protocol.limits[-1]] for column in (detections, pair, rank))
   ignore = skip[objects, None] | outside_areas(truth.areas[objects])
-  state = np.zeros((len(detections), len(IOU_THRESHOLDS), len(AREAS)), np.uint8)
-  by_label = _category_first(truth, truth.image, truth.label)[objects]
-  pair = _category_first(truth, columns.image, columns.label)[detections]
-  start, end = np.searchsorted(by_label, pair), np.searchsorted(by_label, pair, side='right')
+
+  object_pair = truth.pairs(truth.image, truth.label)[objects]
+  start, end = (np.searchsorted(object_pair, pair, side) for side in ('left', 'right'))
   rows = np.flatnonzero(end > start)
   count = (end - start)[rows]
   ious = overlaps(truth, columns, iou_type, detections[rows], objects, start[rows], count, crowd)
+  state = np.full((len(detections), len(IOU_THRESHOLDS), len(AREAS)), UNMATCHED, np.uint8)
   state[rows] = match(ious, pair[rows], start[rows], count, ignore, crowd[objects], IOU_THRESHOLDS)
-
   unjudged = outside_areas(area[detections])
   if protocol.federated:
-    unjudged |= np.isin(truth.pairs(columns.image, columns.label)[detections], truth.not_exhaustive)[:, None]
+    unjudged |= np.isin(pair, truth.not_exhaustive)[:, None]
   state[(state == UNMATCHED) & unjudged[:, None]] = IGNORED
 
   num_categories = len(truth.categories)
   precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), num_categories, len(AREAS)), np.nan)
   recall = np.full((len(IOU_THRESHOLDS), num_categories, len(AREAS), len(protocol.limits)), np.nan)
-  rank = rank_in_group(pair, columns.scores[detections])
-  detection_bounds = np.searchsorted(columns.label[detections], np.arange(num_categories + 1))
+  bounds = np.searchsorted(columns.label[detections], np.arange(num_categories + 1))
   object_bounds = np.searchsorted(truth.label[objects], np.arange(num_categories + 1))
   for k in range(num_categories):
-    mine = slice(*detection_bounds[k : k + 2])
-    order = np.argsort(-columns.scores[detections[mine]], kind='stable')
-    counted = (~ignore[slice(*object_bounds[k : k + 2])]).sum(0)
+    order = bounds[k] + np.argsort(-columns.scores[detections[bounds[k] : bounds[k + 1]]], kind='stable')
+    counted = (~ignore[object_bounds[k] : object_bounds[k + 1]]).sum(0)
     for a in np.flatnonzero(counted):
-      found = state[mine][order, :, a].T  # [T, n]
+      found = state[order, :, a].T  # [T, n]
       precision[:, :, k, a] = interpolated_precision(found, counted[a])
       for m, limit in enumerate(protocol.limits):
-        recall[:, k, a, m] = ((found == MATCHED) & (rank[mine][order] < limit)).sum(1) / counted[a]
+        recall[:, k, a, m] = ((found == MATCHED) & (rank[order] < limit)).sum(1) / counted[a]
   return Scores(precision, recall, protocol, tuple(category.frequency for category in truth.categories))
 
 
@@ -156,8 +154,3 @@ def object_mask(truth: GroundTruth, index: int) -> dict:
   if truth.segmentations[index] is None:
     raise ValueError(f"{truth.source}: annotation {truth.annotation_ids[index]} has no 'segmentation'")
   return run_lengths(truth.segmentations[index], *truth.image_sizes[truth.image[index]].tolist())
-
-
-def _category_first(truth: GroundTruth, image: Int[np.ndarray, 'N'], label: Int[np.ndarray, 'N']):
-  """A pair's number in an order that keeps a category together."""
-  return label * len(truth.image_ids) + image

@@ -15,7 +15,7 @@ from jaxdet.structures import Category
 class GroundTruth:
   """V images, K categories and G objects; images and categories are named by their position by id.
 
-  A pair of image and category is one number, `image * K + label`: such pairs are what the metrics match in.
+  A pair of image and category, in which detections and objects are matched, is one number, `label * V + image`.
   """
 
   source: str  # the file, for messages
@@ -34,7 +34,7 @@ class GroundTruth:
   not_exhaustive: Int[np.ndarray, 'Q']  # pairs whose objects are not all annotated
 
   def pairs(self, image: Int[np.ndarray, 'N'], label: Int[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:
-    return image * len(self.categories) + label
+    return label * len(self.image_ids) + image
 
 
 def load_ground_truth(path: str) -> GroundTruth:
@@ -68,7 +68,7 @@ def ground_truth(data: Mapping, source: str) -> GroundTruth:
 
   def federated(key: str) -> np.ndarray:
     pairs = [
-      image_position[image['id']] * len(categories) + label_position[id]
+      label_position[id] * len(images) + image_position[image['id']]
       for image in images
       for id in image.get(key, ())
       if id in label_position

@@ -7,12 +7,12 @@ import json
 import tempfile
 
 import numpy as np
-import parity_kit
 import pytest
 from pycocotools import mask as rle_codec
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+import parity_kit
 from jaxdet.evaluation.average_precision import AREAS, average_precision
 from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
 from jaxdet.evaluation.selection import PROTOCOLS, read_columns
