@@ -1,6 +1,6 @@
 """ResNet (He et al., 2016) and ResNeXt (Xie et al., 2017) as feature pyramids' backbones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import flax.linen as nn
@@ -81,6 +81,14 @@ def is_frozen(path: tuple[str, ...], frozen_stages: int) -> bool:
   """
   part = path[0]
   return frozen_stages >= (0 if part == 'stem' else int(part.removeprefix('stage')) - 1)
+
+
+def residual_blocks(depth: int) -> Iterator[tuple[int, int, int, bool]]:
+  """Level, index, number of convolutions and whether the shortcut is projected, of every block."""
+  bottleneck, depths = DEPTHS[depth]
+  for k, count in enumerate(depths):
+    for index in range(count):
+      yield k + 2, index, 3 if bottleneck else 2, index == 0 and (bottleneck or k > 0)
 
 
 class Stem(nn.Module):

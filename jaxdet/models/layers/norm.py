@@ -20,8 +20,8 @@ from jaxtyping import Array, Float
 EPSILON = 1e-5
 MOMENTUM = 0.1  # torch's: the weight of the new value
 
-_AFFINE = {'frozen_bn': 'constants', 'bn_eval': 'params', 'sync_bn': 'params'}
-_STATISTICS = {'frozen_bn': 'constants', 'bn_eval': 'constants', 'sync_bn': 'batch_stats'}
+AFFINE = {'frozen_bn': 'constants', 'bn_eval': 'params', 'sync_bn': 'params', 'gn': 'params'}
+STATISTICS = {'frozen_bn': 'constants', 'bn_eval': 'constants', 'sync_bn': 'batch_stats'}
 
 # Of the last norm of a residual branch where the statistics are constants. Until weights are loaded nothing
 # normalises there, and every block with scale 1 would double the variance: 2**33 in ResNet-101.
@@ -40,14 +40,14 @@ def norm(
     dtype: of the result; the arithmetic is float32.
     name: of the submodule.
   """
+  if kind not in AFFINE:
+    raise ValueError(f"unknown norm '{kind}': choose one of {', '.join(AFFINE)}")
   if kind == 'gn':
     return GroupNorm(dtype=dtype, name=name)
-  if kind not in _AFFINE:
-    raise ValueError(f"unknown norm '{kind}': choose one of {', '.join(_AFFINE)}, gn")
-  scale = RESIDUAL_SCALE if ends_branch and _STATISTICS[kind] == 'constants' else 1.0
+  scale = RESIDUAL_SCALE if ends_branch and STATISTICS[kind] == 'constants' else 1.0
   return BatchNorm(
-    affine=_AFFINE[kind],
-    statistics=_STATISTICS[kind],
+    affine=AFFINE[kind],
+    statistics=STATISTICS[kind],
     train=train and kind == 'sync_bn',
     scale_init=nn.initializers.constant(scale),
     dtype=dtype,

@@ -1,0 +1,183 @@
+"""Weights of other programs in and out: a list of rules, each one array's two names and two layouts.
+
+A table such as `mmdet.mask_rcnn` lists the rules of a model. The same list imports and exports, and what is
+imported, then exported, is the same bits.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxdet.models.layers.norm import AFFINE, STATISTICS
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+IGNORED = ('num_batches_tracked',)  # last parts of upstream names that mean nothing here
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """An array's order upstream and here: two functions that undo each other."""
+
+  to_jaxdet: Transform
+  to_upstream: Transform
+
+  def then(self, other: 'Layout') -> 'Layout':
+    """This layout's change and after it, on the way in, another's."""
+    return Layout(lambda x: other.to_jaxdet(self.to_jaxdet(x)), lambda x: self.to_upstream(other.to_upstream(x)))
+
+
+SAME = Layout(lambda x: x, lambda x: x)
+LINEAR = Layout(np.transpose, np.transpose)  # (out, in), (in, out)
+CONV = Layout(lambda w: w.transpose(2, 3, 1, 0), lambda k: k.transpose(3, 2, 0, 1))  # OIHW, HWIO
+DECONV = Layout(lambda w: w.transpose(2, 3, 0, 1), lambda k: k.transpose(2, 3, 0, 1))  # IOHW, HWIO
+FLIPPED_CONV = CONV.then(Layout(lambda k: k[:, :, ::-1], lambda k: k[:, :, ::-1]))  # from BGR images to RGB
+FIRST_ROW_LAST = Layout(lambda x: np.roll(x, -1, 0), lambda x: np.roll(x, 1, 0))
+
+
+def linear_after_flatten(size: int) -> Layout:
+  """A linear layer on a flattened map of size x size: its inputs are (c, y, x) upstream, (y, x, c) here."""
+
+  def to_jaxdet(w: np.ndarray) -> np.ndarray:
+    return w.reshape(w.shape[0], -1, size, size).transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
+
+  def to_upstream(k: np.ndarray) -> np.ndarray:
+    return k.reshape(size, size, -1, k.shape[1]).transpose(3, 2, 0, 1).reshape(k.shape[1], -1)
+
+  return Layout(to_jaxdet, to_upstream)
+
+
+def without_first_rows(count: int) -> Layout:
+  """Rows that exist upstream only, and say nothing: dropped on the way in, zeros on the way out."""
+  return Layout(lambda x: x[count:], lambda x: np.concatenate([np.zeros((count, *x.shape[1:]), x.dtype), x]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """One array: its name upstream, its path here with the collection first, and its layouts."""
+
+  upstream: str
+  path: str  # 'params/backbone/stem/conv/kernel'
+  layout: Layout = SAME
+
+  @property
+  def collection(self) -> str:
+    return self.path.partition('/')[0]
+
+
+def layer(upstream: str, path: str, layout: Layout = CONV, bias: bool = True, rows: Layout = SAME) -> list[Rule]:
+  """The rules of a convolution or linear layer.
+
+  Args:
+    upstream: name of the module, 'neck.lateral_convs.0.conv'.
+    path: path of the module without the collection, 'neck/lateral2'.
+    layout: of the weight.
+    bias: whether the layer has one.
+    rows: what happens to the outputs (the weight's first axis upstream), before `layout`.
+  """
+  rules = [Rule(f'{upstream}.weight', f'params/{path}/kernel', rows.then(layout))]
+  return rules + [Rule(f'{upstream}.bias', f'params/{path}/bias', rows)] * bias
+
+
+def norm(upstream: str, path: str, kind: str) -> list[Rule]:
+  """The rules of a normalisation layer, which has statistics unless it is 'gn' (see layers/norm.py)."""
+  names = {f'{AFFINE[kind]}/{path}/scale': 'weight', f'{AFFINE[kind]}/{path}/bias': 'bias'}
+  if kind in STATISTICS:
+    names[f'{STATISTICS[kind]}/{path}/mean'] = 'running_mean'
+    names[f'{STATISTICS[kind]}/{path}/var'] = 'running_var'
+  return [Rule(f'{upstream}.{name}', path) for path, name in names.items()]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportReport:
+  """What became of every array; all but `loaded` are empty where the checkpoint fits the model."""
+
+  loaded: tuple[str, ...]  # upstream names
+  missing: tuple[str, ...]  # upstream names that the checkpoint lacks
+  unused: tuple[str, ...]  # upstream names that no rule reads
+  wrong_shape: tuple[str, ...]  # sentences
+  unset: tuple[str, ...]  # paths that kept the values they had
+
+  def check(self) -> None:
+    """Raises ValueError, naming the arrays, unless every array found its place."""
+    problems = []
+    for what in ('missing', 'unused', 'wrong_shape', 'unset'):
+      if names := getattr(self, what):
+        shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+        problems.append(f'{len(names)} {what.replace("_", " ")}: {shown}')
+    if problems:
+      raise ValueError(
+        f'the checkpoint does not fit the model ({len(self.loaded)} arrays do); check depth, norm, number of '
+        'classes and the like. ' + '; '.join(problems)
+      )
+
+
+def import_state(
+  state: Mapping[str, np.ndarray], variables: Mapping[str, Any], rules: Sequence[Rule]
+) -> tuple[dict[str, Any], ImportReport]:
+  """Puts an upstream state dict in the place of a model's variables.
+
+  Args:
+    state: arrays by upstream name.
+    variables: tree of collections whose leaves have the right shape and dtype; arrays or ShapeDtypeStructs.
+    rules: the table of the model.
+
+  Returns:
+    A tree like `variables` with NumPy arrays where something was loaded, and the report. Nothing is raised for a
+    checkpoint that does not fit: `report.check()` does that.
+
+  Raises:
+    KeyError: where a rule's path is not in `variables`, that is, the table is not that of this model.
+  """
+  flat = flatten_dict(variables, sep='/')
+  loaded, missing, wrong_shape = {}, [], []
+  for rule in rules:
+    if rule.path not in flat:
+      raise KeyError(f"the model has no array '{rule.path}', where '{rule.upstream}' belongs: wrong table or config")
+    target = flat[rule.path]
+    if rule.upstream not in state:
+      missing.append(rule.upstream)
+      continue
+    value = _convert(rule, np.asarray(state[rule.upstream]), target.shape)
+    if value is None:
+      shape = np.shape(state[rule.upstream])
+      wrong_shape.append(f'{rule.upstream} of shape {shape} for {rule.path} of shape {tuple(target.shape)}')
+    else:
+      loaded[rule.path] = np.ascontiguousarray(value, target.dtype)
+  read = {rule.upstream for rule in rules}
+  report = ImportReport(
+    loaded=tuple(rule.upstream for rule in rules if rule.path in loaded),
+    missing=tuple(missing),
+    unused=tuple(name for name in state if name not in read and name.rpartition('.')[2] not in IGNORED),
+    wrong_shape=tuple(wrong_shape),
+    unset=tuple(path for path in flat if path not in loaded),
+  )
+  empty = {collection: {} for collection in variables}
+  return empty | unflatten_dict(flat | loaded, sep='/'), report
+
+
+def _convert(rule: Rule, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+  """The array in jaxdet's layout, None where its shape does not lead there."""
+  try:
+    value = rule.layout.to_jaxdet(value)
+  except ValueError:  # too few axes, or sizes that a reshape cannot split
+    return None
+  return value if value.shape == tuple(shape) else None
+
+
+def export_state(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
+  """The upstream state dict of a model's variables; also of gradients, with the rules of their collection.
+
+  Raises:
+    KeyError: where `variables` lacks an array that a rule names.
+  """
+  flat = flatten_dict(variables, sep='/')
+  state = {}
+  for rule in rules:
+    if rule.path not in flat:
+      raise KeyError(f"'{rule.upstream}' needs '{rule.path}', which is not among the variables")
+    state[rule.upstream] = np.ascontiguousarray(rule.layout.to_upstream(np.asarray(flat[rule.path])))
+  return state
