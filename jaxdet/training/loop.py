@@ -1,0 +1,213 @@
+"""The training loop: batches in, checkpoints and metrics out; it goes on where the workdir ends."""
+
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from jaxtyping import Array
+from ml_collections import ConfigDict
+
+from jaxdet.structures import Batch, Dataset
+from jaxdet.training import parallel, schedules
+from jaxdet.training.checkpoint import Checkpoints, Metadata, initialize_from
+from jaxdet.training.metric_writer import MetricWriter
+from jaxdet.training.optimizer import build_optimizer
+from jaxdet.training.preemption import PreemptionGuard
+from jaxdet.training.prefetch import Prefetcher
+from jaxdet.training.progress import Progress
+from jaxdet.training.state import TrainState, create_state
+from jaxdet.training.step import make_train_step
+
+Evaluate = Callable[[dict[str, Any]], Mapping[str, Any]]
+PREEMPTED = 128 + 15  # exit status, as of a process that SIGTERM ended
+
+
+def train(config: ConfigDict, workdir: str, dataset: Dataset, detector, evaluate: Evaluate | None = None) -> TrainState:
+  """Trains for `config.train.steps` steps, from the last checkpoint in the workdir if there is one.
+
+  Writes `checkpoints/` (the last few), `best/` (the best by `train.best_metric`), `metrics.jsonl` and
+  `tensorboard/`. On SIGTERM it writes a checkpoint and ends the process with status 143; the same command
+  goes on from there.
+
+  Args:
+    config: the whole configuration.
+    workdir: folder of this run.
+    dataset: training batches and the category table.
+    detector: see docs/design.md, 'A detector'.
+    evaluate: from variables to metrics, {'bbox': {'AP': ..}, ..}; called every `train.eval_every` steps and
+      at the end.
+
+  Returns:
+    The state after the last step.
+
+  Raises:
+    FloatingPointError: where a loss or the gradient norm is not finite; no such state is written.
+  """
+  return _Run(config, pathlib.Path(workdir), dataset, detector, evaluate).run()
+
+
+class _Run:
+  """One call of `train`."""
+
+  def __init__(self, config: ConfigDict, workdir: pathlib.Path, dataset: Dataset, detector, evaluate: Evaluate | None):
+    self.config, self.dataset, self.evaluate = config, dataset, evaluate
+    self.mesh = parallel.make_mesh()
+    parallel.check_batch_size(config.train.batch_size, config.train.accumulate, self.mesh)
+    init_key, step_key = jax.random.split(jax.random.key(config.seed))
+    self.key = jax.device_put(step_key, parallel.replicated(self.mesh))
+    self.metadata = Metadata(config, tuple(dataset.categories))
+    self.checkpoints = Checkpoints(str(workdir / 'checkpoints'), config.train.keep_checkpoints)
+    self.best = Checkpoints(str(workdir / 'best'), keep=1)
+    self.state = self._start(create_state(config, detector, init_key, parallel.replicated(self.mesh)))
+    self.done = int(self.state.step)
+    self.step = make_train_step(config, detector, build_optimizer(config, detector, self.state.params), self.mesh)
+    self.shapes: set[tuple[int, ...]] = set()  # of the image batches for which the step is compiled
+    self.unread: tuple[int, dict[str, Array], bool] | None = None  # a step's number, metrics, and if it was timed
+    self.counters: dict[str, int] = {}
+    self.progress = Progress(config.train.steps, config.train.batch_size)
+    self.writer = MetricWriter(str(workdir), self.done) if jax.process_index() == 0 else None
+
+  def run(self) -> TrainState:
+    settings = self.config.train
+    logging.info('%s', schedules.describe(settings))
+    self.prefetcher = Prefetcher(self.dataset.train_batches(self.done), self.mesh)
+    try:
+      with PreemptionGuard() as guard:
+        while self.done < settings.steps:
+          self._advance()
+          last = self.done == settings.steps
+          preempted = guard.requested(self.done)
+          evaluation_due = not last and _due(self.done, settings.eval_every)
+          if last or preempted or evaluation_due or _due(self.done, settings.checkpoint_every):
+            self._save()
+          if preempted:
+            self._exit()
+          if evaluation_due:
+            self._evaluate()
+      self._evaluate()
+      return self.state
+    finally:
+      self._close()
+
+  def _start(self, state: TrainState) -> TrainState:
+    """The state that training begins with: of the last checkpoint, or with the parameters of another run."""
+    step = self.checkpoints.latest()
+    if step is not None:
+      logging.info('going on from step %d', step)
+      return self.checkpoints.restore(step, like=state)
+    return initialize_from(state, self.config.train.init_from) if self.config.train.init_from else state
+
+  def _advance(self) -> None:
+    """Dispatches a step, then reads the metrics of the one before it, which the devices have finished."""
+    running = self.unread[1]['total_loss'] if self.unread else None
+    batch = self.prefetcher.next_batch(running)
+    known = batch.image.shape in self.shapes
+    if known:
+      metrics = self._dispatch(batch)
+    else:
+      self._read()
+      with self.progress.pause():
+        started = time.perf_counter()
+        metrics = jax.block_until_ready(self._dispatch(batch))
+        seconds = time.perf_counter() - started
+      self.shapes.add(batch.image.shape)
+      logging.info('first step on images %s: %.1f s, with compilation', batch.image.shape, seconds)
+    self.done += 1
+    self._read()
+    self.unread = (self.done, metrics, known)
+
+  def _dispatch(self, batch: Batch) -> dict[str, Array]:
+    # Nothing may cross between host and devices unasked.
+    with jax.transfer_guard('disallow'):
+      self.state, metrics = self.step(self.state, batch, self.key)
+    return metrics
+
+  def _read(self) -> None:
+    """Takes the metrics of the last unread step to the host and looks at them."""
+    if self.unread is None:
+      return
+    (step, metrics, timed), self.unread = self.unread, None
+    metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    check_finite(step, metrics)
+    self.progress.add(metrics, timed)
+    if _due(step, self.config.train.log_every) or step == self.config.train.steps:
+      self._log(step)
+
+  def _log(self, step: int) -> None:
+    line, scalars = self.progress.report(step, self.prefetcher.waited)
+    if self.writer:
+      logging.info('%s', line)
+      self.writer.write(step, scalars)
+    counters = dict(self.dataset.counters())
+    if counters != self.counters:
+      logging.info('input: %s', ', '.join(f'{name} {count}' for name, count in sorted(counters.items())))
+      self.counters = counters
+
+  def _save(self) -> None:
+    # Only what is known to be finite is written.
+    self._read()
+    with self.progress.pause():
+      self.checkpoints.save(self.state, self.metadata)
+
+  def _evaluate(self) -> None:
+    if self.evaluate is None:
+      return
+    with self.progress.pause():
+      metrics = flat_metrics(self.evaluate(self.state.variables))
+      if self.writer:
+        self.writer.write(self.done, {f'eval/{name}': value for name, value in metrics.items()})
+      self._keep_best(metrics)
+
+  def _keep_best(self, metrics: Mapping[str, float]) -> None:
+    name = self.config.train.best_metric
+    if name not in metrics:
+      logging.warning("no value for train.best_metric '%s' among %s", name, ', '.join(sorted(metrics)))
+      return
+    step = self.best.latest()
+    before = -np.inf if step is None else self.best.metadata(step).metrics.get(name, -np.inf)
+    value = metrics[name]
+    if value > before:
+      logging.info('best %s so far: %.4f', name, value)
+      self.best.save(self.state, Metadata(self.config, self.metadata.categories, metrics=metrics))
+      self.best.wait()
+
+  def _exit(self) -> None:
+    self.checkpoints.wait()
+    logging.info('terminated after step %d; the same command goes on from there', self.done)
+    raise SystemExit(PREEMPTED)
+
+  def _close(self) -> None:
+    self.prefetcher.close()
+    self.checkpoints.close()
+    self.best.close()
+    if self.writer:
+      self.writer.close()
+
+
+def check_finite(step: int, metrics: Mapping[str, float]) -> None:
+  """Raises FloatingPointError where a loss or the gradient norm is not finite, with all of them."""
+  watched = {k: v for k, v in metrics.items() if k.startswith('loss_') or k in ('total_loss', 'grad_norm')}
+  if not all(np.isfinite(value) for value in watched.values()):
+    values = ', '.join(f'{name} {value:g}' for name, value in sorted(watched.items()))
+    raise FloatingPointError(
+      f'step {step} is not finite: {values}. A lower learning rate or train.optimizer.clip_norm helps'
+    )
+
+
+def flat_metrics(metrics: Mapping[str, Any], prefix: str = '') -> dict[str, float]:
+  """{'segm': {'AP': 30.0}} as {'segm/AP': 30.0}; what is no finite number is left out."""
+  flat = {}
+  for name, value in metrics.items():
+    if isinstance(value, Mapping):
+      flat |= flat_metrics(value, f'{prefix}{name}/')
+    elif isinstance(value, int | float | np.number) and np.isfinite(value):
+      flat[f'{prefix}{name}'] = float(value)
+  return flat
+
+
+def _due(step: int, every: int) -> bool:
+  return every > 0 and step % every == 0

@@ -1,0 +1,95 @@
+"""Learning rates by step, in Detectron2's meaning.
+
+mmdetection's schedules are the same functions. Its LinearLR with `end=n` reaches the full rate in the n-th
+iteration, one earlier than Detectron2 with n warm-up iterations: write `warmup_steps: n - 1`. Its MultiStepLR
+counts epochs: `epochs_to_steps` gives the steps at which they begin.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+Schedule = Callable[[Int[Array, '']], Float[Array, '']]
+
+
+def build_schedule(train: ConfigDict) -> Schedule:
+  """The learning rate that `config.train` describes, as a function of the number of steps done.
+
+  Raises:
+    ValueError: on an unknown name, or milestones that do not increase.
+  """
+  settings = train.schedule
+  peak = peak_lr(train)
+  if settings.name == 'multistep':
+    schedule = multistep(peak, settings.milestones, settings.gamma)
+  elif settings.name == 'cosine':
+    schedule = cosine(peak, train.steps)
+  else:
+    raise ValueError(f"unknown train.schedule.name '{settings.name}': choose multistep or cosine")
+  return linear_warmup(schedule, settings.warmup_steps, settings.warmup_factor)
+
+
+def peak_lr(train: ConfigDict) -> float:
+  """The learning rate after warm-up: linear in the batch size (Goyal et al. 2017, arXiv:1706.02677)."""
+  return train.schedule.base_lr * train.batch_size / train.schedule.base_batch_size
+
+
+def describe(train: ConfigDict) -> str:
+  """One line for the log: what the learning rate is made of."""
+  settings = train.schedule
+  text = (
+    f'learning rate {peak_lr(train):g} = {settings.base_lr:g} * {train.batch_size} / {settings.base_batch_size} '
+    f'(train.schedule.base_lr * train.batch_size / base_batch_size), {settings.name}'
+  )
+  if settings.name == 'multistep':
+    text += f' * {settings.gamma:g} at steps {", ".join(map(str, settings.milestones))} of {train.steps}'
+  return text
+
+
+def multistep(lr: float, milestones: Sequence[int], gamma: float) -> Schedule:
+  """`lr`, times `gamma` from each milestone (a step) on."""
+  milestones = tuple(milestones)
+  if any(a >= b for a, b in zip(milestones, milestones[1:], strict=False)):
+    raise ValueError(f'train.schedule.milestones must increase: {milestones}')
+  # A table, so that every value is rounded once.
+  values = [lr * gamma**k for k in range(len(milestones) + 1)]
+
+  def schedule(step):
+    passed = jnp.searchsorted(jnp.array(milestones, jnp.int32), step, side='right')
+    return jnp.array(values, jnp.float32)[passed]
+
+  return schedule
+
+
+def cosine(lr: float, steps: int) -> Schedule:
+  """Half a cosine from `lr` at step 0 to 0 at `steps`."""
+
+  def schedule(step):
+    return 0.5 * lr * (1.0 + jnp.cos(math.pi * jnp.float32(step) / steps))
+
+  return schedule
+
+
+def linear_warmup(schedule: Schedule, steps: int, factor: float) -> Schedule:
+  """Goes straight from `factor` times the schedule's first value to its value at `steps`, then follows it.
+
+  Detectron2's LRMultiplier: before the first milestone this is the schedule times a factor that rises from
+  `factor` to 1; on a cosine the straight line ends on the curve.
+  """
+  if steps == 0:
+    return schedule
+
+  def warmed(step):
+    start, end = factor * schedule(0), schedule(steps)
+    return jnp.where(step < steps, start + (end - start) * (jnp.float32(step) / steps), schedule(step))
+
+  return warmed
+
+
+def epochs_to_steps(epochs: Sequence[float], num_images: int, batch_size: int) -> tuple[int, ...]:
+  """The steps at which epochs (0-based) begin; the last batch of an epoch may be smaller, as in mmdetection."""
+  steps_per_epoch = math.ceil(num_images / batch_size)
+  return tuple(int(epoch * steps_per_epoch) for epoch in epochs)

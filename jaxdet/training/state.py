@@ -1,0 +1,62 @@
+"""What a training step maps to its successor."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+from ml_collections import ConfigDict
+
+from jaxdet.training import freezing
+from jaxdet.training.freezing import Params
+from jaxdet.training.optimizer import build_optimizer
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything that training changes, and the constants beside it. One step consumes (donates) it."""
+
+  step: Int[Array, '']  # int32, steps done
+  params: Params  # float32, trained and frozen ones
+  constants: Params
+  batch_stats: Params
+  opt_state: Any  # of the trained parameters only
+  ema_params: Params | None  # moving average of the trained parameters (see `freezing.split`), or None
+
+  @property
+  def collections(self) -> dict[str, Params]:
+    """The variables besides `params`."""
+    return {'constants': self.constants, 'batch_stats': self.batch_stats}
+
+  @property
+  def variables(self) -> dict[str, Params]:
+    """The variables to evaluate: with averaged parameters where there are such."""
+    params = self.params if self.ema_params is None else freezing.merge(self.ema_params, self.params)
+    return {'params': params, **self.collections}
+
+
+def create_state(config: ConfigDict, detector, key: Array, sharding: jax.sharding.Sharding | None = None) -> TrainState:
+  """The state before the first step, of a detector with random parameters.
+
+  Args:
+    config: the whole configuration.
+    detector: see docs/design.md, 'A detector'.
+    key: of the random parameters.
+    sharding: of every array; None: on the default device.
+  """
+
+  def create(key):
+    variables = detector.init(key)
+    params = variables['params']
+    trained, _ = freezing.split(params, detector.trainable(params))
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      constants=variables.get('constants', {}),
+      batch_stats=variables.get('batch_stats', {}),
+      opt_state=build_optimizer(config, detector, params).init(trained),
+      ema_params=trained if config.train.ema_decay else None,
+    )
+
+  return jax.jit(create, out_shardings=sharding)(key)
