@@ -1,0 +1,165 @@
+"""Which object each anchor or proposal is to find, by overlap (Girshick, 2015; Ren et al., 2015).
+
+For one image. Upstream fills a matrix of all overlaps; at 260 000 anchors and 300 objects that is 300 MB an
+image. Here objects are taken in blocks, and blocks beyond the last object are skipped.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdet.ops.iou import pairwise_iof, pairwise_iou
+
+# Objects compared at once; the memory is BLOCK * N floats.
+BLOCK = 8
+
+LOW_QUALITY = ('own', 'object', 'object_first', 'none')
+
+
+class Match(NamedTuple):
+  """What was found for N boxes."""
+
+  index: Int[Array, 'N']  # the object's row; where the label is not 1, that of the best overlap, or 0
+  label: Int[Array, 'N']  # 1 positive, 0 negative, -1 neither
+  iou: Float[Array, 'N']  # the best overlap with any object; -1 for boxes that take no part
+
+
+def match(
+  boxes: Float[Array, 'N 4'],
+  targets: Float[Array, 'M 4'],
+  targets_valid: Bool[Array, 'M'],
+  *,
+  negative_iou: float | tuple[float, float],
+  positive_iou: float,
+  low_quality: str,
+  low_quality_min_iou: float = 0.0,
+  candidates: Bool[Array, 'N'] | None = None,
+  ignored: Float[Array, 'K 4'] | None = None,
+  ignored_valid: Bool[Array, 'K'] | None = None,
+  ignored_iof: float = 0.5,
+) -> Match:
+  """Labels boxes by their best overlap with any object; without gradient.
+
+  Detectron2's Matcher and mmdetection's MaxIoUAssigner. Where an image has no object, all boxes that take
+  part are negative.
+
+  Args:
+    boxes: anchors or proposals, in pixels.
+    targets: objects.
+    targets_valid: rows of `targets` that hold one.
+    negative_iou: below this a box is negative; as a pair, from the first to below the second.
+    positive_iou: from this on it is positive. Between the two it is neither.
+    low_quality: what an object does with the boxes that overlap it as much as its best one does (exactly
+      equal IoU), however little that is. 'own': they become positive, each for the object that it overlaps
+      most (Detectron2). 'object': they become positive for this object; the last such object has a box
+      (mmdetection). 'object_first': as 'object', but the first of the best boxes only (mmdetection's
+      `gt_max_assign_all=False`). 'none': nothing.
+    low_quality_min_iou: `low_quality` holds for objects whose best IoU is at least this. At 0, as upstream,
+      an object that overlaps no box claims all those that overlap it by 0.
+    candidates: boxes that take part. The others get label -1 and are nobody's best box.
+    ignored: regions in which boxes take no part, such as crowds.
+    ignored_valid: rows of `ignored` that hold one.
+    ignored_iof: a box takes no part where more than this share of it lies in an ignored region.
+  """
+  _check(low_quality)
+  boxes, targets = lax.stop_gradient((jnp.asarray(boxes), targets))
+  takes_part = jnp.ones(boxes.shape[0], bool) if candidates is None else candidates
+  considered = takes_part
+  if ignored is not None:
+    considered &= ~_in_ignored(boxes, lax.stop_gradient(ignored), ignored_valid, ignored_iof)
+
+  padding = -targets.shape[0] % BLOCK
+  targets, valid = jnp.pad(targets, ((0, padding), (0, 0))), jnp.pad(targets_valid, (0, padding))
+  used = jnp.max(jnp.where(valid, jnp.arange(valid.shape[0]) + 1, 0), initial=0)
+
+  def compare(start) -> Float[Array, 'T N']:
+    some, some_valid = (lax.dynamic_slice_in_dim(x, start, BLOCK) for x in (targets, valid))
+    return jnp.where(some_valid[:, None] & considered, pairwise_iou(some, boxes), -1.0)
+
+  def step(state):
+    # Overlaps travel in the state, so that they are computed once: compiled into both its uses, one rounded
+    # otherwise than the other, no box would be exactly as good as the best.
+    start, overlaps, best = state
+    return start + BLOCK, compare(start + BLOCK), _update(best, overlaps, start, low_quality, low_quality_min_iou)
+
+  start = 0, compare(0), _Best.none(considered)
+  _, _, best = lax.while_loop(lambda state: state[0] < used, step, start)
+  return _label(best, low_quality, takes_part, targets_valid.any(), negative_iou, positive_iou)
+
+
+def match_quality(
+  quality: Float[Array, 'M N'],
+  targets_valid: Bool[Array, 'M'],
+  *,
+  negative_iou: float | tuple[float, float],
+  positive_iou: float,
+  low_quality: str,
+  low_quality_min_iou: float = 0.0,
+) -> Match:
+  """`match` for any measure of overlap, at least 0, of M objects with N boxes."""
+  _check(low_quality)
+  everything = jnp.ones(quality.shape[1], bool)
+  quality = jnp.where(targets_valid[:, None], lax.stop_gradient(quality), -1.0)
+  best = _update(_Best.none(everything), quality, 0, low_quality, low_quality_min_iou)
+  return _label(best, low_quality, everything, targets_valid.any(), negative_iou, positive_iou)
+
+
+class _Best(NamedTuple):
+  """What is known of N boxes after some objects."""
+
+  iou: Float[Array, 'N']  # with the object that a box overlaps most, the first of equals
+  index: Int[Array, 'N']  # of that object
+  claimed: Int[Array, 'N']  # the last object that has this box among its best, or -1
+
+  @classmethod
+  def none(cls, considered: Bool[Array, 'N']) -> '_Best':
+    count = considered.shape[0]
+    iou = jnp.where(considered, 0.0, -1.0)
+    return cls(iou, jnp.zeros(count, jnp.int32), jnp.full(count, -1, jnp.int32))
+
+
+def _update(best: _Best, overlaps: Float[Array, 'T N'], start, low_quality: str, min_iou: float) -> _Best:
+  """Takes T more objects into account, of which the first is number `start`."""
+  count, num_boxes = overlaps.shape
+  if count == 0:
+    return best
+  objects = (start + jnp.arange(count, dtype=jnp.int32))[:, None]
+  iou = overlaps.max(0)
+  # The first maximum by a second reduction: argmax does not vectorise on a CPU.
+  index = jnp.min(jnp.where(overlaps == iou, objects, start + count), axis=0)
+  better = iou > best.iou
+  claimed = best.claimed
+  if low_quality != 'none':
+    top = overlaps.max(1, keepdims=True)
+    is_top = overlaps == top
+    if low_quality == 'object_first':
+      position = jnp.arange(num_boxes)
+      is_top &= position == jnp.min(jnp.where(is_top, position, num_boxes), axis=1, keepdims=True)
+    claims = jnp.where(is_top & (top >= min_iou), objects, -1)
+    claimed = jnp.maximum(claimed, claims.max(0))
+  return _Best(jnp.where(better, iou, best.iou), jnp.where(better, index, best.index), claimed)
+
+
+def _label(best: _Best, low_quality: str, takes_part, any_object, negative_iou, positive_iou) -> Match:
+  least, below = negative_iou if isinstance(negative_iou, tuple | list) else (0.0, negative_iou)
+  label = jnp.where((best.iou >= least) & (best.iou < below), 0, -1)
+  label = jnp.where((best.iou >= positive_iou) | (best.claimed >= 0), 1, label)
+  label = jnp.where(any_object, label, jnp.where(takes_part, 0, -1))
+  index = best.index if low_quality == 'own' else jnp.where(best.claimed >= 0, best.claimed, best.index)
+  return Match(index, label, best.iou)
+
+
+def _in_ignored(boxes, ignored, ignored_valid, ignored_iof: float) -> Bool[Array, 'N']:
+  def step(share, region):
+    box, valid = region
+    return jnp.maximum(share, jnp.where(valid, pairwise_iof(boxes, box[None])[:, 0], 0.0)), None
+
+  share, _ = lax.scan(step, jnp.zeros(boxes.shape[0]), (ignored, ignored_valid))
+  return share > ignored_iof
+
+
+def _check(low_quality: str) -> None:
+  if low_quality not in LOW_QUALITY:
+    raise ValueError(f"unknown low_quality '{low_quality}' of a matcher: choose one of {', '.join(LOW_QUALITY)}")
