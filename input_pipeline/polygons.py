@@ -1,0 +1,100 @@
+"""The polygons of an image's objects as flat arrays, so that each operation is one for all of them."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from input_pipeline.ragged import Ragged
+
+
+@dataclasses.dataclass(frozen=True)
+class Polygons:
+  """P polygons with V points altogether. An object may have several, which form its mask together, or none."""
+
+  points: Float[np.ndarray, 'V 2']  # float64 (x, y); float32 files lose nothing by it
+  lengths: Int[np.ndarray, 'P']  # points of each polygon
+  owners: Int[np.ndarray, 'P']  # the object each polygon belongs to, ascending
+
+  @classmethod
+  def from_flat(cls, coordinates: np.ndarray, lengths: np.ndarray, per_object: np.ndarray) -> 'Polygons':
+    """Of a record's arrays: x, y, x, y, ...; coordinates of each polygon; polygons of each object."""
+    return cls(
+      coordinates.reshape(-1, 2).astype(np.float64),
+      np.asarray(lengths) // 2,
+      np.repeat(np.arange(len(per_object)), per_object),
+    )
+
+  def counts(self, num_objects: int) -> Int[np.ndarray, 'N']:
+    """Polygons of each object."""
+    return np.bincount(self.owners, minlength=num_objects)
+
+  def take(self, kept: Bool[np.ndarray, 'N']) -> 'Polygons':
+    """The polygons of the objects that are kept, which are then numbered anew."""
+    chosen = kept[self.owners]
+    number = np.cumsum(kept) - 1
+    return self._choose(chosen, number[self.owners[chosen]])
+
+  def move(self, scale: Float[np.ndarray, '2'], offset: Float[np.ndarray, '2']) -> 'Polygons':
+    """Every point (x, y) at point * scale + offset."""
+    return dataclasses.replace(self, points=self.points * scale + offset)
+
+  def clip(self, height: int, width: int) -> 'Polygons':
+    """The parts within [0, width] x [0, height]; polygons of which no area is left are dropped.
+
+    Sutherland and Hodgman's algorithm, on all polygons at once. Where a polygon falls into several parts they
+    stay connected by edges along the border, which hold no area.
+    """
+    clipped = self
+    for axis, limit, sign in ((0, 0.0, 1.0), (1, 0.0, 1.0), (0, float(width), -1.0), (1, float(height), -1.0)):
+      clipped = clipped._clip_side(axis, limit, sign)
+    if clipped is self:
+      return self
+    low, high = clipped._extents()
+    chosen = (clipped.lengths >= 3) & (high > low).all(axis=1)
+    return clipped._choose(chosen, clipped.owners[chosen])
+
+  def boxes(self, num_objects: int) -> Float[np.ndarray, 'N 4']:
+    """xyxy around the points of each object; of objects without polygons +inf, +inf, -inf, -inf."""
+    points_owner = np.repeat(self.owners, self.lengths)
+    low = np.full((num_objects, 2), np.inf)
+    high = np.full((num_objects, 2), -np.inf)
+    np.minimum.at(low, points_owner, self.points)
+    np.maximum.at(high, points_owner, self.points)
+    return np.concatenate([low, high], axis=1)
+
+  def _extents(self) -> tuple[np.ndarray, np.ndarray]:
+    alone = dataclasses.replace(self, owners=np.arange(len(self.lengths)))
+    boxes = alone.boxes(len(self.lengths))
+    return boxes[:, :2], boxes[:, 2:]
+
+  def _choose(self, chosen: Bool[np.ndarray, 'P'], owners: np.ndarray) -> 'Polygons':
+    return Polygons(self.points[np.repeat(chosen, self.lengths)], self.lengths[chosen], owners)
+
+  def _clip_side(self, axis: int, limit: float, sign: float) -> 'Polygons':
+    """The parts in the half plane sign * coordinate >= sign * limit."""
+    here = self.points
+    inside = sign * (here[:, axis] - limit) >= 0
+    if inside.all():
+      return self
+    following = _next_point(self.lengths)
+    there, there_inside = here[following], inside[following]
+    with np.errstate(divide='ignore', invalid='ignore'):
+      t = (limit - here[:, axis]) / (there[:, axis] - here[:, axis])
+      crossing = here + t[:, None] * (there - here)
+    crossing[:, axis] = limit
+    # Each edge gives its start where that is inside, then the point where it crosses the side.
+    given = np.stack([inside, inside != there_inside], axis=1)
+    points = np.stack([here, crossing], axis=1)[given]
+    lengths = Ragged.from_lengths(given, self.lengths)
+    total = np.concatenate([[0], np.cumsum(given.sum(axis=1))])
+    return Polygons(points, np.diff(total[lengths.offsets]), self.owners)
+
+
+def _next_point(lengths: Int[np.ndarray, 'P']) -> Int[np.ndarray, 'V']:
+  """The index of the point that follows each point in its polygon; the first one follows the last."""
+  following = np.arange(1, lengths.sum() + 1)
+  ends = np.cumsum(lengths)
+  filled = lengths > 0
+  following[ends[filled] - 1] = (ends - lengths)[filled]
+  return following

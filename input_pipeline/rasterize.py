@@ -1,0 +1,101 @@
+"""Masks as small crops of bits: M x M cells over a window around each object's box.
+
+The window begins at the pixel that holds the box's top left. Along an axis on which the box touches at most M
+pixels a cell is one pixel, and the bits are those of the COCO API's rasterisation on the whole canvas. Along a
+longer axis the window ends with the box's last pixel and its M cells are larger than a pixel: the polygon is
+rasterised on the grid of cells.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+from pycocotools import mask as coco_mask
+
+from input_pipeline.polygons import Polygons
+
+
+def mask_windows(boxes: Float[np.ndarray, 'N 4'], mask_size: int) -> Float32[np.ndarray, 'N 4']:
+  """xyxy of each box's window, in canvas pixels; always whole pixels."""
+  start = np.floor(boxes[:, :2])
+  extent = np.maximum(np.ceil(boxes[:, 2:]) - start, mask_size)
+  return np.concatenate([start, start + extent], axis=1).astype(np.float32)
+
+
+def rasterize_polygons(
+  polygons: Polygons, windows: Float32[np.ndarray, 'N 4'], mask_size: int
+) -> Bool[np.ndarray, 'N M M']:
+  """Each object's polygons over its window, row by row; objects without polygons are empty.
+
+  Args:
+    polygons: in canvas pixels, of the objects that `windows` are of.
+    windows: from `mask_windows`.
+    mask_size: M, cells along a side of a window.
+  """
+  bits = np.zeros((len(windows), mask_size, mask_size), np.bool_)
+  if not len(polygons.lengths):
+    return bits
+  windows = windows.astype(np.float64)
+  origin, cell = windows[:, :2], (windows[:, 2:] - windows[:, :2]) / mask_size
+  owner = np.repeat(polygons.owners, polygons.lengths)
+  cells = ((polygons.points - origin[owner]) / cell[owner]).reshape(-1)
+  parts = np.split(cells, 2 * np.cumsum(polygons.lengths)[:-1])
+  runs = coco_mask.frPyObjects(parts, mask_size, mask_size)
+  columns = coco_mask.decode(runs).transpose(2, 1, 0)  # [polygon, x, y]: the order in which they lie in memory
+  first = np.flatnonzero(np.diff(polygons.owners, prepend=-1))
+  if len(first) < len(columns):
+    columns = np.bitwise_or.reduceat(columns, first)
+  bits[polygons.owners[first]] = columns.transpose(0, 2, 1)
+  return bits
+
+
+def resample_runs(
+  counts: Sequence[bytes],
+  file_size: tuple[int, int],
+  scale: Float[np.ndarray, '2'],
+  offset: Float[np.ndarray, '2'],
+  windows: Float32[np.ndarray, 'N 4'],
+  mask_size: int,
+) -> Bool[np.ndarray, 'N M M']:
+  """COCO's run-length masks over their windows: the file's pixel under each cell's centre.
+
+  Where a cell is a pixel this is the nearest-neighbour resize of the mask, as upstream's.
+
+  Args:
+    counts: of each object the compressed runs over the whole file.
+    file_size: (height, width) of the file.
+    scale: (x, y), and
+    offset: (x, y) of the way from the file to the canvas: canvas = file * scale + offset.
+    windows: from `mask_windows`.
+    mask_size: M, cells along a side of a window.
+  """
+  centres = (np.arange(mask_size) + 0.5) / mask_size
+  bits = np.zeros((len(counts), mask_size, mask_size), np.bool_)
+  for row, (runs, window) in enumerate(zip(counts, windows.astype(np.float64), strict=True)):
+    mask = coco_mask.decode({'size': list(file_size), 'counts': runs})
+    on_canvas = window[:2, None] + centres * (window[2:] - window[:2])[:, None]
+    x, y = np.floor((on_canvas - offset[:, None]) / scale[:, None]).astype(np.int64)
+    inside = ((y >= 0) & (y < file_size[0]))[:, None] & ((x >= 0) & (x < file_size[1]))
+    bits[row] = mask[np.ix_(y.clip(0, file_size[0] - 1), x.clip(0, file_size[1] - 1))] & inside
+  return bits
+
+
+def clear_outside(
+  bits: Bool[np.ndarray, 'N M M'], windows: Float32[np.ndarray, 'N 4'], height: int, width: int
+) -> Bool[np.ndarray, 'N M M']:
+  """The bits whose cells begin within the image of `height` x `width`; the others are False."""
+  size = bits.shape[-1]
+  steps = np.arange(size) / size
+  windows = windows.astype(np.float64)
+  x, y = (windows[:, i, None] + steps * (windows[:, i + 2] - windows[:, i])[:, None] for i in (0, 1))
+  return bits & ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+
+
+def pack(bits: Bool[np.ndarray, 'N M M']) -> UInt8[np.ndarray, 'N M M/8']:
+  """Eight cells of a row a byte, the first in the highest bit."""
+  return np.packbits(bits, axis=-1)
+
+
+def unpack(packed: UInt8[np.ndarray, '*N M M/8']) -> Int[np.ndarray, '*N M M']:
+  """The bits of `pack`, 0 or 1."""
+  return np.unpackbits(packed, axis=-1)

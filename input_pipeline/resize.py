@@ -1,0 +1,67 @@
+"""How large an image becomes, and the pixels of it.
+
+Pixels are resampled by Pillow's bilinear filter on uint8, which averages when shrinking: what Detectron2 does,
+so training and evaluation see the same grey levels as there. TensorFlow's antialiased resize differs from it by
+one grey level in one pixel of seven and takes twice the time; OpenCV's (mmdetection) does not antialias.
+"""
+
+import numpy as np
+from PIL import Image
+
+Size = tuple[int, int]  # (height, width) in pixels
+
+
+def shortest_edge_size(size: Size, shortest: int, longest: int) -> Size:
+  """The size at which the shorter side is `shortest`, or less where the longer one would exceed `longest`.
+
+  Rounded half up, as Detectron2's ResizeShortestEdge.
+  """
+  height, width = size
+  scale = shortest / min(height, width)
+  # The shorter side is set, not multiplied: upstream's rounding depends on it.
+  resized = (float(shortest), scale * width) if height < width else (scale * height, float(shortest))
+  if max(resized) > longest:
+    scale = longest / max(resized)
+    resized = (resized[0] * scale, resized[1] * scale)
+  return _at_least_one(int(resized[0] + 0.5), int(resized[1] + 0.5))
+
+
+def inside_size(size: Size, canvas: Size, scale: float = 1.0) -> Size:
+  """The largest size of the same shape that fits into `scale` times the canvas.
+
+  Rounded to nearest even, as Detectron2's ResizeScale ("large scale jitter", Ghiasi et al. 2021).
+  """
+  factor = min(canvas[0] * scale / size[0], canvas[1] * scale / size[1])
+  return _at_least_one(round(size[0] * factor), round(size[1] * factor))
+
+
+def resize(image: Image.Image, size: Size, offset: Size = (0, 0), crop: Size | None = None) -> Image.Image:
+  """The image at `size`, or the part of it of size `crop` that begins at `offset` (y, x) of the resized image.
+
+  A part costs what its own pixels cost. It equals the same part of the whole up to rounding, since Pillow keeps
+  the part's borders in float32.
+  """
+  if crop is None or crop == size:
+    return image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+  scale_y, scale_x = image.height / size[0], image.width / size[1]
+  (top, left), (height, width) = offset, crop
+  box = (
+    left * scale_x,
+    top * scale_y,
+    min((left + width) * scale_x, image.width),
+    min((top + height) * scale_y, image.height),
+  )
+  return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def random_offset(size: Size, crop: Size, fraction: float) -> Size:
+  """Where a part of size `crop` begins (y, x): at `fraction`, 0 to 1, of the way along both axes.
+
+  One fraction for both axes, as Detectron2's FixedSizeCrop.
+  """
+  spare = np.maximum(np.subtract(size, crop), 0)
+  return tuple(np.round(spare * fraction).astype(int).tolist())
+
+
+def _at_least_one(height: int, width: int) -> Size:
+  return max(height, 1), max(width, 1)

@@ -1,0 +1,141 @@
+"""Which images make up the batch of a step: a function of (seed, step) alone, the same on every host.
+
+An epoch is a random permutation in which image i stands floor(factor) or floor(factor) + 1 times, so that it
+stands `factor` times in expectation (stochastic rounding). Epochs follow each other without a gap. Where there
+are two canvases, the stream is split by orientation and a batch takes the place at which its last image
+arrives, as in Detectron2's aspect-ratio grouping; what an epoch leaves over opens the next one's batches, so
+nothing is ever dropped. Detectron2 groups the stream of each worker, here it is the one global stream.
+
+To find a step, only the lengths of the epochs before it are needed: nothing is replayed on resume.
+"""
+
+import functools
+import threading
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from input_pipeline.ragged import Ragged
+
+# The purposes of random numbers: each has streams of its own.
+EPOCHS, IMAGES = 0, 1
+
+
+def random_stream(seed: int, purpose: int, number: int) -> np.random.Generator:
+  """The generator that belongs to (seed, purpose, number); counter-based, so made in microseconds."""
+  return np.random.Generator(np.random.Philox(key=[seed, number], counter=[0, 0, 0, purpose]))
+
+
+def repeat_factors(labels: Ragged, threshold: float) -> Float32[np.ndarray, 'images']:
+  """How often an epoch shows each image, in expectation.
+
+  LVIS (Gupta et al. 2019, appendix B.2), as in Detectron2: with f the share of images that hold a category, the
+  category's factor is max(1, sqrt(threshold / f)) and an image's factor is the largest of its categories'.
+  Images without labels have factor 1.
+
+  Args:
+    labels: of every image the labels of its objects, repeated or not.
+    threshold: share of images below which a category is shown more often; 1e-3 for LVIS.
+  """
+  factors = np.ones(len(labels))
+  if len(labels.values):
+    num_categories = int(labels.values.max()) + 1
+    images, categories = np.divmod(np.unique(labels.rows() * num_categories + labels.values), num_categories)
+    images_with = np.maximum(np.bincount(categories), 1)
+    category_factors = np.maximum(1.0, np.sqrt(threshold / (images_with / len(labels))))
+    np.maximum.at(factors, images, category_factors[categories])
+  return factors.astype(np.float32)
+
+
+def orientations(sizes: Int[np.ndarray, 'images 2'], canvases: int) -> Int[np.ndarray, 'images']:
+  """The canvas of each image: with two, 0 for images wider than high and 1 for the others.
+
+  Args:
+    sizes: (height, width) of every image.
+    canvases: 1 or 2, how many there are; wide ones first.
+  """
+  if canvases == 1:
+    return np.zeros(len(sizes), np.int64)
+  return (sizes[:, 1] <= sizes[:, 0]).astype(np.int64)
+
+
+class BatchSampler:
+  """`batch(step)` says which canvas a step uses and which images it sees."""
+
+  def __init__(
+    self,
+    factors: Float32[np.ndarray, 'images'],
+    canvas_of_image: Int[np.ndarray, 'images'],
+    batch_size: int,
+    seed: int,
+  ):
+    """Images are those of `factors`, all >= 1; `batch_size` is over all hosts."""
+    if not len(factors):
+      raise ValueError('the training split holds no images')
+    self._whole = np.floor(factors).astype(np.int64)
+    self._fraction = factors - np.floor(factors)
+    self._canvas_of_image = canvas_of_image
+    self._num_canvases = int(canvas_of_image.max()) + 1
+    self._batch_size = batch_size
+    self._seed = seed
+    # Row e: how many images of each canvas the epochs before e hold. Grows as steps are asked for.
+    self._before = np.zeros((1, self._num_canvases), np.int64)
+    self._lock = threading.Lock()
+    self.batch = functools.lru_cache(maxsize=64)(self._batch)
+    self._epoch = functools.lru_cache(maxsize=4)(self._compute_epoch)
+    self._epoch_batches = functools.lru_cache(maxsize=4)(self._compute_epoch_batches)
+
+  def _batch(self, step: int) -> tuple[int, Int[np.ndarray, 'B']]:
+    """(canvas, image indices) of a step's global batch, in order."""
+    if step < 0:
+      raise ValueError(f'step {step} is negative')
+    before = self._lengths_until(lambda before: (before // self._batch_size).sum(axis=1)[-1] > step)
+    first_steps = (before // self._batch_size).sum(axis=1)
+    epoch = int(np.searchsorted(first_steps, step, side='right')) - 1
+    canvas, batch = self._epoch_batches(epoch)[step - first_steps[epoch]]
+    ranks = batch * self._batch_size + np.arange(self._batch_size)
+    return int(canvas), self._images(int(canvas), ranks)
+
+  def _images(self, canvas: int, ranks: Int[np.ndarray, 'B']) -> Int[np.ndarray, 'B']:
+    """The images at these places of a canvas's endless stream."""
+    first = self._before[:, canvas]
+    epochs = np.searchsorted(first, ranks, side='right') - 1
+    images = np.empty_like(ranks)
+    for epoch in np.unique(epochs):
+      here = epochs == epoch
+      images[here] = self._epoch(int(epoch))[canvas][ranks[here] - first[epoch]]
+    return images
+
+  def _lengths_until(self, enough) -> Int[np.ndarray, 'epochs canvases']:
+    with self._lock:
+      while not enough(self._before):
+        repeats = self._repeats(random_stream(self._seed, EPOCHS, len(self._before) - 1))
+        length = np.bincount(self._canvas_of_image, weights=repeats, minlength=self._num_canvases)
+        self._before = np.concatenate([self._before, self._before[-1:] + length.astype(np.int64)])
+      return self._before
+
+  def _repeats(self, stream: np.random.Generator) -> Int[np.ndarray, 'images']:
+    return self._whole + (stream.random(len(self._whole), np.float32) < self._fraction)
+
+  def _permutation(self, epoch: int) -> Int[np.ndarray, 'length']:
+    stream = random_stream(self._seed, EPOCHS, epoch)
+    repeats = self._repeats(stream)  # drawn first, as for the lengths
+    return stream.permutation(np.repeat(np.arange(len(repeats)), repeats))
+
+  def _compute_epoch(self, epoch: int) -> list[Int[np.ndarray, 'length']]:
+    """The images of an epoch by canvas, in order."""
+    order = self._permutation(epoch)
+    return [order[self._canvas_of_image[order] == canvas] for canvas in range(self._num_canvases)]
+
+  def _compute_epoch_batches(self, epoch: int) -> Int[np.ndarray, 'batches 2']:
+    """(canvas, its batch's number) of the batches whose last image is in this epoch, in order of that image."""
+    canvas_at = self._canvas_of_image[self._permutation(epoch)]
+    ends = []
+    for canvas in range(self._num_canvases):
+      places = np.flatnonzero(canvas_at == canvas)
+      count = self._before[epoch, canvas] + 1 + np.arange(len(places))
+      full = count % self._batch_size == 0
+      numbers = count[full] // self._batch_size - 1
+      ends.append(np.stack([places[full], np.full(len(numbers), canvas), numbers], axis=1))
+    ends = np.concatenate(ends)
+    return ends[np.argsort(ends[:, 0])][:, 1:]

@@ -1,0 +1,170 @@
+"""From a file's pixels and objects to the canvas: resize, crop, flip, clip.
+
+All of it is one affine map per image, a `Placement`, drawn from a random stream that belongs to the image's
+place in training; image, boxes, polygons and run-length masks all follow that one map.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from ml_collections import ConfigDict
+from PIL import Image
+
+from input_pipeline import rasterize
+from input_pipeline.examples import Objects
+from input_pipeline.polygons import Polygons
+from input_pipeline.resize import Size, inside_size, random_offset, resize, shortest_edge_size
+
+MIN_BOX_SIDE = 1e-5  # pixels; objects with less left are dropped, as in Detectron2
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+  """How a file lies on the canvas: resized, then cropped, then flipped, at the canvas's top left."""
+
+  file_size: Size
+  resized_size: Size
+  crop_offset: Size  # (y, x) in the resized image
+  size: Size  # on the canvas
+  flipped: bool = False
+  tight_boxes: bool = False  # boxes are drawn anew around the polygons, since crops cut objects
+  shrunk: bool = False  # made smaller than the recipe says, since it would not fit the canvas
+
+  @property
+  def scale(self) -> Float[np.ndarray, '2']:
+    """(x, y) factors: canvas = file * scale + offset."""
+    y, x = np.divide(self.resized_size, self.file_size)
+    return np.array([-x if self.flipped else x, y])
+
+  @property
+  def offset(self) -> Float[np.ndarray, '2']:
+    """(x, y) in canvas pixels."""
+    y, x = self.crop_offset
+    return np.array([self.size[1] + x if self.flipped else -x, -y], np.float64)
+
+
+def training_placement(
+  file_size: Size, canvas: Size, recipe: ConfigDict, flip: float, stream: np.random.Generator
+) -> Placement:
+  """A random placement after `recipe`, the configuration's data.resize.
+
+  'shortest_edge': the shorter side has one of `sizes`, the longer at most `max_size`. 'large_scale_jitter': the
+  image fits into the canvas times a factor from `jitter`, then a random part of the canvas's size is cut out
+  (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
+
+  Args:
+    flip: probability of a horizontal flip.
+  """
+  if recipe.name == 'shortest_edge':
+    placement = _whole(file_size, canvas, int(stream.choice(recipe.sizes)), recipe.max_size)
+  elif recipe.name == 'large_scale_jitter':
+    resized = inside_size(file_size, canvas, stream.uniform(*recipe.jitter))
+    size = (min(resized[0], canvas[0]), min(resized[1], canvas[1]))
+    offset = random_offset(resized, size, stream.random())
+    placement = Placement(file_size, resized, offset, size, tight_boxes=True)
+  else:
+    raise ValueError(f"unknown data.resize.name '{recipe.name}': choose shortest_edge or large_scale_jitter")
+  return dataclasses.replace(placement, flipped=bool(stream.random() < flip))
+
+
+def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> Placement:
+  """The whole image with `test_size` and `max_size`, without chance."""
+  return _whole(file_size, canvas, recipe.test_size, recipe.max_size)
+
+
+def place_image(image: Image.Image, placement: Placement, canvas: Size) -> UInt8[np.ndarray, 'H W 3']:
+  """The RGB image on its canvas, zeros around it."""
+  part = resize(image, placement.resized_size, placement.crop_offset, placement.size)
+  if placement.flipped:
+    part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+  pixels = np.zeros((*canvas, 3), np.uint8)
+  pixels[: placement.size[0], : placement.size[1]] = np.asarray(part)
+  return pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class PlacedObjects:
+  """N rows of objects on the canvas, as in `structures.Batch`, and what was left out."""
+
+  boxes: Float32[np.ndarray, 'N 4']
+  labels: Int32[np.ndarray, 'N']
+  objects_valid: Bool[np.ndarray, 'N']
+  mask_bits: UInt8[np.ndarray, 'N M M/8']
+  mask_windows: Float32[np.ndarray, 'N 4']
+  without_mask: int
+  beyond_max: int
+
+
+def place_objects(objects: Objects, placement: Placement, max_objects: int, mask_size: int) -> PlacedObjects:
+  """The objects that training uses, in the order of the annotation file.
+
+  Left out are crowds, objects outside the crop, and with masks those that have none (as in Detectron2), then
+  those beyond `max_objects`. Boxes are clipped to the image.
+
+  Args:
+    mask_size: M, cells along a mask's side; 0: without masks, boxes alone.
+  """
+  height, width = placement.size
+  polygons = Polygons.from_flat(objects.polygon_points, objects.polygon_lengths, objects.polygons_per_object)
+  polygons = polygons.move(placement.scale, placement.offset)
+  boxes = place_boxes(objects.boxes, placement)
+  has_polygons = objects.polygons_per_object > 0
+  if placement.tight_boxes:
+    polygons = polygons.clip(height, width)
+    # Objects whose polygons lie outside get a box of infinities, which is empty.
+    boxes = np.where(has_polygons[:, None], polygons.boxes(len(boxes)), boxes)
+    has_polygons &= polygons.counts(len(boxes)) > 0
+
+  keep = (objects.crowds == 0) & (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(axis=1)
+  without_mask = 0
+  if mask_size:
+    has_mask = has_polygons | np.array([bool(runs) for runs in objects.rle], np.bool_)
+    without_mask = int((keep & ~has_mask).sum())
+    keep &= has_mask
+  kept = np.flatnonzero(keep)
+  beyond_max = max(len(kept) - max_objects, 0)
+  kept = kept[:max_objects]
+  keep = np.isin(np.arange(len(keep)), kept)
+
+  windows = rasterize.mask_windows(boxes[kept], mask_size)
+  bits = rasterize.rasterize_polygons(polygons.take(keep), windows, mask_size)
+  runs = [row for row, index in enumerate(kept) if mask_size and not has_polygons[index]]
+  if runs:
+    counts = [objects.rle[index] for index in kept[runs]]
+    bits[runs] = rasterize.resample_runs(
+      counts, placement.file_size, placement.scale, placement.offset, windows[runs], mask_size
+    )
+  bits = rasterize.clear_outside(bits, windows, height, width)
+  return PlacedObjects(
+    boxes=_fill(boxes[kept].astype(np.float32), max_objects),
+    labels=_fill(objects.labels[kept].astype(np.int32), max_objects),
+    objects_valid=np.arange(max_objects) < len(kept),
+    mask_bits=_fill(rasterize.pack(bits), max_objects),
+    mask_windows=_fill(windows, max_objects),
+    without_mask=without_mask,
+    beyond_max=beyond_max,
+  )
+
+
+def place_boxes(boxes: Float32[np.ndarray, 'N 4'], placement: Placement) -> Float[np.ndarray, 'N 4']:
+  """xyxy boxes of the file in float64 canvas pixels, clipped to the image."""
+  corners = boxes.astype(np.float64).reshape(-1, 2, 2) * placement.scale + placement.offset
+  corners = np.sort(corners, axis=1)  # a flip swaps left and right
+  height, width = placement.size
+  return corners.clip(0, (width, height)).reshape(-1, 4)
+
+
+def _whole(file_size: Size, canvas: Size, shortest: int, longest: int) -> Placement:
+  size = shortest_edge_size(file_size, shortest, longest)
+  shrunk = size[0] > canvas[0] or size[1] > canvas[1]
+  if shrunk:
+    size = inside_size(file_size, canvas)
+  return Placement(file_size, size, (0, 0), size, shrunk=shrunk)
+
+
+def _fill(rows: np.ndarray, count: int) -> np.ndarray:
+  """The rows, then zeros."""
+  filled = np.zeros((count, *rows.shape[1:]), rows.dtype)
+  filled[: len(rows)] = rows
+  return filled
