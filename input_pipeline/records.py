@@ -10,6 +10,7 @@ and, for TFDS, `dataset_info.json` and `features.json`.
 """
 
 import dataclasses
+import glob
 import json
 import os
 import threading
@@ -193,3 +194,10 @@ def save_manifest(folder: str, split: str, manifest: dict) -> None:
   with open(f'{path}.partial', 'w') as f:
     json.dump(manifest, f, indent=1)
   os.replace(f'{path}.partial', path)
+
+
+def splits(folder: str) -> list[str]:
+  """The names of the splits whose records are complete."""
+  paths = sorted(glob.glob(manifest_path(glob.escape(folder), '*')))
+  names = [os.path.basename(path).removeprefix(f'{NAME}-').removesuffix('.json') for path in paths]
+  return [name for name in names if load_manifest(folder, name)['complete']]
