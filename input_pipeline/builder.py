@@ -1,0 +1,49 @@
+"""The TFDS builder of LVIS, COCO and annotations like theirs.
+
+TFDS's own `lvis` builder stores a full-size PNG an instance and rounds polygons to integers. This one makes
+the records of `preparation`, so that what TFDS reads and what training reads are the same files:
+
+  builder = Detection(
+    annotations={'train': 'lvis_v1_train.json', 'val': 'lvis_v1_val.json'}, image_root='coco', data_dir='tfds')
+  builder.download_and_prepare()
+  builder.as_data_source('train')
+
+A folder that `preparation.prepare` made is read by `tfds.builder_from_directory` without this class.
+"""
+
+import os
+from collections.abc import Mapping
+
+import tensorflow_datasets as tfds
+
+from input_pipeline import preparation, tfds_metadata
+
+
+class Detection(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=True):
+  """Images with boxes, polygons and labels; the features are those of `examples.FEATURES`."""
+
+  VERSION = tfds.core.Version(tfds_metadata.VERSION)
+  url_infos = {}  # nothing is downloaded
+
+  def __init__(self, *, annotations: Mapping[str, str], image_root: str, **kwargs):
+    """
+    Args:
+      annotations: annotation files by split.
+      image_root: folder of the images, in any layout that `images.find` knows.
+      **kwargs: of every TFDS builder, such as `data_dir`.
+    """
+    self._annotations = dict(annotations)
+    self._image_root = image_root
+    super().__init__(file_format='array_record', **kwargs)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      description=tfds_metadata.DESCRIPTION, features=tfds_metadata.features(), disable_shuffling=True
+    )
+
+  def _download_and_prepare(self, dl_manager: tfds.download.DownloadManager, download_config) -> None:
+    del dl_manager, download_config  # the files are the user's own
+    folder = os.fspath(self.data_dir)
+    for split, path in self._annotations.items():
+      preparation.prepare(path, self._image_root, folder, split)
+    self.info.set_splits(tfds.core.splits.SplitDict(tfds_metadata.splits(folder)))
