@@ -1,0 +1,120 @@
+"""RoIAlign on one feature map and on a pyramid (He et al. 2017, Mask R-CNN; Lin et al. 2017, FPN).
+
+The operator is that of Detectron2, torchvision and mmcv to the sample. It has two forms with one result,
+`roi_align_matmul` for accelerators and `roi_align_window` for a CPU; which runs is decided here.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxdet.ops import roi_align_matmul, roi_align_window
+from jaxdet.ops.roi_levels import roi_levels
+from jaxdet.ops.roi_weights import Sampling
+
+
+def roi_align(
+  features: Float[Array, 'B H W C'],
+  rois: Float[Array, 'B R 4'],
+  *,
+  stride: int,
+  output_size: int | tuple[int, int],
+  sampling_ratio: int = 0,
+  aligned: bool = True,
+) -> Float[Array, 'B R p q C']:
+  """Averages bilinear samples of a feature map in each of p x q bins of every RoI.
+
+  The images are a leading axis of features and RoIs and need no vmap. Samples more than one feature pixel outside
+  the map are zero, those within it are moved to the border. A RoI without extent gives zeros where
+  `sampling_ratio` is 0 and `aligned` is True. RoIs get no gradient.
+
+  Args:
+    features: of any float type; the result has the same, sums are float32.
+    rois: xyxy in image pixels, finite.
+    stride: image pixels per feature pixel.
+    output_size: p = q, or (p, q) for height and width.
+    sampling_ratio: samples per bin and axis; 0: as many as the bin has feature pixels, rounded up, for each RoI.
+    aligned: True subtracts half a feature pixel from coordinates. False does not, and makes RoIs at least one
+      feature pixel wide and high (mmdetection's legacy_1.x, Detectron2's POOLER_TYPE ROIAlign).
+  """
+  rois = jnp.asarray(rois, jnp.float32)
+  levels = jnp.zeros(rois.shape[:-1], jnp.int32)
+  return _pool((jnp.asarray(features),), (stride,), rois, levels, _sampling(output_size, sampling_ratio, aligned))
+
+
+def multilevel_roi_align(
+  features: Mapping[int, Float[Array, 'B _ _ C']],
+  rois: Float[Array, 'B R 4'],
+  *,
+  output_size: int | tuple[int, int],
+  sampling_ratio: int = 0,
+  aligned: bool = True,
+  canonical_size: float = 224,
+  canonical_level: int = 4,
+) -> Float[Array, 'B R p q C']:
+  """RoIAlign of each RoI on the pyramid level that suits its size.
+
+  Args:
+    features: by level l, consecutive, of stride 2**l; all of them take part (leave out P6 before the call).
+    rois, output_size, sampling_ratio, aligned: as in `roi_align`.
+    canonical_size, canonical_level: as in `roi_levels`.
+  """
+  levels = sorted(features)
+  if levels != list(range(levels[0], levels[-1] + 1)):
+    raise ValueError(f'the levels of a pyramid must be consecutive, got {levels}')
+  rois = jnp.asarray(rois, jnp.float32)
+  level_of_roi = roi_levels(
+    rois,
+    min_level=levels[0],
+    max_level=levels[-1],
+    canonical_size=canonical_size,
+    canonical_level=canonical_level,
+  )
+  return _pool(
+    tuple(jnp.asarray(features[l]) for l in levels),
+    tuple(2**l for l in levels),
+    rois,
+    level_of_roi - levels[0],
+    _sampling(output_size, sampling_ratio, aligned),
+  )
+
+
+def _sampling(output_size, sampling_ratio, aligned):
+  bins = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+  return Sampling(bins, sampling_ratio, aligned)
+
+
+def _form():
+  # The window form walks over the RoIs of all images in one loop, which a partitioner could not divide.
+  single_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
+  return roi_align_window if single_cpu else roi_align_matmul
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 4))
+def _pool(
+  features: tuple[Float[Array, 'B _ _ C'], ...],
+  strides: tuple[int, ...],
+  rois: Float[Array, 'B R 4'],
+  levels: Int[Array, 'B R'],
+  sampling: Sampling,
+) -> Float[Array, 'B R p q C']:
+  pooled = _form().pool(features, strides, rois, levels, sampling)
+  return pooled.astype(features[0].dtype)
+
+
+def _pool_forward(features, strides, rois, levels, sampling):
+  # Of the features only shape and type are needed for the transpose; an empty slice carries both.
+  return _pool(features, strides, rois, levels, sampling), (tuple(f[:0] for f in features), rois, levels)
+
+
+def _pool_backward(strides, sampling, residuals, cotangents):
+  features, rois, levels = residuals
+  shapes = tuple((rois.shape[0], *f.shape[1:]) for f in features)
+  spread = _form().spread(cotangents.astype(jnp.float32), shapes, strides, rois, levels, sampling)
+  return tuple(g.astype(f.dtype) for g, f in zip(spread, features, strict=True)), jnp.zeros_like(rois), None
+
+
+_pool.defvjp(_pool_forward, _pool_backward)

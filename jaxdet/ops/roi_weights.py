@@ -1,0 +1,121 @@
+"""RoIAlign along one axis as a matrix: what share each row of a feature map has in each bin.
+
+RoIAlign (He et al. 2017, Mask R-CNN) averages bilinear samples that lie on a regular grid in every bin. Bilinear
+weights, the clamp at the border, the cut-off beyond it and the mean all factor over the axes, so
+
+  out[p, q, c] = sum_h wy[p, h] sum_w wx[q, w] features[h, w, c]
+
+The samples of a bin are an arithmetic progression, those that fall between rows h - 1 and h are a range of it,
+and the hat function is linear there: their weights sum up to an arithmetic series. So a weight costs the same
+however many samples the bin has, and a number of samples that differs from RoI to RoI is no obstacle to static
+shapes.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """The settings of one RoIAlign.
+
+  Attributes:
+    bins: (height, width) of the output.
+    ratio: samples per bin and axis; 0: ceil(RoI size / bins), for every RoI and axis by itself.
+    aligned: True shifts coordinates by -0.5, so that pixel centres are at integers (Detectron2's ROIAlignV2).
+      False does not, and makes RoIs at least one feature pixel wide and high (the first published operator).
+  """
+
+  bins: tuple[int, int]
+  ratio: int = 0
+  aligned: bool = True
+
+  def in_pixels(self, rois: Float[Array, '*R 4'], scale) -> tuple[Float[Array, '*R 2'], Float[Array, '*R 2']]:
+    """(start, size) of RoIs as (y, x), in feature pixels; `scale` is 1 / stride. Flipped RoIs have size 0."""
+    offset = 0.5 if self.aligned else 0.0
+    start = rois[..., 1::-1] * scale - offset
+    end = rois[..., :1:-1] * scale - offset
+    return start, jnp.maximum(end - start, 0.0 if self.aligned else 1.0)
+
+
+def axis_weights(
+  start: Float[Array, '*R'],
+  size: Float[Array, '*R'],
+  bins: int,
+  ratio: int,
+  rows: Float[Array, '*R L'],
+  low: Float[Array, '*R'],
+  high: Float[Array, '*R'],
+) -> Float[Array, '*R bins L']:
+  """The weight of each row in each bin: the mean over the bin's samples of the hat function around the row.
+
+  Args:
+    start: where the first bin begins, in rows; a row's centre is at its own integer position.
+    size: extent of all bins together, in rows, at least 0.
+    bins: number of bins.
+    ratio: samples in a bin; 0: ceil(size / bins).
+    rows: the rows asked for, consecutive whole numbers.
+    low: position of the first row of the map. Samples before it count as lying on it, those before low - 1
+      count as zero.
+    high: position of the last row, likewise; samples at exactly low - 1 and high + 1 still count.
+
+  Returns:
+    float32 weights; a bin without samples has none.
+  """
+  per_bin = _samples_per_bin(size, bins, ratio)[..., None]
+  start, size, low, high = (x[..., None] for x in (start, size, low, high))
+  divisor = jnp.maximum(per_bin, 1.0)
+  # In upstream's order of operations: far from the origin, positions round by more than the sums do. The divisor
+  # depends on data because XLA turns division by a constant into a product.
+  bin_size = size / jnp.where(size >= 0, bins, 1.0)
+  bin_start = start + jnp.arange(bins, dtype=jnp.float32) * bin_size
+
+  def position(sample):
+    return bin_start + (sample + 0.5) * bin_size / divisor
+
+  first = position(0.0)
+  step = jnp.maximum(bin_size / divisor, 1e-6)  # for index arithmetic; bins without extent have no step
+
+  # The first sample not before low - 1 and the first after high + 1. The weight jumps there, so the estimate of
+  # the index is checked against the positions themselves; at every other edge weights are continuous.
+  begin = jnp.ceil((low - 1 - first) / step)
+  begin += (position(begin) < low - 1) * 1.0 - (position(begin - 1) >= low - 1) * 1.0
+  end = jnp.floor((high + 1 - first) / step) + 1
+  end += (position(end) <= high + 1) * 1.0 - (position(end - 1) > high + 1) * 1.0
+  begin, end = jnp.clip(begin, 0.0, per_bin), jnp.clip(end, 0.0, per_bin)
+  # Those of them that lie before low and not before high are clamped.
+  begin_inside = jnp.clip(jnp.ceil((low - first) / step), begin, end)
+  end_inside = jnp.clip(jnp.ceil((high - first) / step), begin_inside, end)
+  before_low, after_high = begin_inside - begin, end - end_inside
+
+  bin_start, bin_size, divisor, first, step, low, high, begin_inside, end_inside, before_low, after_high = (
+    x[..., None]
+    for x in (bin_start, bin_size, divisor, first, step, low, high, begin_inside, end_inside, before_low, after_high)
+  )
+  rows = rows[..., None, :]
+  edges = jnp.concatenate([rows - 1, rows[..., -1:], rows[..., -1:] + 1], axis=-1)
+  edges = jnp.clip(jnp.ceil((edges - first) / step), begin_inside, end_inside)
+  # Samples [rise, top) lie in the row before, [top, fall) in this one.
+  rise, top, fall = edges[..., :-2], edges[..., 1:-1], edges[..., 2:]
+
+  def mean_position(begin, end):
+    return bin_start + (begin + end) / 2 * bin_size / divisor
+
+  rising = (top - rise) * (mean_position(rise, top) - (rows - 1))
+  falling = (fall - top) * ((rows + 1) - mean_position(top, fall))
+  clamped = before_low * _hat(rows - low) + after_high * _hat(rows - high)
+  return (rising + falling + clamped) / divisor
+
+
+def _samples_per_bin(size, bins, ratio):
+  if ratio > 0:
+    return jnp.where(size >= 0, float(ratio), 0.0)
+  count = jnp.ceil(size / bins)
+  # XLA may divide by a constant as a product with its inverse, and 14 * (1 / 7) may come out above 2.
+  return jnp.where((count - 1) * bins >= size, jnp.maximum(count - 1, 0.0), count)
+
+
+def _hat(distance):
+  return jnp.maximum(1 - jnp.abs(distance), 0.0)
