@@ -1,9 +1,12 @@
 """A detector of another program: its weights, its images, and what it made of them.
 
-case = load_case('mmdet/mask_rcnn_r50_fpn')
-config = model_config(case, norm='bn_eval')
-images = batch_images(case)
-assert case.error('neck/0', features[2]) < 1e-4
+To be used as
+
+  case = load_case('mmdet/mask_rcnn_r50_fpn')
+  config = model_config(case, norm='bn_eval')
+  detector, variables = load_detector(case, config)
+  features = detector.backbone.apply(..., batch_images(case), train=False)
+  assert case.error('backbone/0', features[2]) < 1e-4
 """
 
 import dataclasses
@@ -11,9 +14,14 @@ import functools
 import importlib.util
 import pathlib
 
+import jax
 import numpy as np
-import parity_kit
 from ml_collections import ConfigDict
+
+import parity_kit
+from jaxdet.convert import detectron2, mmdet
+from jaxdet.convert.rules import Rule, import_state
+from jaxdet.models.build import build_detector
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 
@@ -93,7 +101,24 @@ def model_config(case: UpstreamCase, **backbone) -> ConfigDict:
   model.num_classes = case.meta['num_classes']
   model.pixel_mean, model.pixel_std = case.pixel_mean, case.pixel_std
   model.backbone.update(backbone)
+  if not any('mask_head' in name for name in case.state):
+    model.roi.mask_head.name = ''
   return model
+
+
+def conversion_rules(case: UpstreamCase, model: ConfigDict) -> list[Rule]:
+  """The table that belongs to the case's program."""
+  program = mmdet if case.name.startswith('mmdet') else detectron2
+  return program.mask_rcnn(model, bgr=case.bgr)
+
+
+def load_detector(case: UpstreamCase, model: ConfigDict):
+  """The detector of `config.model` and its variables with the case's weights, every one of them used."""
+  detector = build_detector(model, model.num_classes)
+  shapes = jax.eval_shape(detector.init, jax.random.key(0))
+  variables, report = import_state(case.state, shapes, conversion_rules(case, model))
+  report.check()
+  return detector, variables
 
 
 def canvas(case: UpstreamCase) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,71 @@
+"""The pyramid's arithmetic on maps of a single channel."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdet.models.necks.fpn import FPN, upsample_nearest
+
+
+def passing_pyramid(levels, features):
+  """The pyramid whose convolutions pass on what they get."""
+  net = FPN(levels, 1)
+  params = net.init(jax.random.key(0), features)['params']
+  for name, layer in params.items():
+    kernel = np.zeros(layer['kernel'].shape, np.float32)
+    kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = 1
+    params[name]['kernel'] = kernel
+  return net.apply({'params': params}, features)
+
+
+def test_levels_add_up_from_the_top():
+  features = {
+    2: jnp.full((1, 4, 4, 1), 1.0),
+    3: jnp.arange(4.0).reshape(1, 2, 2, 1),
+    4: jnp.full((1, 1, 1, 1), 10.0),
+  }
+  pyramid = passing_pyramid((2, 3, 4), features)
+  assert list(pyramid) == [2, 3, 4]
+  np.testing.assert_allclose(pyramid[3][0, ..., 0], [[10, 11], [12, 13]])
+  np.testing.assert_allclose(
+    pyramid[2][0, ..., 0], [[11, 11, 12, 12], [11, 11, 12, 12], [13, 13, 14, 14], [13, 13, 14, 14]]
+  )
+
+
+def test_levels_above_the_backbone_take_every_other_pixel():
+  features = {5: jnp.arange(15.0).reshape(1, 3, 5, 1)}
+  pyramid = passing_pyramid((5, 6, 7), features)
+  np.testing.assert_allclose(pyramid[6][0, ..., 0], [[0, 2, 4], [10, 12, 14]])
+  np.testing.assert_allclose(pyramid[7][0, ..., 0], [[0, 4]])
+
+
+def test_backbone_levels_that_are_not_asked_for_are_left_out():
+  features = {level: jnp.ones((1, 2 ** (5 - level), 2 ** (5 - level), 1)) for level in (2, 3, 4, 5)}
+  assert list(passing_pyramid((3, 4, 5), features)) == [3, 4, 5]
+
+
+@pytest.mark.parametrize('small, large', [(13, 25), (21, 42), (1, 1), (7, 13)])
+def test_upsampling_is_nearest_interpolation_to_the_exact_size(small, large):
+  x = jnp.arange(float(small)).reshape(1, small, 1, 1)
+  y = upsample_nearest(x, (large, 1))[0, :, 0, 0]
+  np.testing.assert_array_equal(y, np.arange(large) * small // large)
+
+
+def test_odd_sizes_pass():
+  features = {level: jnp.ones((1, *size, 8)) for level, size in ((4, (50, 84)), (5, (25, 42)))}
+  pyramid = jax.eval_shape(lambda f: FPN((4, 5, 6), 4).init_with_output(jax.random.key(0), f)[0], features)
+  assert [x.shape for x in pyramid.values()] == [(1, 50, 84, 4), (1, 25, 42, 4), (1, 13, 21, 4)]
+
+
+def test_a_norm_takes_the_place_of_the_biases():
+  features = {5: jnp.ones((1, 2, 2, 8))}
+  params = FPN((5,), 8, norm='gn').init(jax.random.key(0), features)['params']
+  assert {name: set(layer) for name, layer in params.items()} == {
+    'lateral5': {'kernel'},
+    'lateral5_norm': {'scale', 'bias'},
+    'output5': {'kernel'},
+    'output5_norm': {'scale', 'bias'},
+  }
+  with pytest.raises(ValueError, match="'sync_bn'"):
+    FPN((5,), 8, norm='sync_bn').init(jax.random.key(0), features)
