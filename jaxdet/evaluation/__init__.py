@@ -1,0 +1,6 @@
+"""Metrics of LVIS and COCO, and what runs a detector to get them."""
+
+from jaxdet.evaluation.evaluate import evaluate, evaluate_results
+from jaxdet.evaluation.predict import predict
+
+__all__ = ['evaluate', 'evaluate_results', 'predict']

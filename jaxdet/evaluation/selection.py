@@ -5,6 +5,7 @@ and of those the ones whose category is annotated in the image as present or abs
 "LVIS: a dataset for large vocabulary instance segmentation": federated data sets).
 """
 
+import array
 import dataclasses
 from collections.abc import Iterable, Mapping
 
@@ -45,40 +46,51 @@ def read_columns(truth: GroundTruth, records: Iterable[Mapping], protocol: Proto
   Raises:
     ValueError: a score is not a number, or a record has neither 'bbox' nor 'segmentation'.
   """
-  image_ids, category_ids, scores, boxes, masks = [], [], [], [], []
+  judged = judged_pairs(truth) if protocol.federated else None
+  category_ids = np.asarray([category.id for category in truth.categories], np.int64)
+  wanted = None if judged is None else _by_ids(truth, category_ids, judged)
+  ids, numbers, masks = array.array('q'), array.array('d'), []  # in few bytes a record: there may be millions
   for record in records:
-    image_ids.append(record['image_id'])
-    category_ids.append(record['category_id'])
-    scores.append(record['score'])
-    boxes.append(record.get('bbox'))
-    masks.append(record.get('segmentation'))
-    if boxes[-1] is None and masks[-1] is None:
-      raise ValueError(f"a result of image {record['image_id']} has neither 'bbox' nor 'segmentation'")
-  scores = np.asarray(scores, np.float64)
+    try:
+      key, box, mask = (record['image_id'], record['category_id']), record.get('bbox'), record.get('segmentation')
+      x, y, width, height = (np.nan,) * 4 if box is None else box
+      ids.extend(key)
+      numbers.extend((record['score'], x, y, width, height))
+    except (KeyError, TypeError, ValueError) as error:
+      raise ValueError(f'a result has no usable image_id, category_id, score and bbox: {str(record)[:200]}') from error
+    if box is None and mask is None:
+      raise ValueError(f"a result of image {key[0]} has neither 'bbox' nor 'segmentation'")
+    masks.append(mask if wanted is None or key in wanted else None)
+  image_ids, label_ids = np.asarray(ids, np.int64).reshape(-1, 2).T
+  numbers = np.asarray(numbers, np.float64).reshape(-1, 5)
+  scores, boxes = numbers[:, 0], numbers[:, 1:]
   if np.isnan(scores).any():
-    raise ValueError(f'the score of a result of image {image_ids[int(np.isnan(scores).argmax())]} is not a number')
-  image = positions(image_ids, truth.image_ids)
-  label = positions(category_ids, np.asarray([category.id for category in truth.categories], np.int64))
+    raise ValueError(f'the score of a result of image {image_ids[np.isnan(scores).argmax()]} is not a number')
+
+  image, label = positions(image_ids, truth.image_ids), positions(label_ids, category_ids)
   keep = image >= 0
   if protocol.federated:
     keep &= rank_in_group(image, scores) < protocol.limits[-1]
   keep &= label >= 0
   if protocol.federated:
-    keep &= np.isin(truth.pairs(image, label), judged_pairs(truth))
-
+    keep &= np.isin(truth.pairs(image, label), judged)
   kept = np.flatnonzero(keep)
-  image, label, scores = image[kept], label[kept], scores[kept]
-  sizes = truth.image_sizes[image].tolist()
-  masks = [None if masks[i] is None else run_lengths(masks[i], *size) for i, size in zip(kept, sizes, strict=True)]
+  image, label, scores, boxes = (column[kept] for column in (image, label, scores, boxes))
+  masks = [masks[i] and run_lengths(masks[i], *truth.image_sizes[j].tolist()) for i, j in zip(kept, image, strict=True)]
   # One by one: given more than 255 masks at once, pycocotools 2.0.x fails.
   mask_areas = np.asarray([np.nan if mask is None else rle_codec.area(mask) for mask in masks], np.float64)
-  boxless = np.asarray([boxes[i] is None for i in kept], bool)
-  boxes = [rle_codec.toBbox(mask) if boxes[i] is None else boxes[i] for i, mask in zip(kept, masks, strict=True)]
-  boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-  areas = {'bbox': np.where(boxless, mask_areas, boxes[:, 2] * boxes[:, 3])}
+  areas = {'bbox': boxes[:, 2] * boxes[:, 3]}
+  for i in np.flatnonzero(np.isnan(boxes).any(1)):
+    boxes[i], areas['bbox'][i] = rle_codec.toBbox(masks[i]), mask_areas[i]
   if not np.isnan(mask_areas).any():
     areas['segm'] = mask_areas
   return Columns(image, label, scores, boxes, masks, areas)
+
+
+def _by_ids(truth: GroundTruth, category_ids: Int[np.ndarray, 'K'], pairs: Int[np.ndarray, 'P']) -> set:
+  """Pairs as (image id, category id)."""
+  label, image = np.divmod(pairs, max(len(truth.image_ids), 1))
+  return set(zip(truth.image_ids[image].tolist(), category_ids[label].tolist(), strict=True))
 
 
 def rank_in_group(group: Int[np.ndarray, 'N'], scores: Float[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:

@@ -1,0 +1,192 @@
+"""What may be wrong where metrics are next to nothing, in words.
+
+The usual mistakes of a results file are tried out on the data itself: if AP50 comes up once labels are
+ignored or shifted, or boxes are read in another way, that is what the file needs.
+"""
+
+import array
+import collections
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxdet.evaluation.average_precision import average_precision
+from jaxdet.evaluation.ground_truth import GroundTruth, positions
+from jaxdet.evaluation.selection import PROTOCOLS, Columns
+from jaxdet.structures import Category
+
+LOW = 1.0  # percent of AP below which mistakes are tried out
+SAMPLE = 300  # images with objects that they are tried on
+UNSURE = 0.05  # a best score below this is worth a word
+SHORTER_SIDE, LONGER_SIDE = 800, 1333  # pixels to which images are usually resized
+
+
+def diagnose(
+  truth: GroundTruth,
+  records: Iterable[Mapping],
+  metrics: Mapping[str, Mapping[str, float | None]],
+  score_threshold: float,
+) -> list[str]:
+  """Sentences on what looks wrong; an empty list where nothing does.
+
+  Args:
+    records: of the results.
+    metrics: by IoU type, in percent.
+    score_threshold: the detector's, for the message.
+  """
+  if not len(truth.image):
+    return [f'{truth.source} has no objects: no metric has a value']
+  found = survey(truth, records)
+  if not found.count:
+    return [
+      f'no detection in {len(truth.image_ids)} images: no score is above model.test.score_threshold = '
+      f'{score_threshold:g}; the weights may not have been loaded, or training has diverged'
+    ]
+  findings = []
+  for what, ids in (('image_id', found.unknown_images), ('category_id', found.unknown_categories)):
+    if ids:
+      some = ', '.join(str(id) for id in sorted(ids)[:5])
+      findings.append(
+        f'{ids.total()} of {found.count} results have a {what} that {truth.source} does not list, such as {some}'
+      )
+  if found.best_score < UNSURE:
+    findings.append(f'the best score of all results is {found.best_score:.4g}: the detector is sure of nothing')
+  if found.wrong_masks:
+    findings.append(f'{found.wrong_masks} masks differ in size from their image, such as {found.wrong_mask}')
+  low = {name for name, values in metrics.items() if values['AP'] is not None and values['AP'] < LOW}
+  if 'bbox' in low or (low and 'bbox' not in metrics):
+    findings += tried_mistakes(truth, found)
+  elif low and not found.wrong_masks:
+    findings.append('boxes fit and masks do not: the masks may be transposed, or the mask head has not been trained')
+  return findings
+
+
+def not_finite(variables: Mapping) -> list[str]:
+  """A sentence if an array of the detector's holds NaN or infinity."""
+  bad = [
+    jax.tree_util.keystr(path)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
+    if not bool(jax.numpy.isfinite(leaf).all())
+  ]
+  return [f'{len(bad)} arrays of the detector hold NaN or infinity, such as {bad[0]}'] if bad else []
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+  """What all results have in common, and those of a sample of images as columns."""
+
+  count: int
+  best_score: float
+  unknown_images: collections.Counter
+  unknown_categories: collections.Counter
+  wrong_masks: int  # in the sample
+  wrong_mask: str  # one of them
+  images: Int[np.ndarray, 'S']  # the sample, by position
+  image: Int[np.ndarray, 'N']
+  category_ids: Int[np.ndarray, 'N']
+  scores: Float[np.ndarray, 'N']
+  boxes: Float[np.ndarray, 'N 4']
+
+
+def survey(truth: GroundTruth, records: Iterable[Mapping]) -> Survey:
+  images = np.unique(truth.image)[:SAMPLE]
+  position = {int(id): i for i, id in enumerate(truth.image_ids)}
+  sample = {int(id) for id in truth.image_ids[images]}
+  known_categories = {category.id for category in truth.categories}
+  unknown_images, unknown_categories = collections.Counter(), collections.Counter()
+  ids, numbers = array.array('q'), array.array('d')
+  count, best_score, wrong_masks, wrong_mask = 0, -np.inf, 0, ''
+  for record in records:
+    image_id, category_id = record['image_id'], record['category_id']
+    count += 1
+    best_score = max(best_score, record['score'])
+    if image_id not in position:
+      unknown_images[image_id] += 1
+    if category_id not in known_categories:
+      unknown_categories[category_id] += 1
+    if image_id not in sample:
+      continue
+    size = truth.image_sizes[position[image_id]].tolist()
+    mask = record.get('segmentation')
+    if isinstance(mask, Mapping) and list(mask['size']) != size:
+      wrong_masks += 1
+      wrong_mask = f'{mask["size"][0]} x {mask["size"][1]} on image {image_id} of {size[0]} x {size[1]}'
+    if record.get('bbox') is not None:
+      ids.extend((position[image_id], category_id))
+      numbers.extend((record['score'], *record['bbox']))
+  image, category_ids = np.asarray(ids, np.int64).reshape(-1, 2).T
+  numbers = np.asarray(numbers, np.float64).reshape(-1, 5)
+  return Survey(
+    count,
+    best_score,
+    unknown_images,
+    unknown_categories,
+    wrong_masks,
+    wrong_mask,
+    images,
+    image,
+    category_ids,
+    numbers[:, 0],
+    numbers[:, 1:],
+  )
+
+
+def tried_mistakes(truth: GroundTruth, found: Survey) -> list[str]:
+  """The mistake that explains the results best, or a sentence that none does."""
+  table = np.asarray([category.id for category in truth.categories], np.int64)
+  label = positions(found.category_ids, table)
+  base = _ap50(truth, found, label, found.boxes)
+  tried = {sentence: _ap50(truth, found, label, change(found.boxes)) for sentence, change in _boxes(truth, found)}
+  for sentence, changed in (
+    ('category ids look one too small: 0-based labels may have been written', positions(found.category_ids + 1, table)),
+    ('category ids look one too large', positions(found.category_ids - 1, table)),
+    ('category ids look like positions in the category table, from 0', found.category_ids),
+    ('category ids look like positions in the category table, from 1', found.category_ids - 1),
+  ):
+    tried.setdefault(sentence, _ap50(truth, found, changed, found.boxes))
+  tried = {sentence: value for sentence, value in tried.items() if value >= max(0.05, 3 * base)}
+  if not tried:
+    sentence = 'boxes fit and labels do not: categories may be in another order, or the classifier has learnt little'
+    alone = dataclasses.replace(truth, label=np.zeros_like(truth.label), categories=(Category(0, 'object'),))
+    tried[sentence] = _ap50(alone, found, np.zeros_like(label), found.boxes)
+  sentence, value = max(tried.items(), key=lambda item: item[1])
+  if value < max(0.05, 3 * base):
+    return ['AP is next to nothing, and no usual mistake in boxes or labels explains it: is the detector trained?']
+  return [f'{sentence} (AP50 of boxes on {len(found.images)} images: {100 * base:.1f} as it is, {100 * value:.1f} so)']
+
+
+def _boxes(truth: GroundTruth, found: Survey) -> list[tuple[str, Callable]]:
+  height, width = truth.image_sizes[found.image].T.astype(np.float64)
+  resize = np.minimum(SHORTER_SIDE / np.minimum(height, width), LONGER_SIDE / np.maximum(height, width))
+  size = np.stack([width, height, width, height], axis=1)
+  return [
+    (
+      'boxes look like (x1, y1, x2, y2); results have (x, y, width, height)',
+      lambda boxes: np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1),
+    ),
+    (
+      "boxes look like (centre, size); results have the top left corner's x and y first",
+      lambda boxes: np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, 2:]], 1),
+    ),
+    ('x and y of boxes look exchanged', lambda boxes: boxes[:, [1, 0, 3, 2]]),
+    ('boxes look like fractions of the image; results have pixels', lambda boxes: boxes * size),
+    (
+      f'boxes look like pixels of the image resized to {SHORTER_SIDE}; results have pixels of the file',
+      lambda boxes: boxes / resize[:, None],
+    ),
+  ]
+
+
+def _ap50(truth: GroundTruth, found: Survey, label: Int[np.ndarray, 'N'], boxes: Float[np.ndarray, 'N 4']) -> float:
+  """AP50 of the sample's boxes, by COCO's protocol."""
+  members = np.flatnonzero(np.isin(truth.image, found.images))
+  columns = {field.name: getattr(truth, field.name) for field in dataclasses.fields(truth)}
+  per_object = ('annotation_ids', 'image', 'label', 'boxes', 'areas', 'ignore', 'crowd')
+  sample = GroundTruth(**(columns | {name: columns[name][members] for name in per_object}))
+  keep = (label >= 0) & (label < len(truth.categories))
+  boxes = boxes[keep]
+  results = Columns(found.image[keep], label[keep], found.scores[keep], boxes, [], {'bbox': boxes[:, 2] * boxes[:, 3]})
+  return average_precision(sample, results, PROTOCOLS['coco'], 'bbox').summary()['AP50'] or 0.0

@@ -1,0 +1,73 @@
+"""A detector over batches: one compiled program a canvas, the batch spread over all devices."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import jax
+import numpy as np
+
+from jaxdet.structures import Batch, Detections
+
+Place = Callable[[Batch], Batch]
+
+
+def shard_over_devices(batch: Batch) -> Batch:
+  """This process's part of a global batch, as arrays that are split by image over the devices of all processes.
+
+  Raises:
+    ValueError: the images do not divide over this process's devices.
+  """
+  images, devices = len(batch.valid), jax.local_device_count()
+  if images % devices:
+    raise ValueError(f'{images} images a process do not divide over its {devices} devices: change eval.batch_size')
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ('data',))
+  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
+  return jax.tree.map(lambda field: jax.make_array_from_process_local_data(sharding, np.asarray(field)), batch)
+
+
+def infer(
+  detector, variables: Mapping, batches: Iterable[Batch], place: Place = shard_over_devices
+) -> Iterator[tuple[Batch, Detections]]:
+  """Each of this process's batches with its detections, both as NumPy arrays.
+
+  While the caller handles a batch, the device works on the next.
+
+  Args:
+    detector: has `predict(variables, batch) -> Detections`.
+    batches: NumPy; over several processes each yields the same number of them.
+    place: puts a batch on the devices; detections are sharded as its `valid`.
+  """
+  program = pending = None
+  for batch in batches:
+    placed = place(batch)
+    if program is None:
+      sharding = placed.valid.sharding
+      variables = _replicate(variables, sharding)
+      program = jax.jit(detector.predict, out_shardings=sharding)
+    following = batch, program(variables, placed)
+    jax.tree.map(lambda field: field.copy_to_host_async(), following[1])
+    if pending is not None:
+      yield pending[0], jax.tree.map(_local, pending[1])
+    pending = following
+  if pending is not None:
+    yield pending[0], jax.tree.map(_local, pending[1])
+
+
+def _replicate(variables: Mapping, sharding: jax.sharding.Sharding) -> Mapping:
+  """Variables on the devices of `sharding`; those that are there already stay as they are."""
+  if isinstance(sharding, jax.sharding.NamedSharding):
+    sharding = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+
+  def move(leaf):
+    there = isinstance(leaf, jax.Array) and leaf.sharding.device_set == sharding.device_set
+    return leaf if there else jax.device_put(leaf, sharding)
+
+  return jax.tree.map(move, variables)
+
+
+def _local(array: jax.Array) -> np.ndarray:
+  """The rows of an array that lie on this process's devices."""
+  if array.is_fully_addressable:
+    return np.asarray(array)
+  shards = [shard for shard in array.addressable_shards if shard.replica_id == 0]
+  shards.sort(key=lambda shard: shard.index[0].start or 0)
+  return np.concatenate([np.asarray(shard.data) for shard in shards])

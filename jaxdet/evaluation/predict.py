@@ -1,0 +1,69 @@
+"""A detector's results on pictures that have no annotations, as a file and drawn."""
+
+import collections
+import concurrent.futures
+import functools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxdet.evaluation.inference import Place, infer, shard_over_devices
+from jaxdet.evaluation.pictures import Picture, draw_results, image_of
+from jaxdet.evaluation.results import image_results, record_list
+from jaxdet.structures import Batch, Category, Detections
+
+
+def predict(
+  config: ConfigDict,
+  detector,
+  variables: Mapping,
+  categories: Sequence[Category],
+  batches: Iterable[Batch],
+  paths: Sequence[str],
+  outdir: str,
+  place: Place = shard_over_devices,
+) -> str:
+  """Writes `predictions.json` and a drawn picture of each image into `outdir`; returns the former's path.
+
+  A record of `predictions.json` is one of COCO's results format with 'file_name' and 'category_name' besides;
+  'image_id' is the path's position. It holds every detection, the pictures those from
+  `config.eval.picture_threshold` on.
+
+  Args:
+    detector: has `predict(variables, batch) -> Detections`.
+    categories: by label.
+    batches: of NumPy arrays, on one process; `Batch.index` points into `paths`.
+    paths: of the images.
+  """
+  os.makedirs(outdir, exist_ok=True)
+  names = {category.id: category.name for category in categories}
+  category_ids = list(names)
+  stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+  unique = {stem for stem, times in collections.Counter(stems).items() if times == 1}
+
+  def one_image(batch: Batch, detections: Detections, i: int) -> list[dict]:
+    index = int(batch.index[i])
+    records = image_results(batch, detections, i, index, category_ids)
+    drawn = [record for record in records if record['score'] >= config.eval.picture_threshold]
+    picture = draw_results(_photograph(paths[index], batch, i), drawn, categories)
+    name = stems[index] if stems[index] in unique else f'{stems[index]}_{index}'
+    Image.fromarray(picture).save(os.path.join(outdir, f'{name}_detections.jpg'), quality=92)
+    more = {'file_name': paths[index]}
+    return [record | more | {'category_name': names[record['category_id']]} for record in records]
+
+  path = os.path.join(outdir, 'predictions.json')
+  with record_list(path) as write, concurrent.futures.ThreadPoolExecutor() as pool:
+    for batch, detections in infer(detector, variables, batches, place):
+      for records in pool.map(functools.partial(one_image, batch, detections), np.flatnonzero(batch.valid)):
+        for record in records:
+          write(record)
+  return path
+
+
+def _photograph(path: str, batch: Batch, i: int) -> Picture:
+  """The file itself, or the image of the batch where the file was decoded in another orientation."""
+  image = np.asarray(Image.open(path).convert('RGB'))
+  return image if image.shape[:2] == tuple(batch.original_size[i]) else image_of(batch, i)

@@ -1,0 +1,59 @@
+"""Metrics as a table to read, as JSON and as CSV by category; all in percent."""
+
+import csv
+import json
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from jaxdet.evaluation.average_precision import Scores
+from jaxdet.evaluation.ground_truth import GroundTruth
+
+COLUMNS = {
+  'lvis': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR@300'),
+  'coco': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100'),
+}
+
+
+def percent(value: float | None) -> float | None:
+  return None if value is None else 100 * value
+
+
+def table(metrics: Mapping[str, Mapping[str, float | None]], protocol: str) -> str:
+  """An aligned table with a row for each IoU type; '-' where a group has no objects.
+
+  Args:
+    metrics: by IoU type and metric, in percent.
+    protocol: 'lvis' or 'coco', whose columns are shown.
+  """
+  rows = [['', *COLUMNS[protocol]]]
+  for iou_type, values in metrics.items():
+    numbers = (values[name] for name in COLUMNS[protocol])
+    rows.append([iou_type, *('-' if value is None else f'{value:.2f}' for value in numbers)])
+  widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+  return '\n'.join('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def write_metrics(metrics: Mapping, path: str) -> None:
+  """Writes JSON in one step, so that no reader sees half a file."""
+  with open(path + '.part', 'w') as file:
+    json.dump(metrics, file, indent=2)
+    file.write('\n')
+  os.replace(path + '.part', path)
+
+
+def write_per_category(truth: GroundTruth, scores: Mapping[str, Scores], path: str) -> None:
+  """CSV with a row for each category: AP and AR by IoU type, empty where it has no objects."""
+  instances = np.bincount(truth.label, minlength=len(truth.categories))
+  values = [scores[iou_type].per_category() for iou_type in scores]
+  with open(path, 'w', newline='') as file:
+    writer = csv.writer(file)
+    header = ['id', 'name', 'frequency', 'image_count', 'val_instances']
+    writer.writerow(header + [f'{iou_type}_{name}' for iou_type in scores for name in ('AP', 'AR')])
+    for k, category in enumerate(truth.categories):
+      numbers = [percent(value) for of_type in values for value in of_type[k]]
+      writer.writerow(
+        [category.id, category.name, category.frequency, category.image_count, instances[k]]
+        + ['' if number is None else f'{number:.3f}' for number in numbers]
+      )
