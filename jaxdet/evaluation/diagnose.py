@@ -50,7 +50,7 @@ def diagnose(
     if ids:
       some = ', '.join(str(id) for id in sorted(ids)[:5])
       findings.append(
-        f'{ids.total()} of {found.count} results have a {what} that {truth.source} does not list, such as {some}'
+        f'the {what} of {ids.total()} of {found.count} results is not listed in {truth.source}, such as {some}'
       )
   if found.best_score < UNSURE:
     findings.append(f'the best score of all results is {found.best_score:.4g}: the detector is sure of nothing')
@@ -147,12 +147,12 @@ def tried_mistakes(truth: GroundTruth, found: Survey) -> list[str]:
     ('category ids look like positions in the category table, from 1', found.category_ids - 1),
   ):
     tried.setdefault(sentence, _ap50(truth, found, changed, found.boxes))
-  tried = {sentence: value for sentence, value in tried.items() if value >= max(0.05, 3 * base)}
-  if not tried:
-    sentence = 'boxes fit and labels do not: categories may be in another order, or the classifier has learnt little'
-    alone = dataclasses.replace(truth, label=np.zeros_like(truth.label), categories=(Category(0, 'object'),))
-    tried[sentence] = _ap50(alone, found, np.zeros_like(label), found.boxes)
   sentence, value = max(tried.items(), key=lambda item: item[1])
+  unlabelled = dataclasses.replace(truth, label=np.zeros_like(truth.label), categories=(Category(0, 'object'),))
+  located = _ap50(unlabelled, found, np.zeros_like(label), found.boxes)
+  if value < located / 2:
+    sentence = 'boxes fit and labels do not: categories may be in another order, or the classifier has learnt little'
+    value = located
   if value < max(0.05, 3 * base):
     return ['AP is next to nothing, and no usual mistake in boxes or labels explains it: is the detector trained?']
   return [f'{sentence} (AP50 of boxes on {len(found.images)} images: {100 * base:.1f} as it is, {100 * value:.1f} so)']

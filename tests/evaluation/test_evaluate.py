@@ -1,0 +1,206 @@
+"""A detector that knows the answers, taken through the whole evaluation."""
+
+import csv
+import dataclasses
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxdet.evaluation import evaluate, predict
+from jaxdet.evaluation.ground_truth import category
+from jaxdet.structures import Batch, Detections
+
+HEIGHT, WIDTH = 60, 80  # of the files; the canvas shows them twice as large
+ANNOTATIONS = {
+  'images': [
+    {'id': 100 + i, 'height': HEIGHT, 'width': WIDTH, 'neg_category_ids': [4], 'not_exhaustive_category_ids': []}
+    for i in range(5)
+  ],
+  'categories': [
+    {'id': 2, 'name': 'kite', 'frequency': 'r', 'image_count': 3},
+    {'id': 4, 'name': 'traffic_light', 'frequency': 'f', 'image_count': 300},
+  ],
+  'annotations': [
+    {
+      'id': 1 + i,
+      'image_id': 100 + i,
+      'category_id': 2 if i % 2 else 4,
+      'bbox': [10 + i, 10, 30, 20],
+      'area': 600,
+      'segmentation': [[10 + i, 10, 40 + i, 10, 40 + i, 30, 10 + i, 30]],
+    }
+    for i in range(5)
+  ],
+}
+
+
+@pytest.fixture
+def config():
+  evaluation = {
+    'protocol': 'lvis',
+    'iou_types': ('bbox', 'segm'),
+    'pictures': 3,
+    'picture_threshold': 0.5,
+    'batch_size': 2,
+  }
+  return ConfigDict({'eval': evaluation, 'model': {'test': {'score_threshold': 0.05}}})
+
+
+@dataclasses.dataclass
+class Split:
+  """The annotations above as a dataset of batches of two."""
+
+  annotations: str
+
+  categories = tuple(category(entry) for entry in ANNOTATIONS['categories'])
+  image_ids = np.arange(100, 105)
+  image_files = ()
+  num_train_images = 0
+
+  def eval_batches(self):
+    for first in (0, 2, 4):
+      index = np.int32([first, min(first + 1, 4)])
+      boxes = np.float32([ANNOTATIONS['annotations'][i]['bbox'] for i in index])[:, None] * 2
+      boxes[..., 2:] += boxes[..., :2]
+      yield Batch(
+        image=np.full((2, 128, 160, 3), 90, np.uint8),
+        image_size=np.int32([[2 * HEIGHT, 2 * WIDTH]] * 2),
+        original_size=np.int32([[HEIGHT, WIDTH]] * 2),
+        index=index,
+        valid=np.asarray([True, first < 4]),
+        boxes=boxes,
+        labels=np.int32([[i % 2 == 0] for i in index]),
+        objects_valid=np.ones((2, 1), bool),
+        mask_bits=np.zeros((2, 1, 8, 1), np.uint8),
+        mask_windows=np.zeros((2, 1, 4), np.float32),
+      )
+
+
+@dataclasses.dataclass
+class Oracle:
+  """Returns the batch's objects with `score`, moved by `shift` pixels of the canvas."""
+
+  score: float = 0.9
+  shift: float = 0.0
+  with_masks: bool = True
+  traces: int = 0
+
+  def predict(self, variables, batch):
+    self.traces += 1
+    images = batch.valid.shape[0]
+    return Detections(
+      boxes=batch.boxes + self.shift,
+      scores=jnp.full((images, 1), self.score) * variables['params']['one'],
+      labels=batch.labels,
+      valid=batch.objects_valid & (self.score > 0.05),
+      masks=jnp.ones((images, 1, 28, 28)) if self.with_masks else None,
+      incomplete=batch.index == 1,
+    )
+
+
+VARIABLES = {'params': {'one': np.float32(1)}}
+
+
+@pytest.fixture
+def split(tmp_path):
+  path = tmp_path / 'val.json'
+  path.write_text(json.dumps(ANNOTATIONS))
+  return Split(str(path))
+
+
+class TestEvaluate:
+  def test_the_right_answers_score_100(self, config, split, tmp_path, capsys):
+    detector = Oracle()
+    metrics = evaluate(config, detector, VARIABLES, split, str(tmp_path / 'run'))
+    for iou_type in ('bbox', 'segm'):
+      for name in ('AP', 'AP50', 'APs', 'APr', 'APf', 'AR@300'):
+        assert metrics[iou_type][name] == pytest.approx(100), (iou_type, name)
+      for name in ('APm', 'APl', 'APc'):
+        assert metrics[iou_type][name] is None
+    assert detector.traces == 1
+    assert (metrics['images'], metrics['incomplete'], metrics['diagnosis']) == (5, 1, [])
+    assert json.loads((tmp_path / 'run/metrics.json').read_text()) == metrics
+    printed = capsys.readouterr().out
+    assert 'evaluated 5 / 5 images' in printed
+    header, bbox, segm = [line.split() for line in printed.splitlines() if 'AP' in line or '100.00' in line]
+    assert header == 'AP AP50 AP75 APs APm APl APr APc APf AR@300'.split()
+    assert bbox == ['bbox', '100.00', '100.00', '100.00', '100.00', '-', '-', '100.00', '-', '100.00', '100.00']
+    assert segm[0] == 'segm'
+
+  def test_per_category_table(self, config, split, tmp_path):
+    evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+    kite, light = csv.DictReader(open(tmp_path / 'run/per_category.csv'))
+    assert kite == {
+      'id': '2',
+      'name': 'kite',
+      'frequency': 'r',
+      'image_count': '3',
+      'val_instances': '2',
+      **{f'{iou_type}_{name}': '100.000' for iou_type in ('bbox', 'segm') for name in ('AP', 'AR')},
+    }
+    assert light['val_instances'] == '3'
+
+  def test_pictures_show_both_sides(self, config, split, tmp_path):
+    evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+    pictures = sorted((tmp_path / 'run/pictures').iterdir())
+    assert [picture.name for picture in pictures] == ['100.jpg', '101.jpg', '102.jpg']
+    width, height = Image.open(pictures[0]).size
+    assert width > 2 * 480 and height > 360
+
+  def test_a_second_evaluation_replaces_the_first(self, config, split, tmp_path):
+    for detector in (Oracle(), Oracle(shift=8.0)):
+      metrics = evaluate(config, detector, VARIABLES, split, str(tmp_path / 'run'))
+    assert 0 < metrics['bbox']['AP'] < 60
+    assert len(json.loads((tmp_path / 'run/results_val.json').read_text())) == 5
+
+  def test_boxes_alone(self, config, split, tmp_path):
+    with pytest.raises(ValueError, match='eval.iou_types'):
+      evaluate(config, Oracle(with_masks=False), VARIABLES, split, str(tmp_path / 'run'))
+    config.eval.iou_types = ('bbox',)
+    metrics = evaluate(config, Oracle(with_masks=False), VARIABLES, split, str(tmp_path / 'run'))
+    assert metrics['bbox']['AP'] == pytest.approx(100)
+    assert 'segm' not in metrics
+
+  def test_no_detection_is_zero_with_a_reason(self, config, split, tmp_path, capsys):
+    variables = {'params': {'one': np.float32(np.nan)}}
+    metrics = evaluate(config, Oracle(score=0.01), variables, split, str(tmp_path / 'run'))
+    assert metrics['bbox']['AP'] == metrics['segm']['AP'] == 0.0
+    assert "['params']['one']" in metrics['diagnosis'][0]
+    assert 'no score is above model.test.score_threshold = 0.05' in metrics['diagnosis'][1]
+    assert 'diagnosis: no detection in 5 images' in capsys.readouterr().out
+
+  def test_a_split_that_is_not_covered_is_an_error(self, config, split, tmp_path):
+    split.image_ids = np.arange(100, 106)
+    with pytest.raises(ValueError, match='1 of 6 images were not evaluated, among them 105'):
+      evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+
+
+class TestPredict:
+  def test_records_and_pictures(self, config, split, tmp_path):
+    paths = [str(tmp_path / folder / 'photo.png') for folder in 'abcd'] + [str(tmp_path / 'other.png')]
+    for path in paths:
+      (tmp_path / path).parent.mkdir(exist_ok=True)
+      Image.new('RGB', (WIDTH, HEIGHT)).save(path)
+    out = tmp_path / 'out'
+    path = predict(config, Oracle(), VARIABLES, Split.categories, split.eval_batches(), paths, str(out))
+    records = json.load(open(path))
+    assert len(records) == 5
+    assert records[4] == {
+      'image_id': 4,
+      'category_id': 4,
+      'bbox': [14, 10, 30, 20],
+      'score': pytest.approx(0.9),
+      'segmentation': records[4]['segmentation'],
+      'file_name': paths[4],
+      'category_name': 'traffic_light',
+    }
+    assert sorted(picture.name for picture in out.iterdir()) == [
+      'other_detections.jpg',
+      *(f'photo_{i}_detections.jpg' for i in range(4)),
+      'predictions.json',
+    ]
+    assert np.asarray(Image.open(out / 'other_detections.jpg')).std() > 5  # something has been drawn
