@@ -14,17 +14,16 @@ The file is read as a stream, once for each of its three lists, into flat column
 import array
 import collections
 import dataclasses
-import gzip
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import ijson
 import numpy as np
 import tqdm
 from jaxtyping import Float32, Int, Int64
 from pycocotools import mask as coco_mask
 
 from input_pipeline.examples import Objects
+from input_pipeline.json_stream import items
 from input_pipeline.ragged import Ragged
 from jaxdet.structures import Category
 
@@ -144,7 +143,7 @@ def read(path: str) -> Annotations:
 
 def _read_categories(path: str) -> tuple[Category, ...]:
   categories = {}
-  for entry in _items(path, 'categories'):
+  for entry in items(path, 'categories'):
     category = Category(
       id=_get(entry, 'id', path, 'category'),
       name=_get(entry, 'name', path, 'category'),
@@ -176,7 +175,7 @@ class _Images:
 
 def _read_images(path: str, label_of: Mapping[int, int]) -> _Images:
   images = _Images()
-  for entry in _items(path, 'images'):
+  for entry in items(path, 'images'):
     image_id = _get(entry, 'id', path, 'image')
     if image_id in images.position:
       raise ValueError(f'{path}: image id {image_id} is defined twice')
@@ -221,7 +220,7 @@ class _Objects:
 
 def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _Objects:
   objects = _Objects()
-  entries = tqdm.tqdm(_items(path, 'annotations'), desc=f'objects of {os.path.basename(path)}', unit='', leave=False)
+  entries = tqdm.tqdm(items(path, 'annotations'), desc=f'objects of {os.path.basename(path)}', unit='', leave=False)
   for entry in entries:
     annotation_id = entry.get('id')
     image_id = _get(entry, 'image_id', path, 'annotation')
@@ -276,34 +275,3 @@ def _get(entry: dict, key: str, path: str, kind: str):
   if key not in entry:
     raise ValueError(f"{path}: {kind} {entry.get('id', entry)} has no '{key}'")
   return entry[key]
-
-
-def _items(path: str, name: str) -> Iterator[dict]:
-  """The entries of the list `name` at the file's top level, one at a time."""
-  with gzip.open(path) if path.endswith('.gz') else open(path, 'rb') as f:
-    source = _Source(f)
-    try:
-      yield from ijson.items(source, f'{name}.item', use_float=True)
-    except (ijson.JSONError, EOFError, gzip.BadGzipFile) as error:
-      if source.ended or isinstance(error, EOFError):
-        what = f'ends at byte {source.end} before its JSON does'
-      else:
-        what = f'is not valid JSON between bytes {source.start} and {source.end}'
-      raise ValueError(f'{path} {what} ({error}): was the download interrupted?') from error
-
-
-class _Source:
-  """A file that knows which bytes it gave last, for messages."""
-
-  def __init__(self, file):
-    self._file = file
-    self.start = self.end = 0
-    self.ended = False
-
-  def read(self, size: int) -> bytes:
-    data = self._file.read(size)
-    if data:
-      self.start, self.end = self.end, self.end + len(data)
-    elif size:
-      self.ended = True
-    return data

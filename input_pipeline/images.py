@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image, UnidentifiedImageError
 
+ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 exchange width and height
+
 
 def find(root: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
   """The path below `root` of each image, '' where there is none; and the names of the missing ones.
@@ -22,11 +24,16 @@ def find(root: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def check(encoded: bytes, height: int, width: int) -> str:
-  """What is wrong with an image file, '' if nothing: it must decode to its end, at the annotated size."""
+  """What is wrong with an image file, '' if nothing: it must decode to its end, at the annotated size.
+
+  The annotated size may be that of the pixels as stored, or as the camera's orientation (EXIF) turns them.
+  """
   try:
     with Image.open(io.BytesIO(encoded)) as image:
-      if image.size != (width, height):
-        return f'is {image.height} x {image.width} pixels, annotated as {height} x {width}'
+      stored = image.size[::-1]
+      turned = stored[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else stored
+      if (height, width) not in (stored, turned):
+        return f'is {stored[0]} x {stored[1]} pixels, annotated as {height} x {width}'
       image.draft(None, (width // 8, height // 8))  # reads all of a JPEG, computes an eighth of its pixels
       image.load()
   except UnidentifiedImageError:

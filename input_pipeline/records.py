@@ -98,7 +98,8 @@ class Records:
 
   def __post_init__(self):
     self._paths = shard_paths(self.folder, self.split, len(self))
-    self._forget_readers()
+    self._readers: dict[int, array_record_module.ArrayRecordReader] = {}
+    self._lock = threading.Lock()
 
   @classmethod
   def open(cls, folder: str, split: str) -> 'Records':
@@ -160,8 +161,6 @@ class Records:
     return records
 
   def _reader(self, shard: int) -> array_record_module.ArrayRecordReader:
-    if self._pid != os.getpid():  # after a fork: neither a reader's threads nor a held lock are of use
-      self._forget_readers()
     with self._lock:
       if shard not in self._readers:
         self._readers[shard] = array_record_module.ArrayRecordReader(
@@ -169,10 +168,7 @@ class Records:
         )
       return self._readers[shard]
 
-  def _forget_readers(self) -> None:
-    self._readers, self._lock, self._pid = {}, threading.Lock(), os.getpid()
-
-  def __getstate__(self):
+  def __getstate__(self):  # readers and locks stay in their process
     return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
   def __setstate__(self, state):

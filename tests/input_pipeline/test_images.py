@@ -76,6 +76,15 @@ def test_another_size_is_named():
   assert images.check(jpeg(), 40, 24) == 'is 24 x 40 pixels, annotated as 40 x 24'
 
 
+def test_a_camera_held_upright_may_exchange_height_and_width():
+  exif = Image.Exif()
+  exif[images.ORIENTATION] = 6
+  assert images.check(jpeg(exif=exif), 40, 24) == ''
+  assert images.check(jpeg(exif=exif), 24, 40) == ''
+  exif[images.ORIENTATION] = 3  # upside down
+  assert images.check(jpeg(exif=exif), 40, 24) == 'is 24 x 40 pixels, annotated as 40 x 24'
+
+
 @pytest.mark.parametrize('options', [{}, {'progressive': True}])
 @pytest.mark.parametrize('lost', [2, 100, 900])
 def test_a_jpeg_that_was_cut_off_is_named(lost, options):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 
 import annotation_files
 import numpy as np
@@ -135,7 +136,7 @@ def test_an_image_of_another_size_is_named_with_both_sizes(source):
     json.dump(content, f)
   with pytest.raises(ValueError, match=r'000000000070\.jpg: is 20 x 30 pixels, annotated as 20 x 31'):
     prepare(source)
-  annotation_files.write(annotation_files.pathlib.Path(path).parent, annotation_files.lvis())
+  annotation_files.write(pathlib.Path(path).parent, annotation_files.lvis())
   assert len(prepare(source)) == 3
 
 

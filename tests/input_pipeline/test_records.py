@@ -173,11 +173,11 @@ def _read_in_child(opened, queue):
   queue.put(ids(opened.read([0, 8])))
 
 
-def test_a_fork_reads_with_readers_of_its_own(opened):
+def test_a_fork_reads_with_the_readers_it_inherited(opened):
   opened.read(range(10))
   context = multiprocessing.get_context('fork')
   queue = context.SimpleQueue()
-  child = context.Process(target=_read_in_child, args=(opened, queue))
+  child = context.Process(target=_read_in_child, args=(opened, queue), daemon=True)
   child.start()
   child.join(20)
   assert child.exitcode == 0
