@@ -1,6 +1,7 @@
 """The entries of one list in a large JSON file, without the rest of it in memory."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 
 import ijson
@@ -16,7 +17,7 @@ def items(path: str, name: str) -> Iterator[dict]:
     source = _Source(f)
     try:
       yield from ijson.items(source, f'{name}.item', use_float=True)
-    except (ijson.JSONError, EOFError, gzip.BadGzipFile) as error:
+    except (ijson.JSONError, EOFError, gzip.BadGzipFile, zlib.error) as error:
       if source.ended or isinstance(error, EOFError):
         what = f'ends at byte {source.end} before its JSON does'
       else:

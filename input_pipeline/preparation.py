@@ -44,9 +44,10 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
   source = _Source(annotation_path)
   manifest = records.load_manifest(out_dir, split)
   if manifest is not None and source.made(manifest):
-    if manifest['complete']:
+    try:
       return Records.open(out_dir, split)
-    logging.info("Continuing with the unfinished records of split '%s' in %s", split, out_dir)
+    except records.RecordsNotFound as reason:
+      logging.info('Going on with what is there: %s', reason)
   else:
     if manifest is not None:
       logging.info("Making the records of split '%s' anew: %s has changed since", split, annotation_path)

@@ -106,14 +106,18 @@ class Records:
     """The records that `prepare` made.
 
     Raises:
-      RecordsNotFound: there are none for this split, or preparing them was not finished.
+      RecordsNotFound: there are none for this split, preparing them was not finished, or a file is gone.
     """
     folder = os.fspath(folder)
     manifest = load_manifest(folder, split)
     if manifest is None or not manifest['complete']:
       raise RecordsNotFound(f"no complete records of split '{split}' in {folder}: prepare them first")
+    index = index_path(folder, split)
+    for path in [index, *shard_paths(folder, split, manifest['num_images'])]:
+      if not os.path.exists(path):
+        raise RecordsNotFound(f"the records of split '{split}' lack {path}: prepare them again")
     categories = tuple(Category(**category) for category in manifest['categories'])
-    return cls(folder, split, categories, manifest['counts'], Index.load(index_path(folder, split)))
+    return cls(folder, split, categories, manifest['counts'], Index.load(index))
 
   def __len__(self) -> int:
     return len(self.index.image_ids)

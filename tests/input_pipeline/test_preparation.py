@@ -108,6 +108,14 @@ def test_interrupted_work_goes_on_at_the_first_unfinished_shard(source, monkeypa
   assert [examples.parse(record).image_id for record in prepared.read(range(3))] == [70, 50, 60]
 
 
+def test_a_shard_that_is_gone_is_made_again(source):
+  prepare(source)
+  os.remove(records.shard_paths(source[2], 'train', 3)[1])
+  with pytest.raises(records.RecordsNotFound, match='lack .*00001-of-00003: prepare them again'):
+    Records.open(source[2], 'train')
+  assert examples.parse(prepare(source).read([1])[0]).image_id == 50
+
+
 def test_all_broken_and_missing_images_are_reported_at_once(source):
   path, root, out = source
   os.remove(f'{root}/images/val2017/000000000070.jpg')
