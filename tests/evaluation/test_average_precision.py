@@ -120,12 +120,27 @@ class TestByHand:
     records = [detection(10, 3, (100, 100, 40, 40), 0.9), detection(10, 3, (10, 10, 40, 40), 0.8)]
     assert score(data, records, 'lvis', 'bbox').summary()['AP'] == pytest.approx(1.0)
 
+  def test_an_object_without_area_says_nothing_of_its_image(self):
+    data = dataset([annotation(1, 10, 3, (10, 10, 40, 40)), annotation(2, 11, 3, (10, 10, 40, 40), area=0)], images=2)
+    records = [detection(11, 3, (100, 100, 40, 40), 0.9), detection(10, 3, (10, 10, 40, 40), 0.8)]
+    assert score(data, records, 'lvis', 'bbox').summary()['AP'] == pytest.approx(1.0)
+
+  def test_of_equal_overlaps_the_last_object_is_taken(self):
+    data = dataset([annotation(1, 10, 3, (0, 0, 30, 30)), annotation(2, 10, 3, (10, 0, 30, 30))])
+    records = [detection(10, 3, (5, 0, 30, 30), 0.9), detection(10, 3, (0, 0, 30, 30), 0.8)]
+    # The first has IoU 0.714 with both and leaves the first object to the second. Above 0.7 it is a miss.
+    expected = 0.5 * 1 + 0.5 * (0.5 * 51 / 101)
+    for protocol in ('lvis', 'coco'):
+      assert score(data, records, protocol, 'bbox').summary()['AP'] == pytest.approx(expected)
+
   def test_the_cut_to_300_comes_before_the_federated_filter(self):
     data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
     others = [detection(10, 5, (100, 100, 9, 9), 0.9) for _ in range(300)]  # not judged, but they fill the 300
     hit = detection(10, 3, (10, 10, 40, 40), 0.5)
     assert score(data, [*others[1:], hit], 'lvis', 'bbox').summary()['AP'] == pytest.approx(1.0)
     assert score(data, [*others, hit], 'lvis', 'bbox').summary()['AP'] == 0.0
+    unknown = [record | {'category_id': 999} for record in others]  # not even in the file
+    assert score(data, [*unknown, hit], 'lvis', 'bbox').summary()['AP'] == 0.0
 
   def test_coco_crowds_take_any_number_of_detections_and_never_count(self):
     crowd = annotation(2, 10, 3, (100, 100, 80, 80), iscrowd=1)

@@ -33,11 +33,11 @@ def run(folder, processes, devices):
   return [json.loads((folder / f'returned.{i}.json').read_text()) for i in range(processes)]
 
 
-@pytest.mark.parametrize(('processes', 'devices'), [(1, 2), (2, 1)])
+@pytest.mark.parametrize(('processes', 'devices'), [(1, 2), (2, 2)])
 def test_all_have_the_metrics_of_all_images(processes, devices, tmp_path):
   returned = run(tmp_path, processes, devices)
   for metrics, device_count, process_count in returned:
-    assert (device_count, process_count) == (2, processes)
+    assert (device_count, process_count) == (2 * processes, processes)
     assert metrics['bbox']['AP'] == pytest.approx(100)
     assert metrics['segm']['APr'] == pytest.approx(100)
     assert (metrics['images'], metrics['incomplete']) == (5, 1)
