@@ -86,6 +86,14 @@ def load_case(name: str) -> UpstreamCase:
   return UpstreamCase(name, meta, arrays, state)
 
 
+def lvis_mask_rcnn() -> ConfigDict:
+  """`config.model` of the LVIS Mask R-CNN, unlocked."""
+  spec = importlib.util.spec_from_file_location('lvis_maskrcnn', CONFIGS / 'lvis_maskrcnn.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config().unlock().model
+
+
 def model_config(case: UpstreamCase, **backbone) -> ConfigDict:
   """`config.model` of the LVIS Mask R-CNN with the case's pixels and classes, in float32.
 
@@ -93,10 +101,7 @@ def model_config(case: UpstreamCase, **backbone) -> ConfigDict:
     case: the upstream run.
     **backbone: what differs in `config.model.backbone`.
   """
-  spec = importlib.util.spec_from_file_location('lvis_maskrcnn', CONFIGS / 'lvis_maskrcnn.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  model = module.get_config().unlock().model
+  model = lvis_mask_rcnn()
   model.dtype = 'float32'
   model.num_classes = case.meta['num_classes']
   model.pixel_mean, model.pixel_std = case.pixel_mean, case.pixel_std

@@ -1,15 +1,17 @@
 """The networks with upstream's weights give upstream's numbers, layer by layer."""
 
 import functools
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from jaxdet.convert.rules import export_state
 from jaxdet.ops.roi_align import multilevel_roi_align
 from upstream_case import (
+  UpstreamCase,
   batch_images,
   conversion_rules,
   fixed_rois,
@@ -25,76 +27,73 @@ CASES = {
   'detectron2/mask_rcnn_R_50_FPN_1x': {'norm': 'frozen_bn', 'style': 'caffe'},
   'mmdet/faster_rcnn_x101_32x4d_fpn': {'norm': 'bn_eval', 'depth': 101, 'groups': 32, 'group_width': 4},
 }
-each_case = pytest.mark.parametrize('name', CASES)
 
 
-@functools.lru_cache(maxsize=1)
-def run(name: str):
-  """The case, its config, variables, and what backbone, neck, heads make of the recorded images."""
-  case = load_case(name)
-  config = model_config(case, **CASES[name])
+class Run(NamedTuple):
+  case: UpstreamCase
+  config: ConfigDict
+  variables: dict
+  maps: dict[str, dict[int, np.ndarray]]  # by part and level
+  regions: dict[str, np.ndarray]  # by recorded name, of the fixed boxes
+
+
+@pytest.fixture(scope='module', params=CASES)
+def run(request) -> Run:
+  case = load_case(request.param)
+  config = model_config(case, **CASES[request.param])
   detector, variables = load_detector(case, config)
 
-  def of(network):
-    return {collection: value[network] for collection, value in variables.items() if network in value}
+  def apply(network, *args):
+    own = {collection: value[network] for collection, value in variables.items() if network in value}
+    forward = getattr(detector, network).apply
+    forward = functools.partial(forward, train=False) if network == 'backbone' else forward
+    return jax.jit(forward)(own, *args)
 
-  @jax.jit
-  def forward(backbone, neck, rpn_head, images):
-    features = detector.backbone.apply(backbone, images, train=False)
-    pyramid = detector.neck.apply(neck, features)
-    return features, pyramid, *detector.rpn_head.apply(rpn_head, pyramid)
-
+  @functools.partial(jax.jit, static_argnums=2)
   def pool(pyramid, boxes, size):
-    levels = {level: pyramid[level] for level in (2, 3, 4, 5)}
     return multilevel_roi_align(
-      levels, boxes, output_size=size, sampling_ratio=0, aligned=True, canonical_size=224, canonical_level=4
+      {level: pyramid[level] for level in (2, 3, 4, 5)},
+      boxes,
+      output_size=size,
+      sampling_ratio=0,
+      aligned=True,
+      canonical_size=224,
+      canonical_level=4,
     )
 
-  @jax.jit
-  def regions(box_head, mask_head, pyramid, boxes):
-    pooled = pool(pyramid, boxes, 7)
-    out = {'0/feats': pooled}
-    out['0/cls'], out['0/reg'] = detector.box_head.apply(box_head, pooled)
-    if detector.mask_head is not None:
-      out['mask/feats'] = pool(pyramid, boxes, 14)
-      out['mask/logits'] = detector.mask_head.apply(mask_head, out['mask/feats'], None)
-    return out
-
-  boxes, real = fixed_rois(case)
   with jax.default_matmul_precision('highest'):
-    maps = forward(of('backbone'), of('neck'), of('rpn_head'), batch_images(case))
-    rois = regions(of('box_head'), of('mask_head'), maps[1], jnp.asarray(boxes))
-  return case, config, variables, maps, {k: np.asarray(v)[real] for k, v in rois.items()}
+    maps = {'backbone': apply('backbone', batch_images(case))}
+    maps['neck'] = apply('neck', maps['backbone'])
+    maps['rpn/cls'], deltas = apply('rpn_head', maps['neck'])
+    maps['rpn/reg'] = {level: x.reshape(*x.shape[:3], -1) for level, x in deltas.items()}
+
+    boxes, real = fixed_rois(case)
+    regions = {'0/feats': pool(maps['neck'], boxes, 7)}
+    regions['0/cls'], deltas = apply('box_head', regions['0/feats'])
+    regions['0/reg'] = deltas.reshape(*real.shape, -1)
+    if detector.mask_head is not None:
+      regions['mask/feats'] = pool(maps['neck'], boxes, 14)
+      regions['mask/logits'] = apply('mask_head', regions['mask/feats'], None)
+  return Run(case, config, variables, maps, {name: np.asarray(x)[real] for name, x in regions.items()})
 
 
-@each_case
-def test_the_input_is_upstreams(name):
-  case = load_case(name)
-  images = batch_images(case)
-  assert case.error('input', images[..., ::-1] if case.bgr else images) < 1e-6
+def test_the_input_is_upstreams(run):
+  images = batch_images(run.case)
+  assert run.case.error('input', images[..., ::-1] if run.case.bgr else images) < 1e-6
 
 
-@each_case
-def test_feature_maps(name):
-  case, _, _, (features, pyramid, logits, deltas), _ = run(name)
-  flat = {level: x.reshape(*x.shape[:3], -1) for level, x in deltas.items()}
-  for part, maps in (('backbone', features), ('neck', pyramid), ('rpn/cls', logits), ('rpn/reg', flat)):
-    for level, x in maps.items():
-      assert case.error(case.tensor(part, level), x) < TOLERANCE, (part, level)
+@pytest.mark.parametrize('part', ['backbone', 'neck', 'rpn/cls', 'rpn/reg'])
+def test_feature_maps(run, part):
+  for level, x in run.maps[part].items():
+    assert run.case.error(run.case.tensor(part, level), x) < TOLERANCE, level
 
 
-@each_case
-def test_region_heads(name):
-  case, _, _, _, rois = run(name)
-  for tensor, x in rois.items():
-    x = x.reshape(len(x), -1) if tensor == '0/reg' else x
-    assert case.error(f'fixed_roi/{tensor}', x) < TOLERANCE, tensor
+def test_region_heads(run):
+  for tensor, x in run.regions.items():
+    assert run.case.error(f'fixed_roi/{tensor}', x) < TOLERANCE, tensor
 
 
-@each_case
-def test_export_gives_the_checkpoint_back_bit_by_bit(name):
-  case, config, variables, _, _ = run(name)
-  exported = export_state(variables, conversion_rules(case, config))
-  kept = {k: v for k, v in case.state.items() if not k.endswith('num_batches_tracked')}
-  assert exported.keys() == kept.keys()
-  assert all(np.array_equal(exported[k], kept[k]) for k in kept)
+def test_export_gives_the_checkpoint_back_bit_by_bit(run):
+  exported = export_state(run.variables, conversion_rules(run.case, run.config))
+  assert exported.keys() == run.case.state.keys()
+  assert all(np.array_equal(exported[name], array) for name, array in run.case.state.items())

@@ -1,0 +1,91 @@
+"""Each table names every array of the model once, and upstream's names and shapes are the known ones."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from jaxdet.convert import detectron2, mmdet, torchvision
+from jaxdet.convert.rules import export_state, import_state
+from jaxdet.models.build import build_detector
+from upstream_case import lvis_mask_rcnn
+
+
+@functools.cache
+def model(depth: int, norm: str, neck_norm: str = '', masks: bool = True):
+  config = lvis_mask_rcnn()
+  config.num_classes = 90
+  config.backbone.update({'depth': depth, 'norm': norm})
+  config.neck.norm = neck_norm
+  config.roi.mask_head.name = 'conv' if masks else ''
+  shapes = jax.eval_shape(build_detector(config, 90).init, jax.random.key(0))
+  return config, shapes
+
+
+TABLES = {
+  'detectron2': detectron2.mask_rcnn,
+  'mmdet': functools.partial(mmdet.mask_rcnn, bgr=True),
+  'torchvision': torchvision.mask_rcnn,
+}
+
+
+@pytest.mark.parametrize('program', TABLES)
+@pytest.mark.parametrize('depth, norm', [(18, 'sync_bn'), (50, 'frozen_bn'), (101, 'bn_eval')])
+def test_every_array_has_one_rule(program, depth, norm):
+  config, shapes = model(depth, norm)
+  table = TABLES[program](config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(shapes, sep='/'))
+  assert len({rule.upstream for rule in table}) == len(table)
+
+
+@pytest.mark.parametrize('program', ['detectron2', 'mmdet'])
+def test_group_norm_and_no_masks(program):
+  config, shapes = model(50, 'gn', 'gn', masks=False)
+  table = TABLES[program](config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(shapes, sep='/'))
+
+
+NAMES = {
+  'detectron2': {
+    'backbone.bottom_up.stem.conv1.norm.running_mean': (64,),
+    'backbone.bottom_up.res3.0.shortcut.weight': (512, 256, 1, 1),
+    'backbone.fpn_lateral5.weight': (256, 2048, 1, 1),
+    'proposal_generator.rpn_head.anchor_deltas.weight': (12, 256, 1, 1),
+    'roi_heads.box_head.fc1.weight': (1024, 12544),
+    'roi_heads.box_predictor.cls_score.weight': (91, 1024),
+    'roi_heads.mask_head.deconv.weight': (256, 256, 2, 2),
+  },
+  'mmdet': {
+    'backbone.bn1.running_var': (64,),
+    'backbone.layer2.0.downsample.0.weight': (512, 256, 1, 1),
+    'neck.lateral_convs.3.conv.weight': (256, 2048, 1, 1),
+    'rpn_head.rpn_reg.bias': (12,),
+    'roi_head.bbox_head.shared_fcs.0.weight': (1024, 12544),
+    'roi_head.bbox_head.fc_reg.weight': (360, 1024),
+    'roi_head.mask_head.conv_logits.weight': (90, 256, 1, 1),
+  },
+  'torchvision': {
+    'backbone.body.layer4.2.bn3.weight': (2048,),
+    'backbone.fpn.inner_blocks.3.0.weight': (256, 2048, 1, 1),
+    'backbone.fpn.layer_blocks.0.0.bias': (256,),
+    'rpn.head.conv.0.0.weight': (256, 256, 3, 3),
+    'roi_heads.box_head.fc6.weight': (1024, 12544),
+    'roi_heads.box_predictor.bbox_pred.weight': (364, 1024),
+    'roi_heads.mask_predictor.mask_fcn_logits.bias': (91,),
+  },
+}
+
+
+@pytest.mark.parametrize('program', TABLES)
+def test_what_is_exported_comes_back(program):
+  config, shapes = model(50, 'frozen_bn')
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32), shapes)
+  table = TABLES[program](config)
+  state = export_state(variables, table)
+  assert {name: state[name].shape for name in NAMES[program]} == NAMES[program]
+  again, report = import_state(state, shapes, table)
+  report.check()
+  jax.tree.map(np.testing.assert_array_equal, variables, again)
