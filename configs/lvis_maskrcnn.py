@@ -184,7 +184,7 @@ def make_mini(config: ConfigDict) -> None:
   model.neck.channels = 64
   model.rpn.channels = 64
   model.rpn.anchors.sizes = ((12,), (24,), (48,), (96,), (128,))
-  model.rpn.sampler.num = 64
+  model.rpn.sampler.num = model.rpn.normalizer = 64
   model.rpn.train_proposals = {**model.rpn.train_proposals, 'pre_nms': 300, 'post_nms': 200}
   model.rpn.test_proposals = {**model.rpn.test_proposals, 'pre_nms': 300, 'post_nms': 100}
   model.roi.canonical_size = 56

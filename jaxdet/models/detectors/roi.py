@@ -97,11 +97,11 @@ def mask_loss(logits: Float[Array, 'B R S S'], regions: RoITargets, batch: Batch
   upstream takes it per GPU and averages those means.
   """
 
-  def one_image(bits, windows, regions: RoITargets):
+  def one_image(bits, windows, size, regions: RoITargets):
     masks = unpack_masks(bits)
-    return crop_masks(masks[regions.objects], windows[regions.objects], regions.boxes, logits.shape[-1])
+    return crop_masks(masks[regions.objects], windows[regions.objects], regions.boxes, size, logits.shape[-1])
 
-  wanted = jax.lax.stop_gradient(jax.vmap(one_image)(batch.mask_bits, batch.mask_windows, regions))
+  wanted = jax.lax.stop_gradient(jax.vmap(one_image)(batch.mask_bits, batch.mask_windows, batch.image_size, regions))
   per_region = optax.sigmoid_binary_cross_entropy(logits, wanted).mean((-2, -1))
   return jnp.where(regions.positive, per_region, 0.0).sum() / jnp.maximum(regions.positive.sum(), 1)
 
