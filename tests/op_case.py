@@ -9,9 +9,14 @@ import parity_kit
 
 @dataclasses.dataclass(frozen=True)
 class OpCase:
+  name: str
   args: dict  # upstream's own arguments
   inputs: dict[str, np.ndarray]
   outputs: dict[str, np.ndarray]
+
+  def cotangent(self, shape: tuple[int, ...]) -> np.ndarray:
+    """What the recorded gradients were multiplied with: they are those of (output * cotangent).sum()."""
+    return parity_kit.recipe().normal(f'{self.name}|cotangent', shape).astype(np.float32)
 
 
 def op_case(operator: str, name: str) -> OpCase:
@@ -19,7 +24,9 @@ def op_case(operator: str, name: str) -> OpCase:
   arrays, meta = parity_kit.case(f'ops/{operator}')
   recorded = next(c for c in meta['cases'] if c['name'] == name)
   outputs = {key: arrays[f'{name}/{key}'] for key in recorded['outputs']}
-  return OpCase(recorded['args'], {key: _input(spec, arrays) for key, spec in recorded['inputs'].items()}, outputs)
+  return OpCase(
+    name, recorded['args'], {key: _input(spec, arrays) for key, spec in recorded['inputs'].items()}, outputs
+  )
 
 
 def _input(spec: dict, arrays: dict[str, np.ndarray]) -> np.ndarray:

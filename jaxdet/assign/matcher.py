@@ -70,7 +70,7 @@ def match(
   if ignored is not None:
     considered &= ~_in_ignored(boxes, lax.stop_gradient(ignored), ignored_valid, ignored_iof)
 
-  padding = -targets.shape[0] % BLOCK
+  padding = BLOCK * max(1, -(-targets.shape[0] // BLOCK)) - targets.shape[0]
   targets, valid = jnp.pad(targets, ((0, padding), (0, 0))), jnp.pad(targets_valid, (0, padding))
   used = jnp.max(jnp.where(valid, jnp.arange(valid.shape[0]) + 1, 0), initial=0)
 

@@ -73,7 +73,8 @@ def _intersection(boxes: Boxes, others: Boxes) -> PerBox:
   # Coordinate by coordinate: with x and y as a trailing axis of two the pairwise case does not vectorise.
   width = jnp.minimum(boxes[..., 2], others[..., 2]) - jnp.maximum(boxes[..., 0], others[..., 0])
   height = jnp.minimum(boxes[..., 3], others[..., 3]) - jnp.maximum(boxes[..., 1], others[..., 1])
-  return jnp.maximum(width, 0) * jnp.maximum(height, 0)
+  # At 0 the gradient is that of touching boxes that move together, as with torch's clamp, where maximum's is half.
+  return jnp.where(width >= 0, width, 0) * jnp.where(height >= 0, height, 0)
 
 
 def _enclosing_sides(boxes: Boxes, others: Boxes) -> tuple[PerBox, PerBox]:

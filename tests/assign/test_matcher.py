@@ -1,0 +1,210 @@
+"""Matching boxes with objects: rule by rule, on padding, in bounded memory, and as recorded from upstream."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from op_case import op_case
+
+from jaxdet.assign import matcher
+from jaxdet.ops import anchors
+from parity_kit import case, recipe
+
+RULES = {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality': 'none', 'low_quality_min_iou': 0.0}
+
+STATIC = ('negative_iou', 'positive_iou', 'low_quality', 'low_quality_min_iou', 'ignored_iof')
+match = jax.jit(matcher.match, static_argnames=STATIC)
+match_quality = jax.jit(matcher.match_quality, static_argnames=STATIC[:4])
+
+
+def matched(quality, **rules):
+  """Labels and indices for a table of IoUs, one row per object."""
+  quality = jnp.asarray(quality)
+  found = match_quality(quality, jnp.ones(len(quality), bool), **{**RULES, **rules})
+  return found.label.tolist(), found.index.tolist()
+
+
+def test_two_thresholds_make_three_labels():
+  labels, index = matched([[0.1, 0.3, 0.69, 0.7, 0.2], [0.2, 0.1, 0.0, 0.0, 0.9]])
+  assert labels == [0, -1, -1, 1, 1]
+  assert index == [1, 0, 0, 0, 1]
+
+
+def test_a_range_of_negatives():
+  assert matched([[0.05, 0.1, 0.39, 0.4, 0.7]], negative_iou=(0.1, 0.4))[0] == [-1, 0, 0, -1, 1]
+
+
+def test_equal_overlaps_go_to_the_first_object():
+  assert matched([[0.0, 0.8], [0.0, 0.8], [0.0, 0.8]])[1] == [0, 0]
+
+
+# Object 0 has its best overlap with box 1, object 1 with boxes 0 and 1 equally, object 2 with box 3 alone.
+CONTEST = [[0.5, 0.6, 0.0, 0.0], [0.4, 0.4, 0.0, 0.0], [0.0, 0.0, 0.1, 0.2]]
+
+
+@pytest.mark.parametrize(
+  'low_quality, label, index',
+  [
+    ('none', [-1, -1, 0, 0], [0, 0, 2, 2]),
+    # Positive, but each for the object that it overlaps most.
+    ('own', [1, 1, 0, 1], [0, 0, 2, 2]),
+    # Positive for the object that claims it; the last one wins.
+    ('object', [1, 1, 0, 1], [1, 1, 2, 2]),
+    ('object_first', [1, 1, 0, 1], [1, 0, 2, 2]),
+  ],
+)
+def test_what_an_object_does_with_its_best_boxes(low_quality, label, index):
+  assert matched(CONTEST, low_quality=low_quality) == (label, index)
+
+
+def test_objects_overlapped_too_little_claim_nothing():
+  assert matched(CONTEST, low_quality='object', low_quality_min_iou=0.3)[0] == [1, 1, 0, 0]
+
+
+def test_an_unknown_rule_is_named():
+  with pytest.raises(ValueError, match="'all'"):
+    matched(CONTEST, low_quality='all')
+
+
+# Anchors of 24 x 24 every 12 pixels of a 96 x 96 image.
+ANCHORS = anchors.grid_anchors(anchors.cell_anchors((24,), (1.0,)), (8, 8), 12, offset=0.5)
+
+
+def objects(count, rows, seed=0):
+  """`count` objects in `rows` rows, with the rows that hold one in random places."""
+  rng = np.random.default_rng(seed)
+  boxes, valid = np.zeros((rows, 4), np.float32), np.zeros(rows, bool)
+  valid[np.sort(rng.permutation(rows)[:count])] = True
+  corner, sides = rng.uniform(0, 60, (count, 2)), rng.uniform(10, 36, (count, 2))
+  boxes[valid] = np.concatenate([corner, corner + sides], -1)
+  return boxes, valid
+
+
+@pytest.mark.parametrize('low_quality', ['own', 'object', 'object_first', 'none'])
+@pytest.mark.parametrize('count', [0, 1, 7, 8, 20])
+def test_rows_that_hold_no_object_change_nothing(count, low_quality):
+  rules = {**RULES, 'low_quality': low_quality}
+  boxes, valid = objects(count, rows=30)
+  # Whatever such a row holds, even a box that would match.
+  boxes[~valid] = [12, 12, 36, 36]
+  padded = match(ANCHORS, boxes, valid, **rules)
+  alone = match(ANCHORS, boxes[valid], valid[valid], **rules)
+  np.testing.assert_array_equal(padded.label, alone.label)
+  np.testing.assert_array_equal(padded.iou, alone.iou)
+  if count:
+    np.testing.assert_array_equal(padded.index, np.flatnonzero(valid)[alone.index] * (padded.iou > 0))
+    assert (padded.label == 1).any() or low_quality == 'none'
+
+
+def test_blocks_of_objects_make_no_difference(monkeypatch):
+  boxes, valid = objects(30, rows=30)
+  for low_quality in ('own', 'object'):
+    rules = {**RULES, 'low_quality': low_quality}
+    expected = matcher.match(ANCHORS, boxes, valid, **rules)
+    for block in (1, 30):
+      monkeypatch.setattr(matcher, 'BLOCK', block)
+      jax.tree.map(np.testing.assert_array_equal, matcher.match(ANCHORS, boxes, valid, **rules), expected)
+
+
+def test_without_objects_every_candidate_is_negative():
+  candidates = np.arange(64) % 2 == 0
+  found = match(ANCHORS, np.zeros((5, 4), np.float32), np.zeros(5, bool), candidates=candidates, **RULES)
+  assert found.label.tolist() == [0, -1] * 32
+  assert not found.index.any()
+
+
+@pytest.mark.parametrize('low_quality', ['own', 'object'])
+def test_boxes_that_are_no_candidates_are_nobodys_best(low_quality):
+  rules = {**RULES, 'low_quality': low_quality}
+  boxes, valid = objects(5, rows=8)
+  candidates = np.random.default_rng(1).uniform(size=64) < 0.5
+  among = match(ANCHORS, boxes, valid, candidates=candidates, **rules)
+  alone = match(ANCHORS[candidates], boxes, valid, **rules)
+  assert (among.label[~candidates] == -1).all() and (among.iou[~candidates] == -1).all()
+  jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[candidates], b), among, alone)
+
+
+def test_images_side_by_side_and_no_gradient():
+  images = [objects(count, rows=20, seed=count) for count in (0, 3, 20)]
+  boxes, valid = (jnp.stack(part) for part in zip(*images, strict=True))
+  rules = {**RULES, 'low_quality': 'own'}
+  batch = jax.vmap(functools.partial(match, ANCHORS, **rules))(boxes, valid)
+  for row, image in enumerate(images):
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[row], b), batch, match(ANCHORS, *image, **rules))  # noqa: B023
+  assert not jax.grad(lambda b: match(ANCHORS, b, valid[1], **rules).iou.sum())(boxes[1]).any()
+
+
+def test_no_table_of_all_overlaps_is_ever_in_memory():
+  num_anchors, num_objects = 268_569, 300  # an 800 x 1344 canvas, LVIS
+  shapes = [
+    jax.ShapeDtypeStruct(shape, dtype)
+    for shape, dtype in [((num_anchors, 4), jnp.float32), ((num_objects, 4), jnp.float32), ((num_objects,), bool)]
+  ]
+  for low_quality in ('own', 'object'):
+    compiled = match.lower(*shapes, **{**RULES, 'low_quality': low_quality}).compile()
+    table = 4 * num_anchors * num_objects
+    assert compiled.memory_analysis().temp_size_in_bytes < table / 8
+
+
+@pytest.mark.parametrize(
+  'name, rules',
+  [
+    ('rpn', {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality': 'own'}),
+    ('roi', {'negative_iou': 0.5, 'positive_iou': 0.5, 'low_quality': 'none'}),
+    ('retina', {'negative_iou': 0.4, 'positive_iou': 0.5, 'low_quality': 'own'}),
+    ('ignore', {'negative_iou': (0.1, 0.5), 'positive_iou': 0.5, 'low_quality': 'none'}),
+  ],
+)
+def test_matches_are_detectron2s(name, rules):
+  arrays, _ = case('ops/d2_matcher')
+  labels, index = matched(arrays['quality'], **rules)
+  assert labels == arrays[f'{name}/labels'].tolist()
+  assert index == arrays[f'{name}/matches'].tolist()
+
+
+RETINA = np.concatenate(
+  [
+    anchors.grid_anchors(
+      anchors.cell_anchors([stride * 4 * 2 ** (i / 3) for i in range(3)], (0.5, 1.0, 2.0), 'aspect_ratio'), grid, stride
+    )
+    for stride, grid in [(8, (24, 32)), (16, (12, 16)), (32, (6, 8)), (64, (3, 4)), (128, (2, 2))]
+  ]
+)
+
+
+@pytest.mark.parametrize(
+  'name, low_quality',
+  [
+    ('retina', 'object'),
+    ('rpn', 'object'),
+    ('rcnn', 'none'),
+    ('with_ignore', 'object'),
+    ('one_per_gt', 'object_first'),
+  ],
+)
+def test_matches_are_mmdetections(name, low_quality):
+  recorded = op_case('assigners', f'max_iou_{name}')
+  args, out = recorded.args, recorded.outputs
+  negative = args['neg_iou_thr']
+  rules = {
+    'negative_iou': tuple(negative) if isinstance(negative, list) else negative,
+    'positive_iou': args['pos_iou_thr'],
+    'low_quality': low_quality,
+    'low_quality_min_iou': args['min_pos_iou'],
+  }
+  if args['ignore_iof_thr'] > 0:
+    rules |= {
+      'ignored': jnp.array([[100.0, 60, 200, 150], [0, 0, 256, 192]]),
+      'ignored_valid': jnp.array([True, False]),
+    }
+    rules |= {'ignored_iof': args['ignore_iof_thr']}
+  boxes = recipe().ground_truth(0, 80)['boxes']
+  found = match(RETINA, boxes, np.ones(len(boxes), bool), **rules)
+
+  # -1 ignored, 0 negative, k + 1 positive for object k; only those that are not negative are recorded.
+  assigned = np.where(found.label == 1, found.index + 1, found.label)
+  assert np.flatnonzero(assigned).tolist() == out['nonzero'].tolist()
+  np.testing.assert_array_equal(assigned[out['nonzero']], out['gt_inds'])
+  np.testing.assert_allclose(found.iou[out['nonzero']], out['max_overlaps'], atol=1e-6)
