@@ -86,7 +86,8 @@ def image_results(
     }
     if detections.masks is not None:
       window, origin = paste_window(detections.masks[i, k], boxes[k], height, width, MASK_THRESHOLD)
-      result['segmentation'] = encode_rle(window, origin, height, width)
+      mask = encode_rle(window, origin, height, width)
+      result['segmentation'] = mask | {'counts': mask['counts'].decode()}  # JSON knows no bytes
     results.append(result)
   return results
 
