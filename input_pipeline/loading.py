@@ -3,22 +3,18 @@
 import collections
 import io
 import threading
-from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
 from ml_collections import ConfigDict
 from PIL import Image, ImageOps
 
 from input_pipeline import transforms
 from input_pipeline.examples import Example, parse
+from input_pipeline.pipeline import Fields
 from input_pipeline.records import Records
 from input_pipeline.resize import Size
-from input_pipeline.sampling import IMAGES, BatchSampler, random_stream
+from input_pipeline.sampling import IMAGES, BatchSampler, Plan, random_stream
 from input_pipeline.transforms import Placement
-
-Fields = dict[str, np.ndarray]  # of one image, by their names in structures.Batch
-Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # of each batch its canvas and its images; -1: none
 
 
 class Counters:
@@ -40,76 +36,66 @@ class Counters:
 
 
 class TrainingImages:
-  """The images of one process's part of the training batches, by their number in its stream from step 0 on."""
+  """One process's part of the training batches."""
 
   def __init__(
-    self,
-    records: Records,
-    sampler: BatchSampler,
-    data: ConfigDict,
-    seed: int,
-    part: slice,
-    counters: Counters,
+    self, records: Records, sampler: BatchSampler, data: ConfigDict, seed: int, rows: range, counters: Counters
   ):
-    """`part`: the rows of each global batch that this process loads."""
+    """`rows`: those of each global batch that this process loads."""
     self._records, self._sampler, self._data, self._seed = records, sampler, data, seed
-    self._part, self._counters = part, counters
+    self._rows, self._counters = rows, counters
 
-  def __call__(self, number: int) -> Fields:
-    step, place = divmod(number, self._part.stop - self._part.start)
-    row = self._part.start + place
-    canvas_number, images = self._sampler.batch(step)
-    canvas = tuple(self._data.canvases[canvas_number])
-    index = int(images[row])
+  def allocate(self, step: int) -> Fields:
+    canvas, _ = self._sampler.batch(step)
+    return empty_fields(len(self._rows), self._data.canvases[canvas], self._data.max_objects, self._data.mask_size)
+
+  def fill(self, step: int, row: int, fields: Fields) -> None:
+    """Writes image `row` of this process's part."""
+    _, images = self._sampler.batch(step)
+    index = int(images[self._rows[row]])
     example = parse(self._records.read([index])[0])
-    stream = random_stream(self._seed, IMAGES, step * len(images) + row)
-    placement = transforms.training_placement(
-      (example.height, example.width), canvas, self._data.resize, self._data.flip, stream
-    )
+    stream = random_stream(self._seed, IMAGES, step * len(images) + self._rows[row])
+    canvas = fields['image'].shape[1:3]
+    size = (example.height, example.width)
+    placement = transforms.training_placement(size, canvas, self._data.resize, self._data.flip, stream)
+    write_image(fields, row, decode_example(example), placement, index)
     objects = transforms.place_objects(example.objects, placement, self._data.max_objects, self._data.mask_size)
+    count = len(objects.labels)
+    fields['boxes'][row, :count] = objects.boxes
+    fields['labels'][row, :count] = objects.labels
+    fields['objects_valid'][row, :count] = True
+    fields['mask_bits'][row, :count] = objects.mask_bits
+    fields['mask_windows'][row, :count] = objects.mask_windows
     self._counters.add(
       images_shrunk_to_canvas=int(placement.shrunk),
       objects_beyond_max_objects=objects.beyond_max,
       objects_without_mask=objects.without_mask,
     )
-    return image_fields(decode_example(example), placement, canvas, index) | {
-      'boxes': objects.boxes,
-      'labels': objects.labels,
-      'objects_valid': objects.objects_valid,
-      'mask_bits': objects.mask_bits,
-      'mask_windows': objects.mask_windows,
-    }
 
 
 class EvaluationImages:
-  """The images of one process's part of the batches of a plan, without objects."""
+  """One process's part of the batches of a plan, without objects: the annotation file says what is true."""
 
-  def __init__(self, records: Records, plan: Plan, data: ConfigDict, part: slice, counters: Counters):
-    """`part`: the rows of each global batch that this process loads."""
+  def __init__(self, records: Records, plan: Plan, data: ConfigDict, rows: range, counters: Counters):
+    """`rows`: those of each global batch that this process loads."""
     self._records, self._plan, self._data = records, plan, data
-    self._part, self._counters = part, counters
+    self._rows, self._counters = rows, counters
 
-  def __call__(self, number: int) -> Fields:
-    batch, place = divmod(number, self._part.stop - self._part.start)
-    canvas_number, images = self._plan[batch]
-    canvas = tuple(self._data.canvases[canvas_number])
-    index = int(images[self._part.start + place])
+  def allocate(self, step: int) -> Fields:
+    canvas, _ = self._plan[step]
+    return empty_fields(len(self._rows), self._data.canvases[canvas], 0, self._data.mask_size)
+
+  def fill(self, step: int, row: int, fields: Fields) -> None:
+    """Writes image `row` of this process's part, if there is one."""
+    _, images = self._plan[step]
+    index = int(images[self._rows[row]])
     if index < 0:
-      return no_image_fields(canvas, self._data.mask_size)
+      return
     example = parse(self._records.read([index])[0])
+    canvas = fields['image'].shape[1:3]
     placement = transforms.evaluation_placement((example.height, example.width), canvas, self._data.resize)
+    write_image(fields, row, decode_example(example), placement, index)
     self._counters.add(images_shrunk_to_canvas=int(placement.shrunk))
-    return image_fields(decode_example(example), placement, canvas, index) | no_objects(self._data.mask_size)
-
-
-def evaluation_plan(canvas_of_image: Int[np.ndarray, 'images'], batch_size: int) -> Plan:
-  """Each image once: canvas after canvas, on each in order, its last batch filled up with -1."""
-  plan = []
-  for canvas in range(int(canvas_of_image.max(initial=-1)) + 1):
-    images = np.flatnonzero(canvas_of_image == canvas)
-    images = np.pad(images, (0, -len(images) % batch_size), constant_values=-1)
-    plan.extend((canvas, batch) for batch in images.reshape(-1, batch_size))
-  return plan
 
 
 def decode_example(example: Example) -> Image.Image:
@@ -118,58 +104,59 @@ def decode_example(example: Example) -> Image.Image:
   Raises:
     ValueError: it is broken, or not as large as the annotation file says.
   """
-  image = decode(example.encoded, f"'{example.file_name}' (id {example.image_id})")
-  if (image.height, image.width) != (example.height, example.width):
+  name, size = f"'{example.file_name}' (id {example.image_id})", (example.height, example.width)
+  image = decode(example.encoded, name, size)
+  if (image.height, image.width) != size:
     raise ValueError(
-      f"image '{example.file_name}' (id {example.image_id}) has {image.height} x {image.width} pixels, "
-      f'the annotation file says {example.height} x {example.width}'
+      f'image {name} has {image.height} x {image.width} pixels, the annotation file says {size[0]} x {size[1]}'
     )
   return image
 
 
-def decode(encoded: bytes, name: str) -> Image.Image:
+def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Image.Image:
   """The RGB image of a file's bytes, JPEG, PNG or whatever Pillow reads, turned as its EXIF data says.
 
   The decoder and the conversions (grey, CMYK, palette) are those of Detectron2.
 
+  Args:
+    name: of the file, for the error.
+    annotated_size: (height, width) that the annotations are for; an image that has it only before it is turned
+      was annotated so, and is left so.
+
   Raises:
-    ValueError: the bytes are no image, or cut off; `name` says which.
+    ValueError: the bytes are no image, or cut off.
   """
   try:
     image = Image.open(io.BytesIO(encoded))
     image.load()
-    return ImageOps.exif_transpose(image).convert('RGB')
+    turned = ImageOps.exif_transpose(image)
   except (OSError, SyntaxError, Image.DecompressionBombError) as error:
     raise ValueError(f'cannot decode image {name}: {error}') from error
+  as_stored = annotated_size == (image.height, image.width) != (turned.height, turned.width)
+  return (image if as_stored else turned).convert('RGB')
 
 
-def image_fields(image: Image.Image, placement: Placement, canvas: Size, index: int) -> Fields:
+def empty_fields(batch_size: int, canvas: Size, max_objects: int, mask_size: int) -> Fields:
+  """A batch of black images that are not valid; of the canvas's size, so that no scale is 0 / 0."""
+  rows = (batch_size, max_objects)
   return {
-    'image': transforms.place_image(image, placement, canvas),
-    'image_size': np.array(placement.size, np.int32),
-    'original_size': np.array(placement.file_size, np.int32),
-    'index': np.int32(index),
-    'valid': np.True_,
+    'image': np.zeros((batch_size, *canvas, 3), np.uint8),
+    'image_size': np.full((batch_size, 2), canvas, np.int32),
+    'original_size': np.full((batch_size, 2), canvas, np.int32),
+    'index': np.zeros(batch_size, np.int32),
+    'valid': np.zeros(batch_size, np.bool_),
+    'boxes': np.zeros((*rows, 4), np.float32),
+    'labels': np.zeros(rows, np.int32),
+    'objects_valid': np.zeros(rows, np.bool_),
+    'mask_bits': np.zeros((*rows, mask_size, mask_size // 8), np.uint8),
+    'mask_windows': np.zeros((*rows, 4), np.float32),
   }
 
 
-def no_image_fields(canvas: Size, mask_size: int) -> Fields:
-  """What fills up a batch: black, and of the canvas's size so that no scale is 0 / 0."""
-  return {
-    'image': np.zeros((*canvas, 3), np.uint8),
-    'image_size': np.array(canvas, np.int32),
-    'original_size': np.array(canvas, np.int32),
-    'index': np.int32(0),
-    'valid': np.False_,
-  } | no_objects(mask_size)
-
-
-def no_objects(mask_size: int) -> Fields:
-  """Room for no object: at evaluation the annotation file says what is true."""
-  return {
-    'boxes': np.zeros((0, 4), np.float32),
-    'labels': np.zeros(0, np.int32),
-    'objects_valid': np.zeros(0, np.bool_),
-    'mask_bits': np.zeros((0, mask_size, mask_size // 8), np.uint8),
-    'mask_windows': np.zeros((0, 4), np.float32),
-  }
+def write_image(fields: Fields, row: int, image: Image.Image, placement: Placement, index: int) -> None:
+  """Puts an image, and all but its objects, into a batch's row that is still empty."""
+  transforms.place_image(image, placement, fields['image'][row])
+  fields['image_size'][row] = placement.size
+  fields['original_size'][row] = placement.file_size
+  fields['index'][row] = index
+  fields['valid'][row] = True

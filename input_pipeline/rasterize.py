@@ -44,7 +44,8 @@ def rasterize_polygons(
   columns = coco_mask.decode(runs).transpose(2, 1, 0)  # [polygon, x, y]: the order in which they lie in memory
   first = np.flatnonzero(np.diff(polygons.owners, prepend=-1))
   if len(first) < len(columns):
-    columns = np.bitwise_or.reduceat(columns, first)
+    eight = columns.reshape(len(columns), -1).view(np.uint64)  # eight cells at a time
+    columns = np.bitwise_or.reduceat(eight, first).view(np.uint8).reshape(-1, mask_size, mask_size)
   bits[polygons.owners[first]] = columns.transpose(0, 2, 1)
   return bits
 

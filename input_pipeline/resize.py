@@ -5,8 +5,13 @@ so training and evaluation see the same grey levels as there. TensorFlow's antia
 one grey level in one pixel of seven and takes twice the time; OpenCV's (mmdetection) does not antialias.
 """
 
+import os
+
 import numpy as np
 from PIL import Image
+
+# Freed images stay with Pillow for the next ones: fetching fresh pages costs as much as the resize itself.
+Image.core.set_blocks_max(4 * os.cpu_count())
 
 Size = tuple[int, int]  # (height, width) in pixels
 

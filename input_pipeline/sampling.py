@@ -11,11 +11,14 @@ To find a step, only the lengths of the epochs before it are needed: nothing is 
 
 import functools
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, Int
 
 from input_pipeline.ragged import Ragged
+
+Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # of each batch its canvas and its images; -1: no image
 
 # The purposes of random numbers: each has streams of its own.
 EPOCHS, IMAGES = 0, 1
@@ -57,6 +60,16 @@ def orientations(sizes: Int[np.ndarray, 'images 2'], canvases: int) -> Int[np.nd
   if canvases == 1:
     return np.zeros(len(sizes), np.int64)
   return (sizes[:, 1] <= sizes[:, 0]).astype(np.int64)
+
+
+def evaluation_plan(canvas_of_image: Int[np.ndarray, 'images'], batch_size: int) -> Plan:
+  """Each image once: canvas after canvas, on each in order, its last batch filled up with -1."""
+  plan = []
+  for canvas in range(int(canvas_of_image.max(initial=-1)) + 1):
+    images = np.flatnonzero(canvas_of_image == canvas)
+    images = np.pad(images, (0, -len(images) % batch_size), constant_values=-1)
+    plan.extend((canvas, batch) for batch in images.reshape(-1, batch_size))
+  return plan
 
 
 class BatchSampler:

@@ -7,7 +7,7 @@ place in training; image, boxes, polygons and run-length masks all follow that o
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -73,23 +73,20 @@ def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> P
   return _whole(file_size, canvas, recipe.test_size, recipe.max_size)
 
 
-def place_image(image: Image.Image, placement: Placement, canvas: Size) -> UInt8[np.ndarray, 'H W 3']:
-  """The RGB image on its canvas, zeros around it."""
+def place_image(image: Image.Image, placement: Placement, canvas: UInt8[np.ndarray, 'H W 3']) -> None:
+  """Writes the RGB image into the top left of the canvas."""
   part = resize(image, placement.resized_size, placement.crop_offset, placement.size)
   if placement.flipped:
     part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-  pixels = np.zeros((*canvas, 3), np.uint8)
-  pixels[: placement.size[0], : placement.size[1]] = np.asarray(part)
-  return pixels
+  canvas[: placement.size[0], : placement.size[1]] = np.asarray(part)
 
 
 @dataclasses.dataclass(frozen=True)
 class PlacedObjects:
-  """N rows of objects on the canvas, as in `structures.Batch`, and what was left out."""
+  """N objects on the canvas, with the fields of `structures.Batch`, and how many were left out."""
 
   boxes: Float32[np.ndarray, 'N 4']
   labels: Int32[np.ndarray, 'N']
-  objects_valid: Bool[np.ndarray, 'N']
   mask_bits: UInt8[np.ndarray, 'N M M/8']
   mask_windows: Float32[np.ndarray, 'N 4']
   without_mask: int
@@ -137,11 +134,10 @@ def place_objects(objects: Objects, placement: Placement, max_objects: int, mask
     )
   bits = rasterize.clear_outside(bits, windows, height, width)
   return PlacedObjects(
-    boxes=_fill(boxes[kept].astype(np.float32), max_objects),
-    labels=_fill(objects.labels[kept].astype(np.int32), max_objects),
-    objects_valid=np.arange(max_objects) < len(kept),
-    mask_bits=_fill(rasterize.pack(bits), max_objects),
-    mask_windows=_fill(windows, max_objects),
+    boxes=boxes[kept].astype(np.float32),
+    labels=objects.labels[kept].astype(np.int32),
+    mask_bits=rasterize.pack(bits),
+    mask_windows=windows,
     without_mask=without_mask,
     beyond_max=beyond_max,
   )
@@ -161,10 +157,3 @@ def _whole(file_size: Size, canvas: Size, shortest: int, longest: int) -> Placem
   if shrunk:
     size = inside_size(file_size, canvas)
   return Placement(file_size, size, (0, 0), size, shrunk=shrunk)
-
-
-def _fill(rows: np.ndarray, count: int) -> np.ndarray:
-  """The rows, then zeros."""
-  filled = np.zeros((count, *rows.shape[1:]), rows.dtype)
-  filled[: len(rows)] = rows
-  return filled

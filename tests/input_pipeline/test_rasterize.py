@@ -2,10 +2,10 @@ import gzip
 import json
 
 import numpy as np
-import parity_kit
 import pytest
 from pycocotools import mask as coco_mask
 
+import parity_kit
 from input_pipeline import rasterize
 from input_pipeline.polygons import Polygons
 

@@ -1,8 +1,8 @@
 import numpy as np
-import parity_kit
 import pytest
 from PIL import Image
 
+import parity_kit
 from input_pipeline.resize import inside_size, random_offset, resize, shortest_edge_size
 
 

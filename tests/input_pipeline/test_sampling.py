@@ -1,7 +1,7 @@
 import numpy as np
-import parity_kit
 import pytest
 
+import parity_kit
 from input_pipeline.ragged import Ragged
 from input_pipeline.sampling import BatchSampler, orientations, random_stream, repeat_factors
 

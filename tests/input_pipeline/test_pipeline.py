@@ -1,0 +1,67 @@
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from input_pipeline.loading import empty_fields
+from input_pipeline.pipeline import BATCHES_AHEAD, batches
+
+
+def allocate(step, batch_size=4):
+  return empty_fields(batch_size, (8, 8 + step % 2), max_objects=2, mask_size=8)
+
+
+def fill(step, row, fields):
+  time.sleep(0.002 * ((step * 4 + row) * 7 % 5))  # images are ready out of order
+  fields['index'][row] = step * 4 + row
+
+
+def test_batches_come_in_order_whenever_their_images_are_ready():
+  found = list(batches(allocate, fill, range(3, 9)))
+  np.testing.assert_array_equal(np.concatenate([batch.index for batch in found]), np.arange(12, 36))
+  assert [batch.image.shape for batch in found[:2]] == [(4, 8, 9, 3), (4, 8, 8, 3)]
+
+
+def test_rows_that_are_not_filled_are_harmless():
+  (batch,) = batches(allocate, lambda step, row, fields: None, range(1))
+  assert not batch.valid.any() and not batch.objects_valid.any()
+  np.testing.assert_array_equal(batch.image_size, batch.original_size)
+  assert (batch.image_size > 0).all()
+
+
+def test_reading_ahead_is_bounded():
+  started = []
+  found = batches(allocate, lambda step, row, fields: started.append(step), itertools.count())
+  for taken in range(1, 6):
+    next(found)
+    time.sleep(0.05)
+    assert max(started) == taken - 1 + BATCHES_AHEAD
+  found.close()
+
+
+def test_errors_are_raised_where_they_belong():
+  def fill_or_fail(step, row, fields):
+    if (step, row) == (2, 1):
+      raise ValueError("cannot decode image 'x.jpg'")
+
+  found = batches(allocate, fill_or_fail, itertools.count())
+  next(found), next(found)
+  with pytest.raises(ValueError, match='x.jpg'):
+    next(found)
+
+
+def test_leaving_early_ends_the_threads():
+  def names():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith('images')]
+
+  found = batches(allocate, fill, itertools.count())
+  next(found)
+  assert names()
+  del found
+  for _ in range(100):
+    if not names():
+      return
+    time.sleep(0.02)
+  raise AssertionError(f'still running: {names()}')
