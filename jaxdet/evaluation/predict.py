@@ -10,9 +10,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from jaxdet.evaluation.image_results import image_results
 from jaxdet.evaluation.inference import Place, infer, shard_over_devices
 from jaxdet.evaluation.pictures import Picture, draw_results, image_of
-from jaxdet.evaluation.results import image_results, record_list
+from jaxdet.evaluation.results import detections_of_image, record_list
 from jaxdet.structures import Batch, Category, Detections
 
 
@@ -46,7 +47,7 @@ def predict(
 
   def one_image(batch: Batch, detections: Detections, i: int) -> list[dict]:
     index = int(batch.index[i])
-    records = image_results(batch, detections, i, index, category_ids)
+    records = image_results(*detections_of_image(batch, detections, i), index, category_ids)
     drawn = [record for record in records if record['score'] >= config.eval.picture_threshold]
     picture = draw_results(_photograph(paths[index], batch, i), drawn, categories)
     name = stems[index] if stems[index] in unique else f'{stems[index]}_{index}'

@@ -1,25 +1,20 @@
 """From detections on the canvas to a results file in COCO's and LVIS's format.
 
 Each process appends a line of JSON for every image that it has seen; the first process then joins these
-files. Pasting masks and encoding them takes longer than a detector on an accelerator, so it runs in threads
-beside it, few images ahead, and no more than those are ever held in memory.
+files. Pasting and encoding masks takes longer than a detector on an accelerator, so processes do it beside
+the device; only the few images that they have in hand are held in memory.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
 
-from jaxdet.ops.paste import encode_rle, paste_window
+from jaxdet.evaluation.worker_pool import WorkerPool
 from jaxdet.structures import Batch, Detections
-
-MASK_THRESHOLD = 0.5  # of the pasted probability
 
 
 class ResultsWriter(contextlib.AbstractContextManager):
@@ -33,73 +28,39 @@ class ResultsWriter(contextlib.AbstractContextManager):
 
   def __init__(self, path: str, image_ids: Sequence[int], category_ids: Sequence[int]):
     self._file = open(path, 'w')  # closed by __exit__
-    self._image_ids, self._category_ids = image_ids, category_ids
-    self._workers = os.cpu_count() or 1
-    self._pool = concurrent.futures.ThreadPoolExecutor(self._workers)
+    self._image_ids, self._category_ids = image_ids, list(category_ids)
+    self._pool = WorkerPool()
     self._pending = collections.deque()
-    self.images = self.detections = self.incomplete = 0
+    self.images = self.incomplete = 0
 
   def add(self, batch: Batch, detections: Detections) -> None:
     """Takes a batch and its detections as NumPy arrays; waits while too many images are under way."""
     for i in np.flatnonzero(batch.valid):
       image_id = int(self._image_ids[batch.index[i]])
-      work = self._pool.submit(image_results, batch, detections, i, image_id, self._category_ids)
-      self._pending.append((image_id, work))
+      fields = detections_of_image(batch, detections, i)
+      self._pending.append(self._pool.submit(*fields, image_id, self._category_ids))
       self.incomplete += int(detections.incomplete[i])
-      while len(self._pending) > 4 * self._workers:
+      while len(self._pending) > 4 * self._pool.size:
         self._write_oldest()
 
   def _write_oldest(self) -> None:
-    image_id, work = self._pending.popleft()
-    results = work.result()
-    self._file.write(json.dumps({'image_id': image_id, 'results': results}) + '\n')
+    self._file.write(self._pending.popleft().result())
     self.images += 1
-    self.detections += len(results)
 
   def __exit__(self, kind, error, trace) -> None:
     try:
       while kind is None and self._pending:
         self._write_oldest()
     finally:
-      self._pool.shutdown(cancel_futures=True)
+      self._pool.close()
       self._file.close()
 
 
-def image_results(
-  batch: Batch, detections: Detections, i: int, image_id: int, category_ids: Sequence[int]
-) -> list[dict]:
-  """Image `i`'s detections as results: boxes (x, y, width, height) in pixels of the file, masks as run lengths.
-
-  As in Detectron2, boxes are scaled by original / resized along each axis and clipped to the image, and
-  those without area are dropped.
-  """
-  boxes = rescale(detections.boxes[i], batch.image_size[i], batch.original_size[i])
-  height, width = batch.original_size[i].tolist()
-  results = []
-  for k in np.flatnonzero(detections.valid[i] & (boxes[:, 2:] > boxes[:, :2]).all(1)):
-    x1, y1, x2, y2 = boxes[k]
-    result = {
-      'image_id': image_id,
-      'category_id': int(category_ids[detections.labels[i, k]]),
-      'bbox': [float(v) for v in (x1, y1, x2 - x1, y2 - y1)],
-      'score': float(detections.scores[i, k]),
-    }
-    if detections.masks is not None:
-      window, origin = paste_window(detections.masks[i, k], boxes[k], height, width, MASK_THRESHOLD)
-      mask = encode_rle(window, origin, height, width)
-      result['segmentation'] = mask | {'counts': mask['counts'].decode()}  # JSON knows no bytes
-    results.append(result)
-  return results
-
-
-def rescale(
-  boxes: Float[np.ndarray, 'K 4'], image_size: Int[np.ndarray, '2'], original_size: Int[np.ndarray, '2']
-) -> Float[np.ndarray, 'K 4']:
-  """Boxes (x1, y1, x2, y2) of the resized image in pixels of the file, clipped to it; in float32."""
-  height, width = (float(v) for v in original_size)
-  scale = np.asarray([width / image_size[1], height / image_size[0]] * 2, np.float32)
-  limit = np.asarray([width, height] * 2, np.float32)
-  return np.clip(np.asarray(boxes, np.float32) * scale, 0, limit)
+def detections_of_image(batch: Batch, detections: Detections, i: int) -> tuple:
+  """The first six arguments of `image_results` for image `i` of a batch."""
+  rows = np.flatnonzero(detections.valid[i])
+  fields = (detections.boxes, detections.scores, detections.labels, detections.masks)
+  return *(None if field is None else field[i, rows] for field in fields), batch.image_size[i], batch.original_size[i]
 
 
 @contextlib.contextmanager

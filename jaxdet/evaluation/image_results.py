@@ -1,0 +1,95 @@
+"""One image's detections as records of COCO's and LVIS's results format.
+
+Run as a program this is a worker: it answers each pickled task on its input with a pickled line of JSON. It
+imports NumPy and pycocotools only, so that it starts in a moment.
+"""
+
+import json
+import pickle
+import signal
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxdet.ops.paste import encode_rle, paste_window
+
+MASK_THRESHOLD = 0.5  # of the pasted probability
+
+
+def image_results(
+  boxes: Float[np.ndarray, 'K 4'],
+  scores: Float[np.ndarray, 'K'],
+  labels: Int[np.ndarray, 'K'],
+  masks: Float[np.ndarray, 'K S S'] | None,
+  image_size: Int[np.ndarray, '2'],
+  original_size: Int[np.ndarray, '2'],
+  image_id: int,
+  category_ids: Sequence[int],
+) -> list[dict]:
+  """Detections on the canvas as records: boxes (x, y, width, height) in pixels of the file, masks as run lengths.
+
+  As in Detectron2, boxes are scaled by original / resized along each axis and clipped to the image, and
+  those without area are dropped.
+
+  Args:
+    masks: probabilities over the boxes.
+    image_size: (height, width) on the canvas.
+    original_size: (height, width) of the file.
+    category_ids: by label.
+  """
+  boxes = rescale(boxes, image_size, original_size)
+  height, width = (int(v) for v in original_size)
+  results = []
+  for k in np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1)):
+    x1, y1, x2, y2 = boxes[k]
+    result = {
+      'image_id': image_id,
+      'category_id': int(category_ids[labels[k]]),
+      'bbox': [float(v) for v in (x1, y1, x2 - x1, y2 - y1)],
+      'score': float(scores[k]),
+    }
+    if masks is not None:
+      window, origin = paste_window(masks[k], boxes[k], height, width, MASK_THRESHOLD)
+      mask = encode_rle(window, origin, height, width)
+      result['segmentation'] = mask | {'counts': mask['counts'].decode()}  # JSON knows no bytes
+    results.append(result)
+  return results
+
+
+def rescale(
+  boxes: Float[np.ndarray, 'K 4'], image_size: Int[np.ndarray, '2'], original_size: Int[np.ndarray, '2']
+) -> Float[np.ndarray, 'K 4']:
+  """Boxes (x1, y1, x2, y2) of the resized image in pixels of the file, clipped to it; in float32."""
+  height, width = (float(v) for v in original_size)
+  scale = np.asarray([width / image_size[1], height / image_size[0]] * 2, np.float32)
+  limit = np.asarray([width, height] * 2, np.float32)
+  return np.clip(np.asarray(boxes, np.float32) * scale, 0, limit)
+
+
+def results_line(*task) -> str:
+  """`image_results` with the image's id as a line of JSON."""
+  return json.dumps({'image_id': task[6], 'results': image_results(*task)}) + '\n'
+
+
+def serve() -> None:
+  """Answers tasks until the input ends; what goes wrong is the answer too."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the main program, which ends the input
+  source, target = sys.stdin.buffer, sys.stdout.buffer
+  sys.stdout = sys.stderr
+  while True:
+    try:
+      task = pickle.load(source)
+    except EOFError:
+      return
+    try:
+      answer = results_line(*task)
+    except Exception as error:
+      answer = error
+    pickle.dump(answer, target)
+    target.flush()
+
+
+if __name__ == '__main__':
+  serve()

@@ -1,0 +1,75 @@
+"""Processes that paste and encode masks while the device works.
+
+Threads would take turns, since much of this is short NumPy calls, and `multiprocessing` would import the main
+program with jax in each process. So each thread here has a process of its own, and talks to it by pipe.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxdet.evaluation import image_results
+
+MOST = 16  # processes; the input pipeline wants cores too
+
+
+class WorkerPool:
+  """`submit` takes an image's detections and promises its line of the results file."""
+
+  def __init__(self):
+    self.size = max(1, min(MOST, (os.cpu_count() or 1) // 2))
+    self._local = threading.local()
+    self._processes: list[subprocess.Popen] = []
+    self._threads = concurrent.futures.ThreadPoolExecutor(self.size, initializer=self._start)
+
+  def submit(
+    self,
+    boxes: Float[np.ndarray, 'K 4'],
+    scores: Float[np.ndarray, 'K'],
+    labels: Int[np.ndarray, 'K'],
+    masks: Float[np.ndarray, 'K S S'] | None,
+    image_size: Int[np.ndarray, '2'],
+    original_size: Int[np.ndarray, '2'],
+    image_id: int,
+    category_ids: list[int],
+  ) -> concurrent.futures.Future:
+    """The future line of `image_results` of these arguments; it raises what goes wrong there."""
+    task = (boxes, scores, labels, masks, image_size, original_size, image_id, category_ids)
+    return self._threads.submit(self._ask, task)
+
+  def close(self) -> None:
+    """Drops what has not begun, waits for the rest and ends the processes."""
+    self._threads.shutdown(cancel_futures=True)
+    for process in self._processes:
+      process.stdin.close()
+      process.stdout.close()
+      process.wait()
+
+  def _start(self) -> None:
+    root = str(pathlib.Path(image_results.__file__).parents[2])
+    paths = [root, *(path for path in sys.path if path)]
+    # The matrices are small: threads of the linear algebra would only wait for each other.
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths), 'OPENBLAS_NUM_THREADS': '1'}
+    # By path rather than by name, which would import the whole package and jax.
+    command = [sys.executable, image_results.__file__]
+    self._local.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    self._processes.append(self._local.process)
+
+  def _ask(self, task: tuple) -> str:
+    process = self._local.process
+    try:
+      pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
+      process.stdin.flush()
+      answer = pickle.load(process.stdout)
+    except (EOFError, BrokenPipeError) as error:
+      raise RuntimeError(f'a process that pastes masks has ended with code {process.wait()}') from error
+    if isinstance(answer, Exception):
+      raise answer
+    return answer

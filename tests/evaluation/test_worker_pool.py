@@ -1,0 +1,47 @@
+"""Results come from other processes, in time and with their errors."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxdet.evaluation.worker_pool import WorkerPool
+
+TASK = (
+  np.float32([[10, 10, 30, 20]]),
+  np.float32([0.5]),
+  np.int32([0]),
+  np.ones((1, 28, 28), np.float32),
+  np.int32([100, 100]),
+  np.int32([100, 100]),
+)
+
+
+@pytest.fixture
+def pool():
+  pool = WorkerPool()
+  yield pool
+  pool.close()
+
+
+def test_lines_come_back_for_their_task(pool):
+  lines = [pool.submit(*TASK, image_id, [3]) for image_id in range(8)]
+  for image_id, line in enumerate(lines):
+    image = json.loads(line.result())
+    assert image['image_id'] == image_id
+    assert image['results'][0]['category_id'] == 3
+    assert image['results'][0]['bbox'] == [10, 10, 20, 10]
+
+
+def test_an_error_is_raised_here_and_the_process_goes_on(pool):
+  assert isinstance(pool.submit(*TASK, 1, []).exception(), IndexError)
+  assert json.loads(pool.submit(*TASK, 2, [3]).result())['image_id'] == 2
+
+
+def test_a_process_that_was_killed_is_reported(pool):
+  pool.submit(*TASK, 1, [3]).result()
+  for process in pool._processes:
+    process.kill()
+  with pytest.raises(RuntimeError, match='has ended with code -9'):
+    for _ in range(pool.size):
+      pool.submit(*TASK, 1, [3]).result()
