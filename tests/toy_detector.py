@@ -21,6 +21,12 @@ from jaxdet.structures import Batch, Category, Detections
 SIDE = 8
 
 
+def pseudo_random(key, shape):
+  """Numbers in -1 .. 1 that depend on the key; real random numbers take XLA a second to compile."""
+  seed = (jax.random.key_data(key)[-1] % 1000).astype(jnp.float32)
+  return jnp.sin(97.0 * (jnp.arange(np.prod(shape, dtype=int)) + 1.0) + seed).reshape(shape)
+
+
 class Network(nn.Module):
   """A convolution, a group norm and a classifier; a running mean of its features in `batch_stats`."""
 
@@ -29,12 +35,14 @@ class Network(nn.Module):
   @nn.compact
   def __call__(self, images):
     x = nn.Conv(8, (3, 3), name='stem')(images)
-    x = nn.GroupNorm(4, epsilon=1e-5, name='norm1')(nn.relu(nn.Conv(8, (3, 3), name='conv1')(x)))
-    x = x.mean((1, 2))
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, (8,))
+    x = nn.Conv(8, (3, 3), name='conv1')(nn.relu(x))
+    x = nn.relu(nn.GroupNorm(4, epsilon=1e-5, name='norm1')(x))
+    x = jnp.concatenate([x.mean((1, 2)), images.mean((1, 2))], -1)
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, (11,))
     if not self.is_initializing() and self.is_mutable_collection('batch_stats'):
       mean.value = 0.9 * mean.value + 0.1 * x.mean(0)
-    return nn.Dense(self.num_classes, name='classifier')(x) + self.variable('constants', 'shift', jnp.ones, (1,)).value
+    shift = self.variable('constants', 'shift', jnp.ones, (1,)).value
+    return nn.Dense(self.num_classes, name='classifier')(x) + shift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +53,17 @@ class ToyDetector:
   frozen: tuple[str, ...] = ('stem',)
 
   def init(self, key):
-    variables = Network(self.num_classes).init(key, jnp.zeros((1, SIDE, SIDE, 3)))
+    variables = jax.eval_shape(Network(self.num_classes).init, key, jnp.zeros((1, SIDE, SIDE, 3)))
+    variables['params'] = jax.tree.map(lambda x: 0.3 * pseudo_random(key, x.shape), variables['params'])
+    for collection, value in {'constants': 0.5, 'batch_stats': 0.0}.items():
+      variables[collection] = jax.tree.map(
+        lambda x, value=value: jnp.full(x.shape, value, x.dtype), variables[collection]
+      )
     return {name: {'network': tree} for name, tree in variables.items()}
 
   def loss(self, variables, batch, key):
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch.image.shape[0]))
-    noise = jax.vmap(lambda key: jax.random.normal(key, (SIDE, SIDE, 3)))(keys)
+    noise = jax.vmap(lambda key: pseudo_random(key, (SIDE, SIDE, 3)))(keys)
     images = batch.image / 255.0 + 0.01 * noise
     network = {name: tree['network'] for name, tree in variables.items()}
     logits, moved = Network(self.num_classes).apply(network, images, mutable=['batch_stats'])

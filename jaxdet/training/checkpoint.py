@@ -14,11 +14,13 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from etils import epath
 from flax import traverse_util
 from ml_collections import ConfigDict
 
 import jaxdet
 from jaxdet.structures import Category
+from jaxdet.training import parallel
 from jaxdet.training.optimizer import path_name
 from jaxdet.training.state import TrainState
 
@@ -127,7 +129,7 @@ class Checkpoints:
 
 
 def load_for_inference(path: str) -> tuple[Variables, Metadata]:
-  """The variables of a checkpoint (averaged parameters where it has them), on the default device.
+  """The variables of a checkpoint (averaged parameters where it has them), whole on every device.
 
   Args:
     path: a workdir (its last checkpoint is taken), a folder of checkpoints, or one checkpoint.
@@ -136,13 +138,11 @@ def load_for_inference(path: str) -> tuple[Variables, Metadata]:
     FileNotFoundError: where there is no complete checkpoint.
   """
   folder = _find(pathlib.Path(path).absolute())
-  device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  everywhere = parallel.replicated(parallel.make_mesh())
 
   def load(item):
-    stored = _stored(folder / item)
-    return _restore(
-      folder / item, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), stored)
-    )
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), _stored(folder / item))
+    return _restore(folder / item, like)
 
   variables = load('variables')
   if (folder / 'ema').exists():
@@ -165,7 +165,7 @@ def initialize_from(state: TrainState, path: str) -> TrainState:
     name = path_name(key_path)
     if name in loaded and loaded[name].shape == value.shape:
       taken.append(name)
-      return jax.device_put(loaded[name].astype(value.dtype), value.sharding)
+      return loaded[name].astype(value.dtype)
     found = f'there {loaded[name].shape}' if name in loaded else 'not there'
     missing.append(f'{name} {value.shape}: {found}')
     return value
@@ -211,7 +211,7 @@ def _restore(folder: pathlib.Path, like: Any) -> Any:
 
 def _stored(folder: pathlib.Path) -> Any:
   """The tree of one item, with shapes and dtypes for leaves."""
-  return ocp.StandardCheckpointer().metadata(folder).item_metadata.tree
+  return ocp.StandardCheckpointHandler().metadata(epath.Path(folder)).tree
 
 
 def _read_metadata(folder: pathlib.Path) -> Metadata:

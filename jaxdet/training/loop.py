@@ -57,12 +57,13 @@ class _Run:
     self.config, self.dataset, self.evaluate = config, dataset, evaluate
     self.mesh = parallel.make_mesh()
     parallel.check_batch_size(config.train.batch_size, config.train.accumulate, self.mesh)
-    init_key, step_key = jax.random.split(jax.random.key(config.seed))
-    self.key = jax.device_put(step_key, parallel.replicated(self.mesh))
+    everywhere = parallel.replicated(self.mesh)
+    keys = jax.jit(lambda: tuple(jax.random.split(jax.random.key(config.seed))), out_shardings=everywhere)
+    init_key, self.key = keys()
     self.metadata = Metadata(config, tuple(dataset.categories))
     self.checkpoints = Checkpoints(str(workdir / 'checkpoints'), config.train.keep_checkpoints)
     self.best = Checkpoints(str(workdir / 'best'), keep=1)
-    self.state = self._start(create_state(config, detector, init_key, parallel.replicated(self.mesh)))
+    self.state = self._start(create_state(config, detector, init_key, self.mesh))
     self.done = int(self.state.step)
     self.step = make_train_step(config, detector, build_optimizer(config, detector, self.state.params), self.mesh)
     self.shapes: set[tuple[int, ...]] = set()  # of the image batches for which the step is compiled
@@ -158,7 +159,7 @@ class _Run:
       return
     with self.progress.pause():
       metrics = flat_metrics(self.evaluate(self.state.variables))
-      if self.writer:
+      if self.writer and metrics:
         self.writer.write(self.done, {f'eval/{name}': value for name, value in metrics.items()})
       self._keep_best(metrics)
 

@@ -5,10 +5,11 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
-from jaxdet.training import freezing
+from jaxdet.training import freezing, parallel
 from jaxdet.training.freezing import Params
 from jaxdet.training.optimizer import build_optimizer
 
@@ -36,14 +37,14 @@ class TrainState:
     return {'params': params, **self.collections}
 
 
-def create_state(config: ConfigDict, detector, key: Array, sharding: jax.sharding.Sharding | None = None) -> TrainState:
+def create_state(config: ConfigDict, detector, key: Array, mesh: Mesh | None = None) -> TrainState:
   """The state before the first step, of a detector with random parameters.
 
   Args:
     config: the whole configuration.
     detector: see docs/design.md, 'A detector'.
     key: of the random parameters.
-    sharding: of every array; None: on the default device.
+    mesh: the devices, each of which gets the whole; None: all.
   """
 
   def create(key):
@@ -59,4 +60,4 @@ def create_state(config: ConfigDict, detector, key: Array, sharding: jax.shardin
       ema_params=trained if config.train.ema_decay else None,
     )
 
-  return jax.jit(create, out_shardings=sharding)(key)
+  return jax.jit(create, out_shardings=parallel.replicated(mesh or parallel.make_mesh()))(key)

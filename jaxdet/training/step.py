@@ -56,7 +56,7 @@ def make_train_step(
     key = jax.random.fold_in(key, state.step)
     gradient = accumulated(jax.grad(total_loss, has_aux=True), accumulate)
     grads, (metrics, batch_stats) = gradient(trained, state.batch_stats, batch, key)
-    metrics = {**metrics, 'grad_norm': optax.global_norm(grads), 'lr': schedule(state.step)}
+    metrics = {**metrics, 'grad_norm': optax.tree.norm(grads), 'lr': schedule(state.step)}
 
     updates, opt_state = optimizer.update(grads, state.opt_state, trained)
     trained = optax.apply_updates(trained, updates)

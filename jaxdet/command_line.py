@@ -1,0 +1,122 @@
+"""Between the shell and `main`: flags and mistakes in them, errors of one line, the log, the compilation cache."""
+
+import difflib
+import logging as python_logging
+import os
+import pathlib
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+DEBUG = flags.DEFINE_bool('debug', bool(os.environ.get('JAXDET_DEBUG')), 'Show the traceback of every error.')
+
+PACKAGES = tuple(str(pathlib.Path(__file__).parents[1] / name) + os.sep for name in ('jaxdet', 'input_pipeline'))
+BAD_INPUT = 2  # exit status
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+  """Parses the flags and calls `main` with the program's name and what is no flag.
+
+  An error of the user's (a flag, a config, a file, data that makes no sense) ends the process with one line
+  and status 2; `--debug` or JAXDET_DEBUG=1 shows where it was raised.
+  """
+
+  def guarded(argv):
+    set_up_log()
+    try:
+      main(argv)
+    except KeyboardInterrupt:
+      _stop('interrupted', 130)
+    except (OSError, ValueError, FloatingPointError) as error:
+      if DEBUG.value or not is_users(error):
+        raise
+      _stop(f'error: {error}')
+
+  app.run(guarded, flags_parser=parse_flags)
+
+
+def parse_flags(argv: Sequence[str]) -> Sequence[str]:
+  """What is left of `argv` without flags; ends the process with one line where they are wrong."""
+  path = _config_path(argv)
+  if path and not os.path.isfile(path.partition(':')[0]):
+    _stop(f'error: there is no config file {path.partition(":")[0]}')
+  try:
+    return flags.FLAGS(argv)
+  except (flags.Error, AttributeError, KeyError, TypeError) as error:
+    if '--debug' in argv:
+      raise
+    # ml_collections puts a traceback into the message; its last line is what was raised.
+    text = str(error).strip().splitlines()[-1].removeprefix('ValueError: ')
+    _stop(f'error: {unknown_keys(argv) or text}')
+
+
+def unknown_keys(argv: Sequence[str]) -> str:
+  """A sentence on the overrides `--config.KEY` that the config does not have, '' if there are none."""
+  names = [arg.lstrip('-').partition('=')[0] for arg in argv if arg.startswith('-')]
+  keys = [name.removeprefix('config.').removeprefix('noconfig.') for name in names if 'config.' in name]
+  if not keys:
+    return ''
+  if not _config_path(argv):
+    return f"'--config.{keys[0]}' changes a value of a config, and there is none: give --config FILE before it"
+  known = list(_paths(load_config(_config_path(argv)).to_dict()))
+  for key in keys:
+    if key not in known:
+      close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+      return f"unknown config key '{key}'; the nearest is '{close[0]}'"
+  return ''
+
+
+def load_config(path: str) -> ConfigDict:
+  """The config of FILE or FILE:VARIANT."""
+  name, _, variant = path.partition(':')
+  namespace = runpy.run_path(name)
+  return namespace['get_config'](*([variant] if variant else []))
+
+
+def is_users(error: Exception) -> bool:
+  """Whether an error speaks of what the user gave: a file that cannot be read, or a check of this project's."""
+  if isinstance(error, OSError):
+    return True
+  return traceback.extract_tb(error.__traceback__)[-1].filename.startswith(PACKAGES)
+
+
+def set_up_log() -> None:
+  """Time and text on standard error, from INFO on; of Orbax, which tells every step of a save, only warnings."""
+  handler = logging.get_absl_handler()
+  handler.setFormatter(python_logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S'))
+  handler.addFilter(lambda record: record.levelno >= python_logging.WARNING or 'orbax' not in record.pathname)
+  logging.set_verbosity(logging.INFO)
+  logging.use_absl_handler()
+
+
+def use_compilation_cache() -> None:
+  """Keeps compiled programs in the user's cache folder; JAX_COMPILATION_CACHE_DIR names another."""
+  if not jax.config.jax_compilation_cache_dir:
+    cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    jax.config.update('jax_compilation_cache_dir', os.path.join(cache, 'jaxdet', 'xla'))
+
+
+def _config_path(argv: Sequence[str]) -> str:
+  """The value of `--config` as it was written, '' without one."""
+  for arg, following in zip(argv, [*argv[1:], ''], strict=True):
+    name, equals, value = arg.lstrip('-').partition('=')
+    if arg.startswith('-') and name == 'config':
+      return value if equals else following
+  return ''
+
+
+def _paths(tree: Mapping, prefix: str = ''):
+  for name, value in tree.items():
+    yield prefix + name
+    if isinstance(value, Mapping):
+      yield from _paths(value, f'{prefix}{name}.')
+
+
+def _stop(message: str, status: int = BAD_INPUT) -> None:
+  print(' '.join(message.split()), file=sys.stderr)
+  sys.exit(status)

@@ -1,0 +1,37 @@
+"""A model and a data set must speak of the same categories."""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from jaxdet.structures import Category
+
+
+def set_num_classes(config: ConfigDict, categories: Sequence[Category]) -> None:
+  """Sets `config.model.num_classes` to the size of the category table where it is None.
+
+  Raises:
+    ValueError: where it is another number.
+  """
+  if config.model.num_classes is None:
+    config.model.num_classes = len(categories)
+  elif config.model.num_classes != len(categories):
+    raise ValueError(
+      f'config.model.num_classes is {config.model.num_classes}, and the annotation file has {len(categories)} '
+      'categories: leave num_classes None, or take another annotation file'
+    )
+
+
+def check_same_categories(of_checkpoint: Sequence[Category], of_dataset: Sequence[Category]) -> None:
+  """Raises ValueError where a label would not mean the same category, naming the first one."""
+  if len(of_checkpoint) != len(of_dataset):
+    raise ValueError(
+      f'the checkpoint knows {len(of_checkpoint)} categories, the annotation file {len(of_dataset)}: '
+      'evaluate on annotations with the categories that the model was trained on'
+    )
+  for label, (ours, theirs) in enumerate(zip(of_checkpoint, of_dataset, strict=True)):
+    if (ours.id, ours.name) != (theirs.id, theirs.name):
+      raise ValueError(
+        f"label {label} is '{ours.name}' (id {ours.id}) in the checkpoint, "
+        f"and '{theirs.name}' (id {theirs.id}) in the annotation file"
+      )

@@ -1,0 +1,106 @@
+"""SGD as torch's, weight decay by rules, clipping, and nothing at all for frozen parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdet.training import freezing
+from jaxdet.training.optimizer import build_optimizer, decay_group
+from jaxdet.training.state import create_state
+from toy_detector import ToyDetector, toy_config
+
+
+class Everything:
+  """A detector that trains all parameters."""
+
+  def trainable(self, params):
+    return jax.tree.map(lambda _: True, params)
+
+
+def steps(params, grads, **overrides):
+  """The parameters after one update for each of `grads`."""
+  optimizer = build_optimizer(toy_config(**overrides), Everything(), params)
+  state = optimizer.init(params)
+  for grad in grads:
+    updates, state = optimizer.update(grad, state, params)
+    params = optax.apply_updates(params, updates)
+  return params
+
+
+def layer(kernel, scale):
+  return {'conv': {'kernel': jnp.float32(kernel)}, 'norm1': {'scale': jnp.float32(scale)}}
+
+
+def test_sgd_is_torchs_by_hand():
+  """The learning rate changes between the steps and acts on the whole velocity at once."""
+  momentum, decay, lrs = 0.9, 0.01, (0.5, 0.05)
+  p, v = 2.0, 0.0
+  for lr in lrs:
+    v = momentum * v + (3.0 + decay * p)
+    p -= lr * v
+  grad = layer([3.0], [3.0])
+  schedule = {'base_lr': 0.5, 'warmup_steps': 0, 'milestones': (1,)}
+  after = steps(layer([2.0], [2.0]), [grad, grad], **{f'train.schedule.{k}': v for k, v in schedule.items()})
+  np.testing.assert_allclose(after['conv']['kernel'], p, rtol=1e-6)
+
+
+@pytest.mark.parametrize(('decay_norm', 'scale'), [(0.0, 2.0), (0.01, 2.0 - 0.1 * 0.02)])
+def test_norms_have_a_weight_decay_of_their_own(decay_norm, scale):
+  overrides = {'train.optimizer.weight_decay_norm': decay_norm, 'train.schedule.warmup_steps': 0}
+  after = steps(layer([2.0], [2.0]), [layer([0.0], [0.0])], **overrides)
+  np.testing.assert_allclose(after['norm1']['scale'], scale, rtol=1e-6)
+  np.testing.assert_allclose(after['conv']['kernel'], 2.0 - 0.1 * 0.02, rtol=1e-6)
+
+
+def test_clipping_is_by_the_global_norm_and_before_weight_decay():
+  overrides = {'train.optimizer.clip_norm': 1.0, 'train.schedule.warmup_steps': 0}
+  after = steps(layer([0.0], [0.0]), [layer([30.0], [40.0])], **overrides)
+  np.testing.assert_allclose(after['conv']['kernel'], -0.1 * 0.6, rtol=1e-6)
+  np.testing.assert_allclose(after['norm1']['scale'], -0.1 * 0.8, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('path', 'group'),
+  [
+    ('backbone/stage2/block0/norm1/scale', 'norm'),
+    ('backbone/stage3/block0/shortcut_norm/bias', 'norm'),
+    ('neck/lateral_norm3/scale', 'norm'),
+    ('box_head/GroupNorm_0/bias', 'norm'),
+    ('backbone/bn1/scale', 'norm'),
+    ('backbone/conv1/kernel', 'weight'),
+    ('rpn_head/conv/bias', 'weight'),
+    ('normal_conv/bias', 'weight'),
+    ('query/embedding', 'weight'),
+  ],
+)
+def test_decay_groups(path, group):
+  assert decay_group(path) == group
+
+
+def test_a_parameter_without_a_rule_is_an_error():
+  with pytest.raises(ValueError, match="'head/temperature' falls under no weight-decay rule"):
+    build_optimizer(toy_config(), Everything(), {'head': {'temperature': jnp.ones(())}})
+
+
+def test_unknown_optimizer():
+  with pytest.raises(ValueError, match="'sgdd': choose sgd"):
+    build_optimizer(toy_config(**{'train.optimizer.name': 'sgdd'}), Everything(), {})
+
+
+def test_frozen_parameters_have_no_optimizer_state():
+  state = create_state(toy_config(), ToyDetector(frozen=('stem', 'conv1')), jax.random.key(0))
+  size = {name: sum(x.nbytes for x in jax.tree.leaves(p)) for name, p in state.params['network'].items()}
+  velocity = sum(x.nbytes for x in jax.tree.leaves(state.opt_state) if x.ndim)
+  assert velocity == size['norm1'] + size['classifier']
+  assert size['stem'] > 0 and size['conv1'] > 0
+
+
+def test_split_and_merge():
+  params = {'a': 1, 'b': {'c': 2, 'd': 3}}
+  trained, frozen = freezing.split(params, {'a': False, 'b': {'c': True, 'd': False}})
+  assert jax.tree.leaves(trained) == [2]
+  assert jax.tree.leaves(frozen) == [1, 3]
+  assert freezing.merge(trained, frozen) == params
+  assert freezing.merge({'a': None, 'b': {'c': 9, 'd': None}}, params) == {'a': 1, 'b': {'c': 9, 'd': 3}}
