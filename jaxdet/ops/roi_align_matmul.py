@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxdet.ops.roi_weights import Sampling, axis_weights
+from jaxdet.ops.roi_weights import Sampling, grid_weights
 
 CHUNK = 64  # RoIs of an image in one product
 
@@ -62,17 +62,7 @@ def spread(
 
 def _weights(rois, on_level, extent, stride, sampling):
   start, size = sampling.in_pixels(rois, 1 / stride)
-  weights = []
-  for axis in range(2):
-    length = extent[axis]
-    w = axis_weights(
-      start[..., axis],
-      size[..., axis],
-      sampling.bins[axis],
-      sampling.ratio,
-      jnp.arange(length, dtype=jnp.float32),
-      jnp.zeros_like(start[..., axis]),
-      jnp.full_like(start[..., axis], length - 1),
-    )
-    weights.append(jnp.where(on_level[..., None, None], w, 0.0))
-  return weights
+  low = jnp.zeros_like(start)
+  high = low + jnp.array(extent, jnp.float32) - 1
+  weights = grid_weights(start, size, sampling, low, extent, low, high)
+  return tuple(jnp.where(on_level[..., None, None], w, 0.0) for w in weights)

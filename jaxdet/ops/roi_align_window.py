@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxdet.ops.roi_weights import Sampling, axis_weights
+from jaxdet.ops.roi_weights import Sampling, grid_weights
 
 # Sides of the windows, in feature pixels. Under the FPN rule a RoI has 14 to 28 pixels a side, unless it is
 # elongated or belongs to the first or last level.
@@ -31,19 +31,17 @@ def pool(
   batch, num_rois, _ = rois.shape
   height, width = sampling.bins
   channels = features[0].shape[-1]
-  order, groups = _sort(tuple(f.shape for f in features), strides, rois, levels, sampling)
-  rois = rois.reshape(-1, 4)
+  plan = _plan(tuple(f.shape for f in features), strides, rois, levels, sampling)
   pooled = jnp.zeros((batch * num_rois, height, width, channels), jnp.float32)
-  for group in groups:
+  for group in plan.groups:
     feature = features[group.level]
 
     def step(i, pooled, group=group, feature=feature):
-      index = order[i]
-      y, x, wy, wx = _window(rois[index], group, sampling)
-      window = lax.dynamic_slice(feature, (index // num_rois, y, x, 0), (1, *group.size, channels))
+      roi, y, x, wy, wx = plan.window(i, group, sampling)
+      window = lax.dynamic_slice(feature, (roi // num_rois, y, x, 0), (1, *group.size, channels))
       rows = wy @ window.reshape(group.size[0], -1).astype(jnp.float32)
       bins = jnp.einsum('qw,pwc->pqc', wx, rows.reshape(height, group.size[1], channels))
-      return lax.dynamic_update_index_in_dim(pooled, bins, index, 0)
+      return lax.dynamic_update_index_in_dim(pooled, bins, roi, 0)
 
     pooled = lax.fori_loop(group.begin, group.end, step, pooled)
   return pooled.reshape(batch, num_rois, height, width, channels)
@@ -59,18 +57,16 @@ def spread(
 ) -> tuple[Float[Array, 'B _ _ C'], ...]:
   """The transpose of `pool`: gradients of the features of these `shapes`, float32."""
   num_rois, height, channels = rois.shape[1], sampling.bins[0], shapes[0][-1]
-  order, groups = _sort(shapes, strides, rois, levels, sampling)
-  rois = rois.reshape(-1, 4)
+  plan = _plan(shapes, strides, rois, levels, sampling)
   cotangents = cotangents.reshape(-1, *cotangents.shape[2:]).astype(jnp.float32)
   gradients = [jnp.zeros(shape, jnp.float32) for shape in shapes]
-  for group in groups:
+  for group in plan.groups:
 
     def step(i, gradient, group=group):
-      index = order[i]
-      y, x, wy, wx = _window(rois[index], group, sampling)
-      rows = jnp.einsum('qw,pqc->pwc', wx, cotangents[index])
+      roi, y, x, wy, wx = plan.window(i, group, sampling)
+      rows = jnp.einsum('qw,pqc->pwc', wx, cotangents[roi])
       window = (wy.T @ rows.reshape(height, -1)).reshape(1, *group.size, channels)
-      corner = (index // num_rois, y, x, 0)
+      corner = (roi // num_rois, y, x, 0)
       return lax.dynamic_update_slice(gradient, window + lax.dynamic_slice(gradient, corner, window.shape), corner)
 
     gradients[group.level] = lax.fori_loop(group.begin, group.end, step, gradients[group.level])
@@ -78,55 +74,58 @@ def spread(
 
 
 class _Group(NamedTuple):
-  """RoIs that are pooled from one level with one size of window: `order[begin:end]`."""
+  """RoIs that are pooled from one level with one size of window: `plan.order[begin:end]`."""
 
   level: int
-  stride: int
-  extent: tuple[int, int]  # height, width of the level's map
   size: tuple[int, int]  # height, width of the window
   begin: Int[Array, '']
   end: Int[Array, '']
 
 
-def _sort(shapes, strides, rois, levels, sampling) -> tuple[Int[Array, 'BR'], list[_Group]]:
+class _Plan(NamedTuple):
+  """The RoIs of all images in one row of N: where each lies on its level, as (y, x) in feature pixels."""
+
+  groups: list[_Group]
+  order: Int[Array, 'N']  # RoIs group by group
+  start: Float[Array, 'N 2']
+  size: Float[Array, 'N 2']
+  corner: Float[Array, 'N 2']  # of the window
+  last: Float[Array, 'N 2']  # row and column of the level
+  wy: Float[Array, 'N p S']  # weights of the window's rows, for windows of at most S cells a side
+  wx: Float[Array, 'N q S']
+
+  def window(self, i, group, sampling):
+    """(RoI, its window's row and column, weights of the window's rows and columns) of place i of the order."""
+    roi = self.order[i]
+    corner = self.corner[roi]
+    if max(group.size) <= self.wy.shape[-1]:
+      wy, wx = self.wy[roi, :, : group.size[0]], self.wx[roi, :, : group.size[1]]
+    else:
+      wy, wx = grid_weights(self.start[roi], self.size[roi], sampling, corner, group.size, jnp.zeros(2), self.last[roi])
+    return roi, corner[0].astype(jnp.int32), corner[1].astype(jnp.int32), wy, wx
+
+
+def _plan(shapes, strides, rois, levels, sampling):
+  rois, levels = rois.reshape(-1, 4), levels.reshape(-1)
+  last = jnp.array([shape[1:3] for shape in shapes], jnp.float32)[levels] - 1
+  start, size = sampling.in_pixels(rois, (1 / jnp.array(strides, jnp.float32))[levels, None])
+  # The first and last row and column with a weight that may not be zero.
+  first = jnp.clip(jnp.floor(start), 0, last)
+  reach = jnp.clip(jnp.floor(start + size) + 1, 0, last) - first
+
+  windows = []  # (level, size), for each level from the smallest to the whole map
   keys = jnp.zeros(levels.shape, jnp.int32)
-  windows = []
-  for level, ((_, *extent, _), stride) in enumerate(zip(shapes, strides, strict=True)):
-    sizes = dict.fromkeys(tuple(min(side, e) for e in extent) for side in (*SIDES, max(extent)))
-    first, last = _covered(rois, stride, extent, sampling)
-    fits = jnp.stack([(last - first < jnp.array(size)).all(-1) for size in sizes], axis=-1)
+  for level, (_, *extent, _) in enumerate(shapes):
+    sizes = list(dict.fromkeys(tuple(min(side, e) for e in extent) for side in (*SIDES, max(extent))))
+    fits = (reach[:, None] < jnp.array(sizes)).all(-1)
     keys = jnp.where(levels == level, len(windows) + jnp.argmax(fits, axis=-1), keys)
-    windows += [(level, stride, tuple(extent), size) for size in sizes]
-  keys = keys.reshape(-1)
+    windows += [(level, size) for size in sizes]
   order = jnp.argsort(keys)
   ends = jnp.searchsorted(keys[order], jnp.arange(len(windows)), side='right')
   begins = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
-  return order, [_Group(*window, begins[k], ends[k]) for k, window in enumerate(windows)]
+  groups = [_Group(*window, begins[k], ends[k]) for k, window in enumerate(windows)]
 
-
-def _covered(rois, stride, extent, sampling):
-  """First and last row and column with a weight that may not be zero, [..., 2] each."""
-  start, size = sampling.in_pixels(rois, 1 / stride)
-  limit = jnp.array(extent, jnp.float32) - 1
-  return jnp.clip(jnp.floor(start), 0, limit), jnp.clip(jnp.floor(start + size) + 1, 0, limit)
-
-
-def _window(roi, group, sampling):
-  """Corner (y, x) of the RoI's window, and the weights of its rows and columns."""
-  first, _ = _covered(roi, group.stride, group.extent, sampling)
-  start, size = sampling.in_pixels(roi, 1 / group.stride)
-  corner = jnp.minimum(first, jnp.array(group.extent, jnp.float32) - jnp.array(group.size, jnp.float32))
-  weights = [
-    axis_weights(
-      start[axis],
-      size[axis],
-      sampling.bins[axis],
-      sampling.ratio,
-      corner[axis] + jnp.arange(group.size[axis]),
-      jnp.float32(0),
-      jnp.float32(group.extent[axis] - 1),
-    )
-    for axis in range(2)
-  ]
-  y, x = corner.astype(jnp.int32)
-  return y, x, *weights
+  corner = jnp.minimum(first, last + 1 - jnp.array([size for _, size in windows], jnp.float32)[keys])
+  side = max(max(size) for _, size in windows if max(size) <= SIDES[-1])
+  wy, wx = grid_weights(start, size, sampling, corner, (side, side), jnp.zeros_like(last), last)
+  return _Plan(groups, order, start, size, corner, last, wy, wx)

@@ -40,6 +40,34 @@ class Sampling:
     return start, jnp.maximum(end - start, 0.0 if self.aligned else 1.0)
 
 
+def grid_weights(
+  start: Float[Array, '*R 2'],
+  size: Float[Array, '*R 2'],
+  sampling: Sampling,
+  corner: Float[Array, '*R 2'],
+  shape: tuple[int, int],
+  low: Float[Array, '*R 2'],
+  high: Float[Array, '*R 2'],
+) -> tuple[Float[Array, '*R p h'], Float[Array, '*R q w']]:
+  """`axis_weights` for the rows and the columns of a window of `shape` whose first cell is `corner`; all are (y, x)."""
+  if sampling.bins[0] == sampling.bins[1]:  # both axes at once: half as much to compile
+    cells = corner[..., None] + jnp.arange(max(shape))
+    weights = axis_weights(start, size, sampling.bins[0], sampling.ratio, cells, low, high)
+    return weights[..., 0, :, : shape[0]], weights[..., 1, :, : shape[1]]
+  return tuple(
+    axis_weights(
+      start[..., axis],
+      size[..., axis],
+      sampling.bins[axis],
+      sampling.ratio,
+      corner[..., axis, None] + jnp.arange(shape[axis]),
+      low[..., axis],
+      high[..., axis],
+    )
+    for axis in range(2)
+  )
+
+
 def axis_weights(
   start: Float[Array, '*R'],
   size: Float[Array, '*R'],

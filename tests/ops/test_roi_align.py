@@ -77,7 +77,7 @@ def test_samples_exactly_on_the_cut_off_count(form, ratio):
   feature = np.ones((1, 5, 5, 1), np.float32)
   # Along x the RoI is one bin around the column 2; along y one of its samples is at -1 or at 5 for some of the bins.
   starts_and_sizes = [(-1.25, 0.5), (-1.5, 1.0), (4.5, 1.0), (4.75, 0.5), (-3.0, 4.0), (3.0, 4.0), (-2.5, 3.0)]
-  for bins in (1, 2, 4, 8):
+  for bins in (1, 4):
     rois = np.array([[2.0, s + 0.5, 3.0, s + size + 0.5] for s, size in starts_and_sizes], np.float32)
     pool = jax.jit(lambda r, p=bins: roi_align(feature, r, stride=1, output_size=(p, 1), sampling_ratio=ratio))
     out = pool(rois[None])
@@ -103,10 +103,10 @@ def test_number_of_samples_rounds_up_exactly(form):
   # 14 pixels in 7 bins are two samples a bin; a third would see the peak in another share.
   feature = np.zeros((1, 20, 20, 1), np.float32)
   feature[0, 5, 5] = 1
-  for size in (7, 14, 21):
-    roi = np.array([[0, 0, size, size]], np.float32)
-    out = jax.jit(lambda r: roi_align(feature, r[None], stride=1, output_size=7))(roi)
-    np.testing.assert_allclose(out[0, 0], loop_over_samples(feature[0], roi[0], 1, (7, 7), 0, True), atol=1e-6)
+  rois = np.array([[0, 0, size, size] for size in (7, 14, 21)], np.float32)
+  out = jax.jit(lambda r: roi_align(feature, r[None], stride=1, output_size=7))(rois)
+  for r, roi in enumerate(rois):
+    np.testing.assert_allclose(out[0, r], loop_over_samples(feature[0], roi, 1, (7, 7), 0, True), atol=1e-6)
 
 
 def test_rois_without_extent_are_harmless(form):
@@ -127,7 +127,7 @@ def test_rois_without_extent_are_harmless(form):
 def test_rois_get_no_gradient(form):
   features = jnp.arange(36.0).reshape(1, 6, 6, 1)
   rois = jnp.array([[[1.0, 1.0, 4.0, 3.0]]])
-  gradient = jax.grad(lambda r: roi_align(features, r, stride=1, output_size=2).sum())(rois)
+  gradient = jax.jit(jax.grad(lambda r: roi_align(features, r, stride=1, output_size=2).sum()))(rois)
   np.testing.assert_array_equal(gradient, 0)
 
 
@@ -221,11 +221,11 @@ def test_equals_detectron2(form):
 
 def test_equals_mmcv(form):
   arrays, meta = case('ops/roi_align')
-  for entry in meta['cases']:
+  for entry in (c for c in meta['cases'] if c['name'].endswith('out7')):
     name, args = entry['name'], entry['args']
     spec = entry['inputs']['features']
     features = recipe().normal(spec['normal'], spec['shape']).astype(np.float32)
-    cotangents = np.ones(entry['outputs']['out']['shape'], np.float32)
+    cotangents = recipe().normal(f'{name}|cotangent', entry['outputs']['out']['shape']).astype(np.float32)
     settings = {
       'stride': round(1 / args['spatial_scale']),
       'output_size': args['output_size'],
