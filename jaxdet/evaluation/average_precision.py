@@ -64,6 +64,8 @@ def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, 
   Raises:
     ValueError: 'segm' is asked of detections without masks, or of objects without.
   """
+  if iou_type not in ('bbox', 'segm'):
+    raise ValueError(f"'{iou_type}' cannot be evaluated: choose 'bbox' and 'segm'")
   if iou_type not in columns.areas:
     raise ValueError(f"'{iou_type}' cannot be evaluated: there are results without a segmentation")
   area = columns.areas[iou_type]

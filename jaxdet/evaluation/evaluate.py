@@ -67,6 +67,11 @@ def evaluate(
     results.merge(parts, dataset.image_ids, results_path)
     shutil.rmtree(parts_folder)
     truth = load_ground_truth(dataset.annotations)
+    if set(truth.image_ids.tolist()) != set(np.asarray(dataset.image_ids).tolist()):
+      raise ValueError(
+        f'the validation split has {len(dataset.image_ids)} images and {truth.source} has {len(truth.image_ids)}, '
+        'not all the same: records that were prepared from another annotation file must be prepared anew'
+      )
     evaluate_results(config, truth, results_path, workdir, incomplete, not_finite(variables))
     pictures = os.path.join(workdir, 'pictures')
     first.draw(dataset.image_ids, truth, results_path, config.eval.picture_threshold, pictures)
@@ -94,6 +99,8 @@ def evaluate_results(
   Returns:
     What `metrics.json` holds.
   """
+  if config.eval.protocol not in PROTOCOLS:
+    raise ValueError(f"eval.protocol is '{config.eval.protocol}': choose {' or '.join(PROTOCOLS)}")
   protocol = PROTOCOLS[config.eval.protocol]
   columns = read_columns(truth, results.read_results(results_path), protocol)
   scores = {name: average_precision(truth, columns, protocol, name) for name in config.eval.iou_types}

@@ -187,6 +187,17 @@ class TestEvaluate:
     with pytest.raises(ValueError, match='1 of 6 images were not evaluated, among them 105'):
       evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
 
+  def test_a_split_of_another_annotation_file_is_an_error(self, config, split, tmp_path):
+    more = ANNOTATIONS | {'images': [*ANNOTATIONS['images'], ANNOTATIONS['images'][0] | {'id': 7}]}
+    (tmp_path / 'val.json').write_text(json.dumps(more))
+    with pytest.raises(ValueError, match='split has 5 images and .*val.json has 6, not all the same'):
+      evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+
+  def test_an_unknown_protocol_is_an_error(self, config, split, tmp_path):
+    config.eval.protocol = 'voc'
+    with pytest.raises(ValueError, match="eval.protocol is 'voc': choose lvis or coco"):
+      evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+
 
 class TestPredict:
   def test_records_and_pictures(self, config, split, tmp_path):
