@@ -177,10 +177,10 @@ def _check(config: ConfigDict, process_count: int) -> None:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')
   if data.mask_size % 8:
     raise ValueError(f'data.mask_size {data.mask_size} is no multiple of 8')
-  check_canvases(data.canvases)
+  _check_canvases(data.canvases)
 
 
-def check_canvases(canvases) -> None:
+def _check_canvases(canvases: Sequence[tuple[int, int]]) -> None:
   """Raises a ValueError unless there is one canvas, or a wide and a tall one."""
   wide_then_tall = len(canvases) == 2 and canvases[0][1] >= canvases[0][0] and canvases[1][0] >= canvases[1][1]
   if len(canvases) != 1 and not wide_then_tall:

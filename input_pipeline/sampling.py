@@ -102,8 +102,7 @@ class BatchSampler:
     """(canvas, image indices) of a step's global batch, in order."""
     if step < 0:
       raise ValueError(f'step {step} is negative')
-    before = self._lengths_until(lambda before: (before // self._batch_size).sum(axis=1)[-1] > step)
-    first_steps = (before // self._batch_size).sum(axis=1)
+    first_steps = self._first_steps(step)
     epoch = int(np.searchsorted(first_steps, step, side='right')) - 1
     canvas, batch = self._epoch_batches(epoch)[step - first_steps[epoch]]
     ranks = batch * self._batch_size + np.arange(self._batch_size)
@@ -119,13 +118,14 @@ class BatchSampler:
       images[here] = self._epoch(int(epoch))[canvas][ranks[here] - first[epoch]]
     return images
 
-  def _lengths_until(self, enough) -> Int[np.ndarray, 'epochs canvases']:
+  def _first_steps(self, step: int) -> Int[np.ndarray, 'epochs']:
+    """The first step that each epoch completes, up to the epoch behind that of `step`."""
     with self._lock:
-      while not enough(self._before):
+      while (self._before[-1] // self._batch_size).sum() <= step:
         repeats = self._repeats(random_stream(self._seed, EPOCHS, len(self._before) - 1))
         length = np.bincount(self._canvas_of_image, weights=repeats, minlength=self._num_canvases)
         self._before = np.concatenate([self._before, self._before[-1:] + length.astype(np.int64)])
-      return self._before
+      return (self._before // self._batch_size).sum(axis=1)
 
   def _repeats(self, stream: np.random.Generator) -> Int[np.ndarray, 'images']:
     return self._whole + (stream.random(len(self._whole), np.float32) < self._fraction)
