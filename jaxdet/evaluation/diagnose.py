@@ -65,11 +65,11 @@ def diagnose(
 
 
 def not_finite(variables: Mapping) -> list[str]:
-  """A sentence if an array of the detector's holds NaN or infinity."""
+  """A sentence if an array of the detector's holds NaN or infinity; looks at this process's part on the host."""
   bad = [
     jax.tree_util.keystr(path)
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
-    if not bool(jax.numpy.isfinite(leaf).all())
+    if not np.isfinite(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf).all()
   ]
   return [f'{len(bad)} arrays of the detector hold NaN or infinity, such as {bad[0]}'] if bad else []
 

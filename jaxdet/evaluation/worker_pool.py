@@ -5,6 +5,7 @@ program with jax in each process. So each thread here has a process of its own, 
 """
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import pickle
@@ -48,7 +49,8 @@ class WorkerPool:
     """Drops what has not begun, waits for the rest and ends the processes."""
     self._threads.shutdown(cancel_futures=True)
     for process in self._processes:
-      process.stdin.close()
+      with contextlib.suppress(BrokenPipeError):  # it has ended already
+        process.stdin.close()
       process.stdout.close()
       process.wait()
 
