@@ -1,87 +1,102 @@
 """Sampling of positives and negatives: counts, order, chance and padding."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdet.assign.sampler import sample_mask, sample_rows
+from jaxdet.assign import sampler
 from parity_kit import case
 
 KEY = jax.random.key(0)
 
 
-def labels_of(positives, negatives, ignored=0, seed=0):
+@functools.partial(jax.jit, static_argnames=('num', 'positive_fraction'))
+def sample(labels, valid, key, num, positive_fraction):
+  """Both functions at once: (mask, rows)."""
+  mask = sampler.sample_mask(jnp.where(valid, labels, -1), key, num, positive_fraction)
+  return mask, sampler.sample_rows(labels, valid, key, num, positive_fraction)
+
+
+def labels_of(positives, negatives, ignored):
   labels = np.repeat([1, 0, -1], [positives, negatives, ignored])
-  return jnp.asarray(np.random.default_rng(seed).permutation(labels))
+  return np.random.default_rng(0).permutation(labels)
+
+
+def choose(labels, num, positive_fraction, valid=None):
+  """What is chosen, as (mask, indices of the rows that are valid); rows that are not are 0."""
+  valid = np.ones(len(labels), bool) if valid is None else valid
+  mask, rows = jax.tree.map(np.asarray, sample(labels, valid, KEY, num, positive_fraction))
+  assert rows.index.shape == rows.valid.shape == (num or len(labels),)
+  assert not rows.index[~rows.valid].any()
+  assert not rows.valid[rows.valid.sum() :].any()
+  return mask, rows.index[rows.valid]
 
 
 def counts(labels, chosen):
-  return int((labels[chosen] == 1).sum()), int((labels[chosen] == 0).sum())
+  return (labels[chosen] == 1).sum(), (labels[chosen] == 0).sum()
 
 
-# positives, negatives, num, fraction -> chosen
-TABLE = [
-  (10, 1000, 512, 0.25, 10, 502),
-  (200, 1000, 512, 0.25, 128, 384),
-  (200, 100, 512, 0.25, 128, 100),
-  (300, 0, 256, 0.5, 128, 0),
-  (0, 0, 8, 0.5, 0, 0),
-  (3, 2, 5, 0.5, 2, 2),
-]
-
-
-@pytest.mark.parametrize('positives, negatives, num, fraction, kept_positives, kept_negatives', TABLE)
+@pytest.mark.parametrize(
+  'positives, negatives, num, fraction, kept_positives, kept_negatives',
+  [
+    (10, 1000, 512, 0.25, 10, 502),
+    (200, 1000, 512, 0.25, 128, 384),
+    (200, 100, 512, 0.25, 128, 100),
+    (600, 0, 512, 0.25, 128, 0),
+    (0, 0, 512, 0.25, 0, 0),
+    (3, 2, 5, 0.5, 2, 2),
+  ],
+)
 def test_counts(positives, negatives, num, fraction, kept_positives, kept_negatives):
-  labels = labels_of(positives, negatives, ignored=40)
-  mask = sample_mask(labels, KEY, num, fraction)
+  labels = labels_of(positives, negatives, ignored=1300 - positives - negatives)
+  mask, rows = choose(labels, num, fraction)
   assert counts(labels, mask) == (kept_positives, kept_negatives)
   assert mask.sum() == kept_positives + kept_negatives
+  # Positives come first, and no row twice.
+  assert labels[rows].tolist() == [1] * kept_positives + [0] * kept_negatives
+  assert len(set(rows.tolist())) == len(rows)
 
-  rows = sample_rows(labels, jnp.ones_like(labels, bool), KEY, num, fraction)
-  assert rows.index.shape == rows.valid.shape == (num,)
-  chosen = np.asarray(rows.index)[np.asarray(rows.valid)]
-  assert len(set(chosen.tolist())) == len(chosen)
-  assert labels[chosen].tolist() == [1] * kept_positives + [0] * kept_negatives
-  assert not rows.index[~rows.valid].any()
+
+def test_more_rows_wanted_than_there_are():
+  labels = labels_of(3, 4, ignored=2)
+  mask, rows = choose(labels, 16, 0.5)
+  assert counts(labels, mask) == counts(labels, rows) == (3, 4)
 
 
 def test_counts_are_detectron2s():
   _, meta = case('ops/d2_sampling')
   for positives, negatives, num, fraction, *kept in meta['subsample_labels']['rows']:
-    labels = labels_of(positives, negatives, ignored=20)
-    assert counts(labels, sample_mask(labels, KEY, num, fraction)) == tuple(kept)
-    rows = sample_rows(labels, jnp.ones_like(labels, bool), KEY, num, fraction)
-    assert counts(labels, rows.index[rows.valid]) == tuple(kept)
+    labels = labels_of(positives, negatives, ignored=1300 - positives - negatives)
+    mask, rows = choose(labels, num, fraction)
+    assert counts(labels, mask) == counts(labels, rows) == tuple(kept)
 
 
 def test_num_0_takes_everything_in_order():
-  labels = jnp.array([0, 1, -1, 0, 1, 0, 1])
-  assert sample_mask(labels, KEY, 0, 0.5).tolist() == [True, True, False, True, True, True, True]
-  rows = sample_rows(labels, jnp.array([True] * 6 + [False]), KEY, 0, 0.5)
-  assert rows.index.tolist() == [1, 4, 0, 3, 5, 0, 0]
-  assert rows.valid.tolist() == [True] * 5 + [False] * 2
+  labels = np.array([0, 1, -1, 0, 1, 0, 1])
+  mask, rows = choose(labels, 0, 0.5, valid=np.arange(7) < 6)
+  assert mask.tolist() == [True, True, False, True, True, True, False]
+  assert rows.tolist() == [1, 4, 0, 3, 5]
 
 
 @pytest.mark.parametrize('num', [0, 16])
 def test_padding_is_never_taken(num):
-  labels = labels_of(10, 20)
+  labels = labels_of(10, 20, ignored=0)
   # Padding that looks like positives.
-  padded, valid = jnp.pad(labels, (0, 50), constant_values=1), jnp.arange(80) < 30
-  rows = sample_rows(padded, valid, KEY, num, 0.5)
-  assert (rows.index < 30).all()
-  assert counts(labels, rows.index[rows.valid]) == ((8, 8) if num else (10, 20))
-  mask = sample_mask(jnp.where(valid, padded, -1), KEY, num, 0.5)
-  assert not mask[30:].any()
+  padded = np.pad(labels, (0, 50), constant_values=1)
+  mask, rows = choose(padded, num, 0.5, valid=np.arange(80) < 30)
+  assert (rows < 30).all() and not mask[30:].any()
+  assert counts(padded, rows) == counts(padded, mask) == ((8, 8) if num else (10, 20))
 
 
 def test_every_row_has_the_same_chance():
   labels = labels_of(20, 60, ignored=20)
   keys = jax.random.split(jax.random.key(1), 4000)
-  masks = jax.vmap(lambda key: sample_mask(labels, key, 20, 0.5))(keys)
-  rows = jax.vmap(lambda key: sample_rows(labels, labels > -2, key, 20, 0.5))(keys)
-  taken = jnp.zeros(100).at[rows.index].add(rows.valid)
-  for frequency in (masks.mean(0), taken / 4000):
+  draw = jax.jit(jax.vmap(lambda key: sample(labels, labels > -2, key, 20, 0.5)))
+  masks, rows = jax.tree.map(np.asarray, draw(keys))
+  for frequency in (masks.mean(0), np.bincount(rows.index[rows.valid], minlength=100) / 4000):
     assert np.abs(frequency[labels == 1] - 10 / 20).max() < 0.04
     assert np.abs(frequency[labels == 0] - 10 / 60).max() < 0.03
     assert not frequency[labels == -1].any()

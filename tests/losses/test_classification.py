@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from op_case import op_case
 
+from op_case import op_case
 from parity_kit import case
 
 
@@ -24,23 +24,25 @@ def test_focal_loss_by_hand():
 @pytest.mark.parametrize('loss', [focal, optax.sigmoid_binary_cross_entropy])
 @pytest.mark.parametrize('target', [0.0, 1.0])
 def test_certain_logits_have_finite_gradients(loss, target):
-  for logit in (-200.0, -50.0, 0.0, 50.0, 200.0):
-    value, gradient = jax.value_and_grad(loss)(logit, target)
-    assert np.isfinite(value) and np.isfinite(gradient), (logit, target)
+  logits = jnp.array([-200.0, -50.0, 0.0, 50.0, 200.0])
+  values, gradients = jax.jit(jax.vmap(jax.value_and_grad(lambda x: loss(x, target))))(logits)
+  assert np.isfinite(values).all() and np.isfinite(gradients).all()
 
 
-@pytest.mark.parametrize('label', [-1, 3, 1000])
+@pytest.mark.parametrize('label', [-1, 1000])
 def test_labels_of_padding_do_no_harm(label):
   """A row without object may have any label: what it costs is masked, and so is its gradient."""
   logits = jax.random.normal(jax.random.key(0), (5, 3))
 
+  @jax.jit
+  @jax.value_and_grad
   def total(logits, labels, valid):
     per_row = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return jnp.where(valid, per_row, 0.0).sum()
 
   labels = jnp.array([0, 1, 2, label, label])
-  padded, gradient = jax.value_and_grad(total)(logits, labels, jnp.arange(5) < 3)
-  alone, alone_gradient = jax.value_and_grad(total)(logits[:3], labels[:3], jnp.ones(3, bool))
+  padded, gradient = total(logits, labels, jnp.arange(5) < 3)
+  alone, alone_gradient = total(logits[:3], labels[:3], jnp.ones(3, bool))
   assert padded == pytest.approx(alone)
   np.testing.assert_allclose(gradient, jnp.pad(alone_gradient, ((0, 2), (0, 0))), rtol=1e-6)
 
@@ -48,8 +50,8 @@ def test_labels_of_padding_do_no_harm(label):
 def test_focal_loss_is_fvcores():
   arrays, _ = case('ops/d2_losses')
   logits, targets = jnp.asarray(arrays['focal_x']), jnp.asarray(arrays['focal_t'])
-  np.testing.assert_allclose(focal(logits, targets), arrays['focal'], rtol=1e-5, atol=1e-7)
-  gradient = jax.grad(lambda x: focal(x, targets).sum())(logits)
+  np.testing.assert_allclose(jax.jit(focal)(logits, targets), arrays['focal'], rtol=1e-5, atol=1e-7)
+  gradient = jax.jit(jax.grad(lambda x: focal(x, targets).sum()))(logits)
   np.testing.assert_allclose(gradient, arrays['focal_grad'], rtol=1e-4, atol=1e-7)
 
 
@@ -79,7 +81,7 @@ def test_losses_are_mmdetections(name, loss):
   def total(logits):
     return (loss(logits, jnp.asarray(inputs['labels'])) * inputs['weight']).sum() / recorded.args['avg_factor']
 
-  value, gradient = jax.value_and_grad(total)(jnp.asarray(inputs['pred']))
+  value, gradient = jax.jit(jax.value_and_grad(total))(jnp.asarray(inputs['pred']))
   np.testing.assert_allclose(value, recorded.outputs['loss'], rtol=1e-5)
   np.testing.assert_allclose(gradient * recorded.cotangent(()), recorded.outputs['grad/pred'], rtol=1e-4, atol=1e-6)
 

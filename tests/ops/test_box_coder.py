@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from op_case import op_case
 
 from jaxdet.ops import box_coder, boxes
+from op_case import op_case
 from parity_kit import case
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -63,7 +63,7 @@ def test_boxes_without_area_are_harmless(pair):
     lambda a, b: box_coder.encode_sides(a, b, True).sum(),
     lambda a, b: box_coder.decode(jnp.ones((1, 4)), a, WEIGHTS).sum(),
   ):
-    value, gradients = jax.value_and_grad(encode, argnums=(0, 1))(*pair)
+    value, gradients = jax.jit(jax.value_and_grad(encode, argnums=(0, 1)))(*pair)
     assert np.isfinite(value) and np.isfinite(gradients).all()
 
 
