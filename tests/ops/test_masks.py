@@ -1,84 +1,135 @@
-"""Mask targets: by hand, and against the recorded operators of mmdetection and Detectron2."""
+"""Mask targets: by hand, against RoIAlign of the whole bitmap, and against mmdetection and Detectron2."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from pycocotools import mask as coco_mask
 
-import parity_kit
 from jaxdet.ops.masks import crop_masks, unpack_masks
-from op_case import op_case
+from jaxdet.ops.roi_align import roi_align
+from parity_kit import case, recipe
 
-CELLS = 128
-
-
-def test_bits_are_those_of_packbits():
-  masks = np.random.default_rng(0).random((3, 16, 16)) < 0.5
-  np.testing.assert_array_equal(unpack_masks(np.packbits(masks, axis=-1)), masks)
+crop = jax.jit(crop_masks, static_argnames=('image_size', 'size'))
 
 
-def test_a_box_around_a_filled_square_is_full_and_one_twice_as_wide_is_half_full():
-  masks = np.zeros((2, 8, 8), np.float32)
-  masks[:, :4, :4] = 1
-  windows = np.array([[10, 20, 18, 28]] * 2, np.float32)
-  boxes = np.array([[10, 20, 14, 24], [10, 20, 18, 24]], np.float32)
-  full, half = np.asarray(crop_masks(masks, windows, boxes, (64, 64), 4))
-  assert full.all()
-  np.testing.assert_array_equal(half, np.tile([1, 1, 0, 0], (4, 1)))
+def cut(bitmap, corner, num_cells):
+  """(cells, window) of a bitmap from pixel corner (x, y) on, one pixel a cell, zeros beyond the bitmap."""
+  x, y = corner
+  height, width = bitmap.shape
+  cells = np.zeros((num_cells, num_cells), np.float32)
+  part = bitmap[y : y + num_cells, x : x + num_cells]
+  cells[: part.shape[0], : part.shape[1]] = part
+  return cells, np.array([x, y, x + num_cells, y + num_cells], np.float32)
 
 
-def test_cells_larger_than_pixels_keep_the_shape():
-  masks = np.zeros((1, 8, 8), np.float32)
-  masks[:, :, :4] = 1  # the left half of a window of 80 pixels
-  window = np.array([[0, 0, 80, 80]], np.float32)
-  target = np.asarray(crop_masks(masks, window, window, (100, 100), 8))[0]
-  np.testing.assert_array_equal(target, masks[0])
+def object_window(bitmap, num_cells):
+  rows, columns = np.nonzero(bitmap)
+  assert max(np.ptp(rows), np.ptp(columns)) < num_cells
+  return cut(bitmap, (columns.min(), rows.min()), num_cells)
+
+
+def targets(bitmaps, boxes, objects, size, num_cells=128):
+  """Targets of boxes of the objects, as bool."""
+  cells, windows = zip(*(object_window(b, num_cells) for b in bitmaps), strict=True)
+  return np.asarray(crop(np.stack(cells)[objects], np.stack(windows)[objects], boxes, bitmaps[0].shape, size)) == 1
+
+
+def unpack(packed, shape):
+  return np.unpackbits(packed)[: np.prod(shape)].reshape(shape).astype(bool)
+
+
+def test_unpacks_what_numpy_packs():
+  masks = np.random.default_rng(0).integers(0, 2, (3, 16, 16)).astype(np.uint8)
+  unpacked = unpack_masks(jnp.asarray(np.packbits(masks, axis=-1)))
+  assert unpacked.dtype == jnp.float32
+  np.testing.assert_array_equal(unpacked, masks)
+
+
+def test_most_significant_bit_is_the_left_one():
+  np.testing.assert_array_equal(unpack_masks(jnp.array([[0b10000010]], jnp.uint8)), [[1, 0, 0, 0, 0, 0, 1, 0]])
+
+
+def test_box_on_the_pixel_grid_by_hand():
+  cells = np.zeros((1, 8, 8), np.float32)
+  cells[0, 1:3, 2:6] = 1
+  windows = np.array([[10, 20, 18, 28]], np.float32)
+  boxes = np.array([[11, 20, 15, 24]], np.float32)  # columns 1 to 4 and rows 0 to 3 of the window
+  out = crop(cells, windows, boxes, (100, 100), 4)
+  np.testing.assert_array_equal(out[0], [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0]])
+
+
+def test_outside_the_window_there_is_nothing():
+  windows = np.array([[10, 10, 18, 18]] * 2, np.float32)
+  boxes = np.array([[30, 30, 40, 40], [2, 10, 18, 26]], np.float32)
+  out = crop(np.ones((2, 8, 8), np.float32), windows, boxes, (100, 100), 2)
+  np.testing.assert_array_equal(out, [[[0, 0], [0, 0]], [[0, 1], [0, 0]]])
+
+
+def test_at_the_image_border_the_mask_goes_on():
+  # Half of the bin's samples lie beyond the centre of the border pixels, where interpolation with zeros
+  # would leave 0.75 * 0.5 of the mask.
+  bitmap = np.zeros((6, 6), np.float32)
+  bitmap[:, 5] = 1
+  cells, window = cut(bitmap, (4, 0), 8)
+  box = np.array([[5.25, 0, 6, 6]], np.float32)
+  assert crop(cells[None], window[None], box, (6, 6), 1)[0, 0, 0] == 1
+  left, window = cut(bitmap[:, ::-1], (0, 0), 8)
+  assert crop(left[None], window[None], np.array([[0, 0, 0.5, 6]], np.float32), (6, 6), 1)[0, 0, 0] == 1
+
+
+@pytest.mark.parametrize('size', [14, 28])
+def test_equals_roi_align_of_the_whole_bitmap(size):
+  rng = np.random.default_rng(size)
+  bitmap = np.zeros((60, 80), bool)
+  y, x = np.mgrid[:60, :80]
+  bitmap[(y - 45) ** 2 + (x - 66) ** 2 < 300] = 1  # cut off by the image on the right and below
+  corner = rng.uniform((30, 20), (66, 46), (40, 2))
+  boxes = (
+    np.concatenate([corner, corner + rng.uniform(1, 30, (40, 2))], -1).clip(0, (80, 60, 80, 60)).astype(np.float32)
+  )
+  pool = jax.jit(lambda f, r: roi_align(f, r, stride=1, output_size=size))
+  whole = pool(bitmap[None, :, :, None].astype(np.float32), boxes[None])[0, ..., 0]
+  clear = np.abs(whole - 0.5) > 1e-4
+  assert clear.mean() > 0.9
+  out = targets([bitmap], boxes, np.zeros(40, int), size, num_cells=48)
+  np.testing.assert_array_equal(out[clear], (whole >= 0.5)[clear])
+
+
+def test_cells_larger_than_a_pixel_follow_the_outline():
+  y, x = np.mgrid[:224, :224] + 0.5
+  bitmap = (y - 112) ** 2 + (x - 112) ** 2 < 100**2
+  cells = bitmap.reshape(112, 2, 112, 2).mean((1, 3)).round().astype(np.float32)
+  window = np.array([[0, 0, 224, 224]], np.float32)
+  boxes = np.array([[12, 12, 212, 212]], np.float32)
+  coarse = crop(cells[None], window, boxes, (224, 224), 28)[0] == 1
+  fine = targets([bitmap], boxes, [0], 28, num_cells=224)[0]
+  assert (coarse != fine).mean() < 0.02
 
 
 def test_rows_of_zeros_are_harmless():
   zeros = np.zeros((2, 4), np.float32)
-  assert not np.asarray(crop_masks(np.zeros((2, 8, 8), np.float32), zeros, zeros, (32, 32), 7)).any()
+  out = crop(np.ones((2, 8, 8), np.float32), zeros, zeros, (10, 10), 7)
+  np.testing.assert_array_equal(out, np.zeros((2, 7, 7)))
 
 
-def bitmaps(index: int, objects: list) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-  """(crops [N, CELLS, CELLS], windows [N, 4], (height, width)) of objects that are lists of polygons."""
-  height, width = parity_kit.recipe().IMAGE_SIZES[index]
-  crops, windows = np.zeros((len(objects), CELLS, CELLS), np.float32), np.zeros((len(objects), 4), np.float32)
-  for k, polygons in enumerate(objects):
-    outlines = [polygon.reshape(-1).tolist() for polygon in polygons]
-    bitmap = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(outlines, height, width)))
-    y, x = (int(i.min()) for i in np.nonzero(bitmap))
-    crop = bitmap[y : y + CELLS, x : x + CELLS]
-    assert crop.sum() == bitmap.sum()
-    crops[k, : crop.shape[0], : crop.shape[1]] = crop
-    windows[k] = [x, y, x + CELLS, y + CELLS]
-  return crops, windows, (height, width)
-
-
-@pytest.mark.parametrize('size', (14, 28))
+@pytest.mark.parametrize('size', [14, 28])
 def test_equals_mmdetection(size):
-  case = op_case('masks', f'mask_target_{size}')
-  polygons = parity_kit.recipe().ground_truth(0, 80)['polygons']
-  masks, windows, image_size = bitmaps(0, [[polygon] for polygon in polygons])
-  proposals = case.inputs['proposals']
-  objects = np.arange(len(proposals)) % len(polygons)
-  with jax.default_matmul_precision('highest'):
-    ours = crop_masks(masks[objects], windows[objects], proposals, image_size, size)
-  bits = np.unpackbits(case.outputs['packed'], axis=1)[:, : size * size]
-  np.testing.assert_array_equal(np.asarray(ours).reshape(bits.shape), bits)
+  coco = pytest.importorskip('pycocotools.mask')
+  arrays, _ = case('ops/masks')
+  polygons = recipe().ground_truth(0, 80)['polygons']
+  rles = [coco.frPyObjects([p.reshape(-1).tolist()], 192, 256)[0] for p in polygons]
+  bitmaps = [coco.decode(rle) for rle in rles]
+  np.testing.assert_array_equal([b.sum() for b in bitmaps], arrays['rasterised_polygons/area'])
+  out = targets(bitmaps, arrays[f'mask_target_{size}/in/proposals'], np.arange(16) % 5, size)
+  expected = np.unpackbits(arrays[f'mask_target_{size}/packed'], axis=-1)[:, : size * size].reshape(out.shape)
+  np.testing.assert_array_equal(out, expected.astype(bool))
 
 
-@pytest.mark.parametrize('size', (14, 28))
-@pytest.mark.parametrize('index', (0, 1))
-def test_equals_detectron2_bit_masks(index, size):
-  arrays, _ = parity_kit.case('ops/d2_mask_crop')
-  polygons = parity_kit.recipe().ground_truth(index, 80)['polygons']
-  objects = [[polygon] for polygon in polygons]
-  objects[1].append(polygons[0] + np.array([20, 10]))
-  masks, windows, image_size = bitmaps(index, objects)
-  boxes = arrays[f'boxes{index}']
-  rows = np.arange(len(boxes)) // 5
-  with jax.default_matmul_precision('highest'):
-    ours = np.asarray(crop_masks(masks[rows], windows[rows], boxes, image_size, size))
-  bits = np.unpackbits(arrays[f'bit{index}/{size}'])[: ours.size]
-  np.testing.assert_array_equal(ours.reshape(-1), bits)
+@pytest.mark.parametrize('size', [14, 28])
+def test_equals_detectron2(size):
+  arrays, _ = case('ops/d2_mask_crop')
+  for i, (image_size, count) in enumerate(zip(recipe().IMAGE_SIZES, recipe().OBJECTS, strict=True)):
+    bitmaps = unpack(arrays[f'raster{i}'], (count, *image_size))
+    objects = np.arange(5 * count) // 5
+    out = targets(bitmaps, arrays[f'boxes{i}'], objects, size, num_cells=224)
+    np.testing.assert_array_equal(out, unpack(arrays[f'bit{i}/{size}'], out.shape))
