@@ -63,6 +63,16 @@ def test_objects_overlapped_too_little_claim_nothing():
   assert matched(CONTEST, low_quality='object', low_quality_min_iou=0.3)[0] == [1, 1, 0, 0]
 
 
+def test_only_exactly_equal_overlaps_are_the_best():
+  just_below = np.nextafter(np.float32(0.2), np.float32(0))
+  assert matched([[0.2, just_below, 0.1999, 0.2]], low_quality='own')[0] == [1, 0, 0, 1]
+  # The same from boxes: an object in the middle between four anchors has all four.
+  grid = anchors.grid_anchors(anchors.cell_anchors((37,), (1.0,)), (9, 9), 12, offset=0.5)
+  found = match(grid, jnp.array([[38.0, 38, 58, 58]]), jnp.ones(1, bool), **{**RULES, 'low_quality': 'own'})
+  assert np.flatnonzero(found.label == 1).tolist() == [30, 31, 39, 40]
+  assert found.iou.max() < 0.3
+
+
 def test_an_unknown_rule_is_named():
   with pytest.raises(ValueError, match="'all'"):
     matched(CONTEST, low_quality='all')

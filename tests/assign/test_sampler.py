@@ -79,6 +79,9 @@ def test_num_0_takes_everything_in_order():
   mask, rows = choose(labels, 0, 0.5, valid=np.arange(7) < 6)
   assert mask.tolist() == [True, True, False, True, True, True, False]
   assert rows.tolist() == [1, 4, 0, 3, 5]
+  labels = labels_of(300, 900, ignored=100)
+  _, rows = choose(labels, 0, 0.5)
+  assert rows.tolist() == [*np.flatnonzero(labels == 1), *np.flatnonzero(labels == 0)]
 
 
 @pytest.mark.parametrize('num', [0, 16])
