@@ -5,8 +5,6 @@ import pathlib
 import setuptools
 
 HERE = pathlib.Path(__file__).parent
-ON_X86_LINUX = 'platform_system == "Linux" and platform_machine == "x86_64"'
-ELSEWHERE = 'platform_system != "Linux" or platform_machine != "x86_64"'
 
 setuptools.setup(
   name='jaxdet',
@@ -32,9 +30,6 @@ setuptools.setup(
     'ijson>=3.3',
     'tensorboardX>=2.6',
     'tensorflow-datasets>=4.9.9',
-    # The wheel without CUDA: TensorFlow reads images on the host and must leave the accelerator alone.
-    f'tensorflow-cpu>=2.20; {ON_X86_LINUX}',
-    f'tensorflow>=2.20; {ELSEWHERE}',
     'tqdm>=4.66',
   ],
   extras_require={

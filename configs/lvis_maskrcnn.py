@@ -25,6 +25,7 @@ def get_config(variant: str = 'v1') -> ConfigDict:
   if variant == 'v0.5':
     config.data.train = ('annotations/lvis_v0.5_train.json', 'lvis_v0.5_train.json')
     config.data.val = ('annotations/lvis_v0.5_val.json', 'lvis_v0.5_val.json')
+    config.data.records = 'records_v0.5'
   elif variant == 'mini':
     make_mini(config)
   elif variant not in ('', 'v1'):
@@ -109,7 +110,7 @@ def lvis() -> dict:
     # The first of these that exists below `dir`.
     'train': ('annotations/lvis_v1_train.json', 'lvis_v1_train.json', 'train.json'),
     'val': ('annotations/lvis_v1_val.json', 'lvis_v1_val.json', 'val.json'),
-    'records': '',  # prepared shards; '': `dir`/records
+    'records': 'records',  # prepared shards, below `dir`
     'max_objects': 300,  # an image; the pipeline counts what it drops
     'mask_size': 112,
     'sampler': {'name': 'repeat_factor', 'threshold': 1e-3},  # or 'uniform'
@@ -190,18 +191,18 @@ def make_mini(config: ConfigDict) -> None:
   model.roi.canonical_size = 56
   model.roi.sampler.num = 64
   model.roi.box_head.channels = 256
-  model.roi.mask_head.channels = 64
+  model.roi.mask_head = {**model.roi.mask_head, 'num_convs': 2, 'channels': 32}
   model.test.detections = 50
   model.test.candidates = 512
 
   train = config.train
-  train.steps = 1000
+  train.steps = 1200
   train.batch_size = 8
   train.schedule = {
     **train.schedule,
     'base_lr': 0.02,
     'base_batch_size': 8,
-    'milestones': (750, 900),
+    'milestones': (900, 1100),
     'warmup_steps': 100,
   }
   train.optimizer.clip_norm = 10.0

@@ -128,8 +128,8 @@ def _open_split(
   data: ConfigDict, split: str, names: Sequence[str], workdir: str, process_index: int
 ) -> tuple[str, Records]:
   """(path of the annotation file, records) of a split; process 0 makes the records, the others wait for them."""
-  beside = data.records or os.path.join(data.dir, 'records')
-  elsewhere = os.path.join(workdir or _cache_folder(data.dir), 'records')
+  beside = os.path.join(data.dir, data.records)
+  elsewhere = os.path.join(workdir or _cache_folder(data.dir), os.path.basename(data.records))
   if process_index:
     opened = _wait(split, (beside, elsewhere))
     return annotations.find(data.dir, names), opened
