@@ -1,7 +1,8 @@
 """Mask results on the host: probabilities over a box become pixels of the image, and run lengths.
 
 NumPy alone, so that processes that write results need no accelerator. Only the window around a box is computed,
-and run lengths are made from it without an image-sized array.
+and run lengths are made from it without an image-sized array. The matrix products are too small for several
+threads: processes that run side by side are best started with OPENBLAS_NUM_THREADS=1.
 """
 
 import numpy as np

@@ -66,15 +66,24 @@ def test_outside_the_window_there_is_nothing():
 
 
 def test_at_the_image_border_the_mask_goes_on():
-  # Half of the bin's samples lie beyond the centre of the border pixels, where interpolation with zeros
-  # would leave 0.75 * 0.5 of the mask.
+  # The one sample of the box lies 0.35 pixels beyond the centre of the image's corner pixel; interpolation with
+  # zeros would leave 0.65 * 0.65 of it.
   bitmap = np.zeros((6, 6), np.float32)
-  bitmap[:, 5] = 1
-  cells, window = cut(bitmap, (4, 0), 8)
-  box = np.array([[5.25, 0, 6, 6]], np.float32)
-  assert crop(cells[None], window[None], box, (6, 6), 1)[0, 0, 0] == 1
-  left, window = cut(bitmap[:, ::-1], (0, 0), 8)
-  assert crop(left[None], window[None], np.array([[0, 0, 0.5, 6]], np.float32), (6, 6), 1)[0, 0, 0] == 1
+  bitmap[5, 5] = 1
+  for mask, corner, box in [(bitmap, (4, 4), [5.7, 5.7, 6, 6]), (bitmap[::-1, ::-1], (0, 0), [0, 0, 0.3, 0.3])]:
+    cells, window = cut(mask, corner, 8)
+    assert crop(cells[None], window[None], np.array([box], np.float32), (6, 6), 1)[0, 0, 0] == 1
+    # In a larger image the pixel beyond is part of the bitmap, and empty.
+    shifted = window[None] + 1, np.array([box], np.float32) + 1
+    assert crop(cells[None], *shifted, (8, 8), 1)[0, 0, 0] == 0
+
+
+def test_one_half_is_inside():
+  cells = np.zeros((1, 8, 8), np.float32)
+  cells[0, :, 0] = 1
+  window = np.array([[20, 20, 28, 28]], np.float32)
+  for x1, target in ((20, 1), (20.0625, 0)):  # two samples, one on either side
+    assert crop(cells, window, np.array([[x1, 21, x1 + 2, 23]], np.float32), (90, 90), 1)[0, 0, 0] == target
 
 
 @pytest.mark.parametrize('size', [14, 28])

@@ -118,7 +118,7 @@ def test_three_hundred_masks_take_well_under_a_second():
   masks = rng.random((300, 28, 28)).astype(np.float32)
   corner = rng.uniform(0, (500, 350), (300, 2))
   boxes = np.concatenate([corner, corner + np.exp(rng.uniform(2.5, 5.5, (300, 2)))], axis=-1)
-  start = time.process_time()
+  start = time.thread_time()
   for mask, box in zip(masks, boxes, strict=True):
     encode_rle(*paste_window(mask, box, 480, 640), 480, 640)
-  assert time.process_time() - start < 1.0
+  assert time.thread_time() - start < 1.0
