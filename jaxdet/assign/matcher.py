@@ -60,7 +60,7 @@ def match(
       an object that overlaps no box claims all those that overlap it by 0.
     candidates: boxes that take part. The others get label -1 and are nobody's best box.
     ignored: regions in which boxes take no part, such as crowds.
-    ignored_valid: rows of `ignored` that hold one.
+    ignored_valid: rows of `ignored` that hold one; required with these.
     ignored_iof: a box takes no part where more than this share of it lies in an ignored region.
   """
   _check(low_quality)
@@ -101,7 +101,8 @@ def match_quality(
   """`match` for any measure of overlap, at least 0, of M objects with N boxes."""
   _check(low_quality)
   everything = jnp.ones(quality.shape[1], bool)
-  quality = jnp.where(targets_valid[:, None], lax.stop_gradient(quality), -1.0)
+  # Computed once, as in `match`.
+  quality = lax.optimization_barrier(jnp.where(targets_valid[:, None], lax.stop_gradient(quality), -1.0))
   best = _update(_Best.none(everything), quality, 0, low_quality, low_quality_min_iou)
   return _label(best, low_quality, everything, targets_valid.any(), negative_iou, positive_iou)
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdet.ops.iou import pairwise_iou
 
 # Memory is N * BLOCK, and the blocks after the last one needed are never computed.
-BLOCK = 512
+BLOCK = 256
 
 
 def nms(
