@@ -86,10 +86,14 @@ def is_users(error: Exception) -> bool:
 
 
 def set_up_log() -> None:
-  """Time and text on standard error, from INFO on; of Orbax, which tells every step of a save, only warnings."""
+  """Time and text on standard error, from INFO on; of libraries only warnings."""
   handler = logging.get_absl_handler()
   handler.setFormatter(python_logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S'))
-  handler.addFilter(lambda record: record.levelno >= python_logging.WARNING or 'orbax' not in record.pathname)
+  handler.addFilter(
+    lambda record: (
+      (record.name == 'absl' and 'orbax' not in record.pathname) or record.levelno >= python_logging.WARNING
+    )
+  )
   logging.set_verbosity(logging.INFO)
   logging.use_absl_handler()
 

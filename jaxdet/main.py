@@ -10,7 +10,7 @@
 
 import os
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxdet import command_line
@@ -77,7 +77,8 @@ def predict_images(*arguments: str) -> None:
   config = CONFIG.value or metadata.config
   detector = build_detector(config.model, len(metadata.categories))
   output = OUTPUT.value or os.path.join(WORKDIR.value, 'predictions')
-  predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
+  file = predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
+  logging.info('predictions of %d images: %s', len(paths), file)
 
 
 COMMANDS = {'train': train, 'eval': evaluate_checkpoint, 'predict': predict_images}

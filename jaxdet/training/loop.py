@@ -19,7 +19,7 @@ from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.preemption import PreemptionGuard
 from jaxdet.training.prefetch import Prefetcher
 from jaxdet.training.progress import Progress
-from jaxdet.training.state import TrainState, create_state
+from jaxdet.training.state import TrainState, abstract_state, create_state
 from jaxdet.training.step import make_train_step
 
 Evaluate = Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -63,7 +63,7 @@ class _Run:
     self.metadata = Metadata(config, tuple(dataset.categories))
     self.checkpoints = Checkpoints(str(workdir / 'checkpoints'), config.train.keep_checkpoints)
     self.best = Checkpoints(str(workdir / 'best'), keep=1)
-    self.state = self._start(create_state(config, detector, init_key, self.mesh))
+    self.state = self._start(detector, init_key)
     self.done = int(self.state.step)
     self.step = make_train_step(config, detector, build_optimizer(config, detector, self.state.params), self.mesh)
     self.shapes: set[tuple[int, ...]] = set()  # of the image batches for which the step is compiled
@@ -94,13 +94,14 @@ class _Run:
     finally:
       self._close()
 
-  def _start(self, state: TrainState) -> TrainState:
+  def _start(self, detector, key: Array) -> TrainState:
     """The state that training begins with: of the last checkpoint, or with the parameters of another run."""
-    step = self.checkpoints.latest()
+    config, step = self.config, self.checkpoints.latest()
     if step is not None:
       logging.info('going on from step %d', step)
-      return self.checkpoints.restore(step, like=state)
-    return initialize_from(state, self.config.train.init_from) if self.config.train.init_from else state
+      return self.checkpoints.restore(step, like=abstract_state(config, detector, self.mesh))
+    state = create_state(config, detector, key, self.mesh)
+    return initialize_from(state, config.train.init_from) if config.train.init_from else state
 
   def _advance(self) -> None:
     """Dispatches a step, then reads the metrics of the one before it, which the devices have finished."""
@@ -143,7 +144,7 @@ class _Run:
     if self.writer:
       logging.info('%s', line)
       self.writer.write(step, scalars)
-    counters = dict(self.dataset.counters())
+    counters = {name: count for name, count in self.dataset.counters().items() if count}
     if counters != self.counters:
       logging.info('input: %s', ', '.join(f'{name} {count}' for name, count in sorted(counters.items())))
       self.counters = counters

@@ -24,7 +24,7 @@ class MetricWriter:
     self._file.write(json.dumps({'step': step, **scalars}) + '\n')
     self._file.flush()
     for name, value in scalars.items():
-      self._tensorboard.add_scalar(name, value, step)
+      self._tensorboard.add_scalar(name.replace('@', '_'), value, step)  # TensorBoard takes no '@'
 
   def close(self) -> None:
     self._file.close()

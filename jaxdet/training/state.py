@@ -1,5 +1,6 @@
 """What a training step maps to its successor."""
 
+import functools
 from typing import Any
 
 import flax.struct
@@ -46,18 +47,26 @@ def create_state(config: ConfigDict, detector, key: Array, mesh: Mesh | None = N
     key: of the random parameters.
     mesh: the devices, each of which gets the whole; None: all.
   """
-
-  def create(key):
-    variables = detector.init(key)
-    params = variables['params']
-    trained, _ = freezing.split(params, detector.trainable(params))
-    return TrainState(
-      step=jnp.zeros((), jnp.int32),
-      params=params,
-      constants=variables.get('constants', {}),
-      batch_stats=variables.get('batch_stats', {}),
-      opt_state=build_optimizer(config, detector, params).init(trained),
-      ema_params=trained if config.train.ema_decay else None,
-    )
-
+  create = functools.partial(_create, config, detector)
   return jax.jit(create, out_shardings=parallel.replicated(mesh or parallel.make_mesh()))(key)
+
+
+def abstract_state(config: ConfigDict, detector, mesh: Mesh | None = None) -> TrainState:
+  """What `create_state` makes, as jax.ShapeDtypeStruct: shapes and shardings without computing anything."""
+  everywhere = parallel.replicated(mesh or parallel.make_mesh())
+  shapes = jax.eval_shape(functools.partial(_create, config, detector), jax.random.key(0))
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
+
+
+def _create(config: ConfigDict, detector, key: Array) -> TrainState:
+  variables = detector.init(key)
+  params = variables['params']
+  trained, _ = freezing.split(params, detector.trainable(params))
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    constants=variables.get('constants', {}),
+    batch_stats=variables.get('batch_stats', {}),
+    opt_state=build_optimizer(config, detector, params).init(trained),
+    ema_params=trained if config.train.ema_decay else None,
+  )

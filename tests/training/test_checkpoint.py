@@ -14,7 +14,7 @@ import pytest
 
 from jaxdet.training import checkpoint
 from jaxdet.training.checkpoint import Checkpoints, Metadata
-from jaxdet.training.state import create_state
+from jaxdet.training.state import abstract_state, create_state
 from toy_detector import ToyDataset, ToyDetector, toy_config
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -44,6 +44,8 @@ def test_a_restored_state_is_the_saved_one(tmp_path):
   checkpoints = Checkpoints(str(tmp_path), keep=2)
   assert checkpoints.latest() == 7
   assert_same(checkpoints.restore(7, like=new_state(key=1, **{'train.ema_decay': 0.9})), state)
+  shapes = abstract_state(toy_config(**{'train.ema_decay': 0.9}), ToyDetector())
+  assert_same(checkpoints.restore(7, like=shapes), state)
 
 
 def test_only_the_last_ones_are_kept(tmp_path):

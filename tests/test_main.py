@@ -1,0 +1,109 @@
+"""The command line as a user meets it: mistakes end in one line, and a checkpoint needs no config."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+CONFIG = str(REPOSITORY / 'configs' / 'lvis_maskrcnn.py')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  return tmp_path_factory.mktemp('main')
+
+
+def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+  environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY), 'JAX_PLATFORMS': 'cpu', **environment}
+  command = [sys.executable, '-m', 'jaxdet.main', *arguments]
+  return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'error'),
+  [
+    (
+      ['--workdir=x', f'--config={CONFIG}:mini', '--config.train.stepz=3'],
+      "unknown config key 'train.stepz'; the nearest is 'train.steps'",
+    ),
+    (
+      ['train', '--workdir', 'x', '--config', CONFIG, '--config.model.rpn.weigth', '3'],
+      "unknown config key 'model.rpn.weigth'; the nearest is",
+    ),
+    (
+      ['--workdir=x', f'--config={CONFIG}:minni'],
+      "unknown variant 'minni' of lvis_maskrcnn: choose v1, v0.5 or mini",
+    ),
+    (['--workdir=x', f'--config={CONFIG}', '--config.train.steps=many'], 'flag --config.train.steps=many: invalid'),
+    (['--workdir=x', '--config=nothing.py:mini'], 'there is no config file nothing.py'),
+    (['--workdir=x', '--config.train.steps=3'], 'give --config FILE before it'),
+    (['tarin', '--workdir=x'], "unknown command 'tarin': choose train, eval, predict"),
+    (['train', '--workdir=x'], 'train needs a config'),
+    (['predict', '--workdir=x'], 'predict needs images'),
+    (['predict', '--workdir=x', 'no.jpg'], 'no.jpg'),
+    (['eval', '--workdir=x'], 'no checkpoint in'),
+  ],
+)
+def test_a_mistake_ends_in_one_line(folder, arguments, error):
+  done = jaxdet(folder, *arguments)
+  assert done.returncode == 2
+  assert done.stderr.startswith('error: ')
+  assert error in done.stderr
+  assert done.stderr.count('\n') == 1
+  assert 'Traceback' not in done.stderr
+
+
+def test_the_traceback_can_be_seen(folder):
+  assert 'Traceback' in jaxdet(folder, 'eval', '--workdir=x', '--debug').stderr
+  assert 'Traceback' in jaxdet(folder, 'eval', '--workdir=x', JAXDET_DEBUG='1').stderr
+
+
+def test_help_names_the_commands(folder):
+  shown = jaxdet(folder, '--help').stdout
+  assert 'predict --workdir runs/mini' in shown
+  assert '--workdir' in shown
+
+
+@pytest.mark.slow
+def test_trains_goes_on_evaluates_and_predicts(folder):
+  """The whole program on a few generated images; one process after the other, as a user would."""
+  smaller = {'data.dir': str(folder / 'shapes'), 'data.shapes.images': 16, 'data.shapes.val_images': 4}
+  smaller |= {'data.shapes.categories': 5, 'train.batch_size': 2, 'train.log_every': 1, 'eval.batch_size': 2}
+  common = ['--workdir=run', f'--config={CONFIG}:mini', *(f'--config.{key}={value}' for key, value in smaller.items())]
+  cache = {'JAX_COMPILATION_CACHE_DIR': str(folder / 'cache')}
+
+  trained = jaxdet(folder, *common, '--config.train.steps=2', **cache)
+  assert trained.returncode == 0, trained.stderr
+  assert 'step 2/2' in trained.stderr
+  assert (folder / 'run' / 'metrics.json').exists()
+  assert list((folder / 'run' / 'pictures').iterdir())
+  assert list((folder / 'cache').iterdir())
+
+  longer = jaxdet(folder, *common, '--config.train.steps=3', **cache)
+  assert 'going on from step 2' in longer.stderr
+  assert longer.returncode == 0, longer.stderr
+
+  evaluated = jaxdet(folder, 'eval', '--workdir=run', **cache)
+  assert evaluated.returncode == 0, evaluated.stderr
+  assert evaluated.stdout.splitlines()[-3:] == longer.stdout.splitlines()[-3:]
+
+  picture = next((folder / 'run' / 'pictures').iterdir())
+  predicted = jaxdet(folder, 'predict', '--workdir=run', str(picture), '--output=out', **cache)
+  assert predicted.returncode == 0, predicted.stderr
+  assert (folder / 'out' / 'predictions.json').exists()
+
+  more = jaxdet(
+    folder,
+    'eval',
+    '--workdir=run',
+    f'--config={CONFIG}:mini',
+    f'--config.data.dir={folder}/shapes9',
+    '--config.data.shapes.images=16',
+    '--config.data.shapes.val_images=4',
+    '--config.data.shapes.categories=9',
+  )
+  assert more.returncode == 2
+  assert 'error: the checkpoint knows 5 categories, the annotation file 9' in more.stderr
