@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from op_case import op_case
 
 from jaxdet.ops import nms as module
+from op_case import op_case
 from parity_kit import case, recipe
 
 
