@@ -72,7 +72,9 @@ def propose(
     level_boxes, scores, valid = (
       jnp.stack([_pad_rows(part, length) for part in parts]) for parts in zip(*per_level, strict=True)
     )
-    keep = jax.vmap(lambda b, s, v: nms(b, s, v, limits.iou))(level_boxes, scores, valid).reshape(-1)
+    keep = jax.vmap(lambda b, s, v: nms(b, s, v, limits.iou, limit=limits.post_nms))(
+      level_boxes, scores, valid
+    ).reshape(-1)
     ranking = jnp.where(keep, scores.reshape(-1), -jnp.inf)
     best, index = jax.lax.top_k(ranking, min(limits.post_nms, ranking.shape[0]))
     valid = jnp.isfinite(best)
