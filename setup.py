@@ -17,6 +17,7 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['jaxdet', 'jaxdet.*', 'input_pipeline', 'input_pipeline.*']),
   install_requires=[
     'absl-py>=2.1',
+    'etils[epath]>=1.9',
     'flax>=0.12',
     'jax>=0.10',
     'jaxtyping>=0.3',

@@ -196,13 +196,13 @@ def make_mini(config: ConfigDict) -> None:
   model.test.candidates = 512
 
   train = config.train
-  train.steps = 1200
+  train.steps = 1000
   train.batch_size = 8
   train.schedule = {
     **train.schedule,
     'base_lr': 0.02,
     'base_batch_size': 8,
-    'milestones': (900, 1100),
+    'milestones': (750, 920),
     'warmup_steps': 100,
   }
   train.optimizer.clip_norm = 10.0

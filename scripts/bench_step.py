@@ -91,7 +91,7 @@ def bench_jaxdet(args: argparse.Namespace) -> dict:
   compiled = step.lower(state, batch, jax.random.key(1)).compile()
   report['train_compile_s'] = time.perf_counter() - started
   report['train_device_gib'] = device_gib(compiled)
-  variables = jax.tree.map(jnp.copy, {'params': state.params} | state.collections)
+  variables = jax.tree.map(jnp.copy, state.variables)
 
   def train_step():
     nonlocal state

@@ -43,7 +43,7 @@ def main() -> None:
   dataset = dataset_lib.build(config, str(args.workdir))
   detector = build_detector(config.model, len(dataset.categories))
   state = train(config, str(args.workdir), dataset, detector)
-  metrics = evaluate(config, detector, {'params': state.params} | state.collections, dataset, str(args.workdir))
+  metrics = evaluate(config, detector, state.variables, dataset, str(args.workdir))
   if args.docs:
     write_docs(args, metrics)
 
@@ -82,6 +82,7 @@ def overfit_config(args: argparse.Namespace, annotations: pathlib.Path):
   config.data.sampler.name = 'uniform'
   config.data.flip = 0.0  # the same pictures that are evaluated
   config.model.rpn.anchors.sizes = ((16,), (32,), (64,), (128,), (224,))
+  config.model.roi.mask_head.channels = 64
   config.train.steps = args.steps
   config.train.batch_size = 4
   config.train.schedule.base_batch_size = 4

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import jax
 import numpy as np
 
+from jaxdet.ops.per_image import DATA
 from jaxdet.structures import Batch, Detections
 
 Place = Callable[[Batch], Batch]
@@ -19,8 +20,8 @@ def shard_over_devices(batch: Batch) -> Batch:
   images, devices = len(batch.valid), jax.local_device_count()
   if images % devices:
     raise ValueError(f'{images} images a process do not divide over its {devices} devices: change eval.batch_size')
-  mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ('data',))
-  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()), (DATA,))
+  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DATA))
   return jax.tree.map(lambda field: jax.make_array_from_process_local_data(sharding, np.asarray(field)), batch)
 
 
@@ -42,7 +43,7 @@ def infer(
     if program is None:
       sharding = placed.valid.sharding
       variables = _replicate(variables, sharding)
-      program = jax.jit(detector.predict, out_shardings=sharding)
+      program = jax.jit(_on_mesh(detector.predict, sharding), out_shardings=sharding)
     following = batch, program(variables, placed)
     jax.tree.map(lambda field: field.copy_to_host_async(), following[1])
     if pending is not None:
@@ -50,6 +51,18 @@ def infer(
     pending = following
   if pending is not None:
     yield pending[0], jax.tree.map(_local, pending[1])
+
+
+def _on_mesh(predict: Callable, sharding: jax.sharding.Sharding) -> Callable:
+  """`predict` with the mesh of `sharding` in context, if it has one."""
+  if not isinstance(sharding, jax.sharding.NamedSharding):
+    return predict
+
+  def on_mesh(variables: Mapping, batch: Batch) -> Detections:
+    with jax.sharding.use_abstract_mesh(sharding.mesh.abstract_mesh):
+      return predict(variables, batch)
+
+  return on_mesh
 
 
 def _replicate(variables: Mapping, sharding: jax.sharding.Sharding) -> Mapping:

@@ -11,9 +11,8 @@ import numpy as np
 from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxdet.ops.per_image import DATA
 from jaxdet.structures import Batch
-
-DATA = 'data'
 
 
 def initialize_processes(multihost: bool | None = None) -> None:

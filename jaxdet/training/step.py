@@ -49,7 +49,8 @@ def make_train_step(
     def total_loss(trained, batch_stats, batch, key):
       params = freezing.merge(trained, frozen)
       variables = {'params': params, 'constants': state.constants, 'batch_stats': batch_stats}
-      losses, moved = detector.loss(variables, batch, key)
+      with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        losses, moved = detector.loss(variables, batch, key)
       total = sum(value for name, value in losses.items() if name.startswith('loss_'))
       return total, ({**losses, 'total_loss': total}, {**batch_stats, **moved.get('batch_stats', {})})
 

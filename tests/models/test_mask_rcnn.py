@@ -1,8 +1,11 @@
 """The detector as a whole, on a network small enough to compile in seconds."""
 
 import functools
-import importlib.util
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,24 +13,7 @@ import numpy as np
 import pytest
 
 from jaxdet.models.build import build_detector
-from jaxdet.structures import Batch
-
-CONFIG = pathlib.Path(__file__).resolve().parents[2] / 'configs' / 'lvis_maskrcnn.py'
-CLASSES = 5
-
-
-@functools.cache
-def small_config():
-  spec = importlib.util.spec_from_file_location('lvis_maskrcnn', CONFIG)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config('mini').unlock()
-  config.model.backbone = {**config.model.backbone, 'stem_width': 8}
-  config.model.neck.channels = 16
-  config.model.rpn.channels = 16
-  config.model.roi.box_head.channels = 32
-  config.model.roi.mask_head = {**config.model.roi.mask_head, 'num_convs': 1, 'channels': 16}
-  return config
+from small_detector import CLASSES, make_batch, small_config
 
 
 @functools.cache
@@ -38,31 +24,6 @@ def detector():
 @functools.cache
 def variables():
   return jax.jit(detector().init)(jax.random.key(0))
-
-
-def make_batch(objects: int = 3, canvas: tuple[int, int] = (64, 96), images: int = 2) -> Batch:
-  """Noise images of 56 x 80 pixels on the canvas, three square objects each, room for `objects`."""
-  rng = np.random.default_rng(0)
-  image = np.zeros((images, *canvas, 3), np.uint8)
-  image[:, :56, :80] = rng.integers(0, 256, (images, 56, 80, 3))
-  boxes = np.zeros((images, objects, 4), np.float32)
-  boxes[:, :3] = [[4, 4, 24, 24], [30, 10, 70, 50], [50, 5, 66, 21]]
-  windows = np.zeros_like(boxes)
-  windows[:, :3] = boxes[:, :3]
-  bits = np.zeros((images, objects, 16, 2), np.uint8)
-  bits[:, :3] = 255
-  return Batch(
-    image=image,
-    image_size=np.tile(np.array([[56, 80]], np.int32), (images, 1)),
-    original_size=np.tile(np.array([[56, 80]], np.int32), (images, 1)),
-    index=np.arange(images, dtype=np.int32),
-    valid=np.ones(images, bool),
-    boxes=boxes,
-    labels=np.tile(np.arange(objects, dtype=np.int32) % CLASSES, (images, 1)),
-    objects_valid=np.tile(np.arange(objects) < 3, (images, 1)),
-    mask_bits=bits,
-    mask_windows=windows,
-  )
 
 
 loss = jax.jit(lambda variables, batch, key: detector().loss(variables, batch, key)[0])
@@ -148,3 +109,26 @@ def test_an_unknown_part_is_named():
   config.model.neck.name = 'fpm'
   with pytest.raises(ValueError, match="'fpm'.*fpn"):
     build_detector(config.model, CLASSES)
+
+
+def test_devices_change_nothing_and_exchange_sums_only():
+  here = pathlib.Path(__file__).parent
+
+  def run(devices: int) -> dict:
+    path = os.pathsep.join(str(folder) for folder in (here.parents[1], here.parent))
+    environment = os.environ | {
+      'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+      'JAX_PLATFORMS': 'cpu',
+      'PYTHONPATH': path,
+    }
+    printed = subprocess.run(
+      [sys.executable, here / 'mesh_program.py'], env=environment, check=True, capture_output=True, text=True
+    )
+    return json.loads(printed.stdout.splitlines()[-1])
+
+  one, four = run(1), run(4)
+  assert one['devices'] == 1 and four['devices'] == 4
+  assert four['collectives'] == ['all-reduce']
+  for ours, theirs in zip(one['losses'], four['losses'], strict=True):
+    for name in ours:
+      np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-6, err_msg=name)

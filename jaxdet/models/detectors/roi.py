@@ -18,6 +18,7 @@ from jaxdet.models.detectors.rpn import Proposals
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.masks import crop_masks, unpack_masks
 from jaxdet.ops.nms import nms_top_k
+from jaxdet.ops.per_image import per_image
 from jaxdet.structures import Batch, Detections
 
 
@@ -57,7 +58,7 @@ def targets(
     roi_boxes = jnp.where(rows.valid[:, None], proposal_boxes[rows.index], 0.0)
     return RoITargets(roi_boxes, labels, objects, positive, rows.valid)
 
-  chosen = jax.vmap(one_image)(keys, proposals.boxes, proposals.valid, batch.boxes, batch.labels, batch.objects_valid)
+  chosen = per_image(one_image)(keys, proposals.boxes, proposals.valid, batch.boxes, batch.labels, batch.objects_valid)
   return jax.lax.stop_gradient(chosen)
 
 
@@ -101,7 +102,7 @@ def mask_loss(logits: Float[Array, 'B R S S'], regions: RoITargets, batch: Batch
     masks = unpack_masks(bits)
     return crop_masks(masks[regions.objects], windows[regions.objects], regions.boxes, size, logits.shape[-1])
 
-  wanted = jax.lax.stop_gradient(jax.vmap(one_image)(batch.mask_bits, batch.mask_windows, batch.image_size, regions))
+  wanted = jax.lax.stop_gradient(per_image(one_image)(batch.mask_bits, batch.mask_windows, batch.image_size, regions))
   per_region = optax.sigmoid_binary_cross_entropy(logits, wanted).mean((-2, -1))
   return jnp.where(regions.positive, per_region, 0.0).sum() / jnp.maximum(regions.positive.sum(), 1)
 
@@ -145,7 +146,7 @@ def detect(
       incomplete=cut & ~kept_valid.all(),
     )
 
-  return jax.vmap(one_image)(logits, deltas, proposals.boxes, proposals.valid, image_size)
+  return per_image(one_image)(logits, deltas, proposals.boxes, proposals.valid, image_size)
 
 
 def _of_class(deltas: Float[Array, 'B R K 4'], labels: Int[Array, 'B R']) -> Float[Array, 'B R 4']:

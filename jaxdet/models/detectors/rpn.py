@@ -20,6 +20,7 @@ from jaxdet.losses.box_regression import smooth_l1
 from jaxdet.ops import anchors as anchor_ops
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.nms import nms
+from jaxdet.ops.per_image import per_image
 from jaxdet.structures import Batch
 
 Levels = Mapping[int, Array]
@@ -83,7 +84,7 @@ def propose(
 
   flat_logits = {level: x.reshape(x.shape[0], -1) for level, x in logits.items()}
   flat_deltas = {level: x.reshape(x.shape[0], -1, 4) for level, x in deltas.items()}
-  return Proposals(*jax.lax.stop_gradient(jax.vmap(one_image)(flat_logits, flat_deltas, image_size)))
+  return Proposals(*jax.lax.stop_gradient(per_image(one_image)(flat_logits, flat_deltas, image_size)))
 
 
 def losses(
@@ -112,7 +113,7 @@ def losses(
     return sampled, positive, jnp.where(positive[:, None], encoded, 0.0)
 
   sampled, positive, target_deltas = jax.lax.stop_gradient(
-    jax.vmap(targets)(keys, batch.boxes, batch.objects_valid, batch.image_size)
+    per_image(targets)(keys, batch.boxes, batch.objects_valid, batch.image_size)
   )
   normalizer = settings.normalizer * batch.image.shape[0] or jnp.maximum(sampled.sum(), 1)
   objectness = optax.sigmoid_binary_cross_entropy(flat_logits, positive.astype(jnp.float32))

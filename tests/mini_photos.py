@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 import parity_kit
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / 'configs'))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'configs'))
 import lvis_maskrcnn  # noqa: E402
 
 

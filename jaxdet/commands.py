@@ -1,0 +1,73 @@
+"""What the command line does, as functions: train, evaluate a checkpoint, predict."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from input_pipeline import dataset as datasets
+from input_pipeline.predict_images import image_batches, list_images
+from jaxdet.evaluation import evaluate, predict
+from jaxdet.models.build import build_detector
+from jaxdet.training import loop
+from jaxdet.training.categories import check_same_categories, set_num_classes
+from jaxdet.training.checkpoint import load_for_inference
+
+
+def train(config: ConfigDict, workdir: str) -> None:
+  """Trains `config` in `workdir`, from its last checkpoint if there is one, and evaluates at the end."""
+  dataset = open_dataset(config, workdir)
+  set_num_classes(config, dataset.categories)
+  detector = build_detector(config.model, config.model.num_classes)
+
+  def score(variables: dict[str, Any]) -> dict:
+    return evaluate(config, detector, variables, dataset, workdir)
+
+  loop.train(config, workdir, dataset, detector, score)
+
+
+def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str | None = None) -> None:
+  """Evaluates the checkpoint, or the last one in `workdir`; `config` None: the checkpoint's own."""
+  variables, metadata = load_for_inference(checkpoint or workdir)
+  config = config or metadata.config
+  with config.unlocked():
+    config.data.train = ()  # its records are not needed
+  dataset = open_dataset(config, workdir)
+  check_same_categories(metadata.categories, dataset.categories)
+  detector = build_detector(config.model, len(metadata.categories))
+  evaluate(config, detector, variables, dataset, workdir)
+
+
+def predict_images(
+  config: ConfigDict | None,
+  workdir: str,
+  images: Sequence[str],
+  output: str | None = None,
+  checkpoint: str | None = None,
+) -> None:
+  """Writes detections and pictures of images, folders of images, or lists of them, into `output`.
+
+  Args:
+    config: None: the checkpoint's own.
+    workdir: folder of the run.
+    images: files, folders, or text files with a path a line.
+    output: a folder; None: `workdir`/predictions.
+    checkpoint: None: the last one in `workdir`.
+  """
+  if not images:
+    raise ValueError('predict needs images: files, folders, or text files with a path a line')
+  paths = list_images(images)
+  variables, metadata = load_for_inference(checkpoint or workdir)
+  config = config or metadata.config
+  detector = build_detector(config.model, len(metadata.categories))
+  output = output or os.path.join(workdir, 'predictions')
+  file = predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
+  logging.info('predictions of %d images: %s', len(paths), file)
+
+
+def open_dataset(config: ConfigDict, workdir: str) -> datasets.RecordDataset:
+  """This process's part of the data set of `config`."""
+  return datasets.build(config, workdir, jax.process_index(), jax.process_count())
