@@ -36,6 +36,7 @@ setuptools.setup(
   extras_require={
     'test': ['lvis>=0.5.3', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8'],
     'torch': ['torch>=2.4', 'safetensors>=0.4'],
+    'docs': ['matplotlib>=3.8'],  # scripts/overfit.py --docs
     'cuda': ['jax[cuda12]>=0.10'],
     'tpu': ['jax[tpu]>=0.10'],
   },

@@ -8,7 +8,6 @@ maskrcnn_resnet50_fpn is the same network with its own defaults for sampling. On
 """
 
 import argparse
-import importlib.util
 import json
 import pathlib
 import resource
@@ -50,17 +49,14 @@ def bench_jaxdet(args: argparse.Namespace) -> dict:
   import jax
   import jax.numpy as jnp
 
+  from jaxdet.command_line import load_config
   from jaxdet.models.build import build_detector
   from jaxdet.structures import Batch
   from jaxdet.training.optimizer import build_optimizer
   from jaxdet.training.state import create_state
   from jaxdet.training.step import make_train_step
 
-  path, _, variant = args.config.partition(':')
-  spec = importlib.util.spec_from_file_location('config', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config(variant).unlock()
+  config = load_config(args.config).unlock()
   config.model.dtype = args.dtype
   detector = build_detector(config.model, args.classes)
 

@@ -8,7 +8,6 @@ of a small Mask R-CNN that starts from random weights. Writes the curve and pict
 """
 
 import argparse
-import importlib.util
 import json
 import pathlib
 import shutil
@@ -35,10 +34,12 @@ def main() -> None:
   annotations.write_text(json.dumps(chosen))
 
   from input_pipeline import dataset as dataset_lib
+  from jaxdet import command_line
   from jaxdet.evaluation import evaluate
   from jaxdet.models.build import build_detector
   from jaxdet.training.loop import train
 
+  command_line.set_up_log()
   config = overfit_config(args, annotations)
   dataset = dataset_lib.build(config, str(args.workdir))
   detector = build_detector(config.model, len(dataset.categories))
@@ -56,7 +57,7 @@ def choose(annotations: dict, args: argparse.Namespace) -> dict:
   images = []
   for image in sorted(annotations['images'], key=lambda image: image['id']):
     scale = args.canvas / max(image['height'], image['width'])
-    sides = [min(annotation['bbox'][2:]) * scale for annotation in objects.get(image['id'], [])]
+    sides = [min(annotation['bbox'][2:]) * scale for annotation in objects.get(image['id'], ())]
     if sides and min(sides) >= args.smallest:
       images.append(image)
   if len(images) < args.images:
@@ -67,10 +68,9 @@ def choose(annotations: dict, args: argparse.Namespace) -> dict:
 
 
 def overfit_config(args: argparse.Namespace, annotations: pathlib.Path):
-  spec = importlib.util.spec_from_file_location('lvis_maskrcnn', HERE / 'configs' / 'lvis_maskrcnn.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config('mini').unlock()
+  from jaxdet.command_line import load_config
+
+  config = load_config(f'{HERE}/configs/lvis_maskrcnn.py:mini').unlock()
   size = args.canvas
   config.data.name = 'lvis'
   config.data.dir = str(args.photos)

@@ -2,14 +2,13 @@
 
 import json
 import pathlib
-import sys
 
 from ml_collections import ConfigDict
 
 import parity_kit
+from jaxdet.command_line import load_config
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'configs'))
-import lvis_maskrcnn  # noqa: E402
+CONFIG = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'lvis_maskrcnn.py'
 
 
 def make_folder(folder: pathlib.Path, train: int, val: int, without_objects: tuple[int, ...] = ()) -> pathlib.Path:
@@ -29,7 +28,7 @@ def make_folder(folder: pathlib.Path, train: int, val: int, without_objects: tup
 
 def make_config(folder: pathlib.Path, **data) -> ConfigDict:
   """Small canvases, so that tests are quick; `data` replaces settings of config.data."""
-  config = lvis_maskrcnn.get_config().unlock()
+  config = load_config(str(CONFIG)).unlock()
   config.data.dir = str(folder)
   config.data.canvases = ((128, 224), (224, 128))
   config.data.max_objects = 20

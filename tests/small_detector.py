@@ -1,11 +1,11 @@
 """Mask R-CNN on a network small enough to compile in seconds, and batches for it."""
 
 import functools
-import importlib.util
 import pathlib
 
 import numpy as np
 
+from jaxdet.command_line import load_config
 from jaxdet.structures import Batch
 
 CONFIG = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'lvis_maskrcnn.py'
@@ -14,10 +14,7 @@ CLASSES = 5
 
 @functools.cache
 def small_config():
-  spec = importlib.util.spec_from_file_location('lvis_maskrcnn', CONFIG)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config('mini').unlock()
+  config = load_config(f'{CONFIG}:mini').unlock()
   config.model.backbone = {**config.model.backbone, 'stem_width': 8}
   config.model.neck.channels = 16
   config.model.rpn.channels = 16

@@ -11,7 +11,6 @@ To be used as
 
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 
 import jax
@@ -19,6 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import parity_kit
+from jaxdet.command_line import load_config
 from jaxdet.convert import detectron2, mmdet
 from jaxdet.convert.rules import Rule, import_state
 from jaxdet.models.build import build_detector
@@ -88,10 +88,7 @@ def load_case(name: str) -> UpstreamCase:
 
 def lvis_mask_rcnn() -> ConfigDict:
   """`config.model` of the LVIS Mask R-CNN, unlocked."""
-  spec = importlib.util.spec_from_file_location('lvis_maskrcnn', CONFIGS / 'lvis_maskrcnn.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config().unlock().model
+  return load_config(str(CONFIGS / 'lvis_maskrcnn.py')).unlock().model
 
 
 def model_config(case: UpstreamCase, **backbone) -> ConfigDict:

@@ -104,6 +104,30 @@ def test_frozen_stages_are_not_trainable_and_get_no_gradient():
   assert all(norm > 0 for norm, trained in zip(flat_norms, flat_trainable, strict=True) if trained)
 
 
+def test_without_a_mask_head_it_is_faster_rcnn():
+  config = small_config().copy_and_resolve_references()
+  config.model.roi.mask_head.name = ''
+  faster = build_detector(config.model, CLASSES)
+  shapes = jax.eval_shape(faster.init, jax.random.key(0))
+  assert 'mask_head' not in shapes['params']
+  losses, _ = jax.eval_shape(faster.loss, shapes, make_batch(), jax.random.key(0))
+  assert 'loss_mask' not in losses and 'loss_box' in losses
+  assert jax.eval_shape(faster.predict, shapes, make_batch()).masks is None
+
+
+def test_training_moves_the_statistics_of_sync_bn_and_of_nothing_else():
+  config = small_config().copy_and_resolve_references()
+  config.model.backbone = {**config.model.backbone, 'norm': 'sync_bn', 'frozen_stages': 1}
+  batch_norm = build_detector(config.model, CLASSES)
+  start = jax.jit(batch_norm.init)(jax.random.key(0))
+  _, state = jax.jit(batch_norm.loss)(start, make_batch(), jax.random.key(1))
+  assert set(state) == {'batch_stats'}
+  before, after = start['batch_stats']['backbone'], state['batch_stats']['backbone']
+  moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
+  assert all(jax.tree.leaves(moved['stage5']))
+  assert not any(jax.tree.leaves([moved['stem'], moved['stage2']]))  # frozen
+
+
 def test_an_unknown_part_is_named():
   config = small_config().copy_and_resolve_references()
   config.model.neck.name = 'fpm'

@@ -102,7 +102,7 @@ def run(name: str):
   return case, losses, by_name, jax.device_get(detections), batch
 
 
-@pytest.mark.parametrize('program, name', enumerate((DETECTRON2, MMDET)))
+@pytest.mark.parametrize('program, name', [(0, DETECTRON2), (1, MMDET)])
 def test_losses(program, name):
   case, losses, *_ = run(name)
   for ours, theirs in LOSSES.items():
