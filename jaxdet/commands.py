@@ -23,6 +23,12 @@ def train(config: ConfigDict, workdir: str) -> None:
   set_num_classes(config, dataset.categories)
   detector = build_detector(config.model, config.model.num_classes)
 
+  if config.model.backbone.norm in ('frozen_bn', 'bn_eval') and not config.train.init_from:
+    logging.warning(
+      'no train.init_from: the backbone starts from random weights, and its batch norm stays as it is. '
+      'This tries things out; it does not train a good model'
+    )
+
   def score(variables: dict[str, Any]) -> dict:
     return evaluate(config, detector, variables, dataset, workdir)
 
