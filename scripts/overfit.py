@@ -10,7 +10,6 @@ of a small Mask R-CNN that starts from random weights. Writes the curve and pict
 import argparse
 import json
 import pathlib
-import shutil
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
@@ -46,7 +45,7 @@ def main() -> None:
   state = train(config, str(args.workdir), dataset, detector)
   metrics = evaluate(config, detector, state.variables, dataset, str(args.workdir))
   if args.docs:
-    write_docs(args, metrics)
+    write_docs(args, dataset, metrics)
 
 
 def choose(annotations: dict, args: argparse.Namespace) -> dict:
@@ -92,25 +91,36 @@ def overfit_config(args: argparse.Namespace, annotations: pathlib.Path):
   return config.lock()
 
 
-def write_docs(args: argparse.Namespace, metrics: dict) -> None:
-  """The loss curve as a picture, and the drawn photographs, into `--docs`."""
+def write_docs(args: argparse.Namespace, dataset, metrics: dict) -> None:
+  """The loss curve, and what was found in the first photographs, into `--docs`.
+
+  The photographs themselves are not ours to publish: objects and detections are drawn on a blank page.
+  """
   import matplotlib
 
   matplotlib.use('Agg')
   import matplotlib.pyplot as plt
+  import numpy as np
+
+  from jaxdet.evaluation.ground_truth import load_ground_truth
+  from jaxdet.evaluation.pictures import FirstImages
 
   args.docs.mkdir(parents=True, exist_ok=True)
   rows = [json.loads(line) for line in (args.workdir / 'metrics.jsonl').read_text().splitlines()]
-  names = sorted(name for name in rows[0] if name.startswith('loss_'))
   figure, axes = plt.subplots(figsize=(7, 4))
-  for name in names:
+  for name in sorted(name for name in rows[0] if name.startswith('loss_')):
     axes.plot([row['step'] for row in rows if name in row], [row[name] for row in rows if name in row], label=name)
-  axes.set(xlabel='step', ylabel='loss', yscale='log', title=f'box AP {metrics["bbox"]["AP"]:.1f}')
+  scores = ', '.join(f'{kind} AP {metrics[kind]["AP"]:.1f}' for kind in ('bbox', 'segm'))
+  axes.set(xlabel='step', ylabel='loss', yscale='log', title=scores)
   axes.legend()
   figure.tight_layout()
   figure.savefig(args.docs / 'overfit_curve.png', dpi=100)
-  for picture in sorted((args.workdir / 'pictures').iterdir())[:4]:
-    shutil.copy(picture, args.docs / f'overfit_{picture.name}')
+
+  blank = FirstImages(6)
+  for batch in dataset.eval_batches():
+    blank.add(batch.replace(image=np.full_like(batch.image, 225)))
+  truth = load_ground_truth(dataset.annotations)
+  blank.draw(dataset.image_ids, truth, str(args.workdir / 'results_val.json'), 0.5, str(args.docs / 'overfit'))
 
 
 if __name__ == '__main__':
