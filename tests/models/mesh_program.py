@@ -26,7 +26,7 @@ def main() -> None:
   batch = parallel.put_batch(make_batch(images=4), mesh)
   step = make_train_step(config, detector, build_optimizer(config, detector, state.params), mesh)
   compiled = step.lower(state, batch, jax.random.key(1)).compile()
-  collectives = re.findall(r' ((?:all|reduce|collective)-[a-z-]+?)(?:-start)?\(', compiled.as_text())
+  collectives = re.findall(r' (all-[a-z]+|reduce-scatter|collective-[a-z]+)(?:-[a-z]+)?\(', compiled.as_text())
   losses = []
   for _ in range(2):
     state, metrics = compiled(state, batch, jax.random.key(1))
