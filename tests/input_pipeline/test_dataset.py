@@ -4,14 +4,15 @@ import logging
 import os
 import shutil
 
-import mini_photos
 import numpy as np
 import pytest
 from PIL import Image
 
+import mini_photos
 from input_pipeline import dataset, rasterize
 from input_pipeline.examples import parse
 from input_pipeline.resize import shortest_edge_size
+from jaxdet.command_line import load_config
 
 TRAIN, VAL = 30, 10
 WITHOUT_OBJECTS = (0, 7)
@@ -208,9 +209,7 @@ def test_large_scale_jitter(folder):
 
 
 def test_shapes_are_generated(tmp_path):
-  import lvis_maskrcnn
-
-  config = lvis_maskrcnn.get_config('mini').unlock()
+  config = load_config(f'{mini_photos.CONFIG}:mini').unlock()
   config.data.dir = str(tmp_path / 'shapes')
   config.data.shapes = {'images': 12, 'val_images': 4, 'image_size': 64, 'categories': 6}
   config.data.canvases = ((64, 64),)

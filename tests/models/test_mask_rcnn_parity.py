@@ -1,7 +1,5 @@
 """Mask R-CNN against the recorded runs of Detectron2 and mmdetection: losses, gradients, detections."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,10 +79,10 @@ def ground_truth(case) -> Batch:
   )
 
 
-@functools.lru_cache(maxsize=1)
-def run(name: str):
-  """(case, rules, losses, gradients of their sum by upstream name, detections) of jaxdet on a case."""
-  case = upstream_case.load_case(name)
+@pytest.fixture(scope='module', params=(DETECTRON2, MMDET))
+def run(request):
+  """(case, losses, gradients of their sum by upstream name, detections, batch) of jaxdet on a case."""
+  case = upstream_case.load_case(request.param)
   model = settings(case)
   detector, variables = upstream_case.load_detector(case, model)
   batch = ground_truth(case)
@@ -102,16 +100,15 @@ def run(name: str):
   return case, losses, by_name, jax.device_get(detections), batch
 
 
-@pytest.mark.parametrize('program, name', [(0, DETECTRON2), (1, MMDET)])
-def test_losses(program, name):
-  case, losses, *_ = run(name)
-  for ours, theirs in LOSSES.items():
-    np.testing.assert_allclose(losses[ours], case.meta['losses'][theirs[program]], rtol=1e-4, err_msg=ours)
+def test_losses(run):
+  case, losses, *_ = run
+  for ours, names in LOSSES.items():
+    theirs = names[case.name == MMDET]
+    np.testing.assert_allclose(losses[ours], case.meta['losses'][theirs], rtol=1e-4, err_msg=ours)
 
 
-@pytest.mark.parametrize('name', (DETECTRON2, MMDET))
-def test_gradient_norms(name):
-  case, _, gradients, *_ = run(name)
+def test_gradient_norms(run):
+  case, _, gradients, *_ = run
   for parameter, norm in case.meta['grad_norms'].items():
     ours = np.linalg.norm(gradients[parameter].astype(np.float64))
     np.testing.assert_allclose(ours, norm, rtol=1e-3, atol=1e-7, err_msg=parameter)
@@ -119,9 +116,8 @@ def test_gradient_norms(name):
   assert frozen and all(not gradients[parameter].any() for parameter in frozen)
 
 
-@pytest.mark.parametrize('name', (DETECTRON2, MMDET))
-def test_detections(name):
-  case, *_, found, batch = run(name)
+def test_detections(run):
+  case, *_, found, batch = run
   for i, (height, width) in enumerate(batch.image_size):
     valid = found.valid[i]
     boxes, scores, labels = (x[i][valid] for x in (found.boxes, found.scores, found.labels))
