@@ -33,7 +33,7 @@ def rasterize_polygons(
     mask_size: M, cells along a side of a window.
   """
   bits = np.zeros((len(windows), mask_size, mask_size), np.bool_)
-  if not len(polygons.lengths):
+  if not (mask_size and len(polygons.lengths)):
     return bits
   windows = windows.astype(np.float64)
   origin, cell = windows[:, :2], (windows[:, 2:] - windows[:, :2]) / mask_size
