@@ -69,7 +69,7 @@ def mask_rcnn() -> dict:
       'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
       'sampler': {'num': 256, 'positive_fraction': 0.5},  # num 0: take every anchor
       'normalizer': 256,  # anchors an image by which the losses are divided; 0: those sampled (mmdetection)
-      'loss': {'name': 'l1', 'beta': 0.0, 'weight': 1.0},
+      'loss': {'beta': 0.0, 'weight': 1.0},  # smooth L1; beta 0: L1
       'train_proposals': {'pre_nms': 2000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},
       'test_proposals': {'pre_nms': 1000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},
     },
@@ -84,7 +84,7 @@ def mask_rcnn() -> dict:
       'add_ground_truth': True,  # as proposals
       'box_head': {'name': 'fc', 'num_fcs': 2, 'channels': 1024, 'roi_size': 7, 'class_agnostic': False},
       'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above'},
-      'loss': {'name': 'l1', 'beta': 0.0, 'weight': 1.0},
+      'loss': {'beta': 0.0, 'weight': 1.0},  # smooth L1; beta 0: L1
       'mask_head': {
         'name': 'conv',
         'num_convs': 4,

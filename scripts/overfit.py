@@ -24,7 +24,7 @@ def main() -> None:
   parser.add_argument('--images', type=int, default=32)
   parser.add_argument('--canvas', type=int, default=256, help='pixels, a square')
   parser.add_argument('--smallest', type=float, default=16)
-  parser.add_argument('--steps', type=int, default=1200)
+  parser.add_argument('--steps', type=int, default=1500)
   args = parser.parse_args()
 
   args.workdir.mkdir(parents=True, exist_ok=True)
