@@ -39,8 +39,12 @@ class Prefetcher:
     return batch
 
   def close(self) -> None:
-    """Stops reading; batches taken from the iterator and not yet used are lost."""
+    """Stops reading, after the batch under way if there is one; batches not yet used are lost.
+
+    It waits for the thread: one that frees device arrays while the interpreter goes down aborts the process.
+    """
     self._stop.set()
+    self._thread.join()
 
   def _fill(self, batches: Iterator[Batch], mesh: Mesh) -> None:
     try:

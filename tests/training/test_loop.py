@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -154,3 +155,14 @@ def test_prefetching_keeps_the_order_and_reads_one_batch_ahead():
     assert isinstance(batch.image, jax.Array)
   prefetcher.close()
   assert len(taken) <= 5
+
+
+def test_no_thread_of_the_prefetching_outlives_it():
+  def batches():
+    while True:
+      yield ToyDataset().batch(0)
+
+  prefetcher = Prefetcher(batches(), parallel.make_mesh())
+  prefetcher.next_batch()
+  prefetcher.close()
+  assert 'prefetch' not in [thread.name for thread in threading.enumerate()]
