@@ -42,6 +42,7 @@ def mask_rcnn() -> dict:
     'dtype': 'bfloat16',  # of activations; parameters, losses and geometry are float32
     'pixel_mean': (123.675, 116.28, 103.53),  # RGB
     'pixel_std': (58.395, 57.12, 57.375),
+    'channel_order': 'RGB',  # that imported and exported weights expect; here images are always RGB
     'backbone': {
       'name': 'resnet',
       'depth': 50,

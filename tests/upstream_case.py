@@ -102,6 +102,7 @@ def model_config(case: UpstreamCase, **backbone) -> ConfigDict:
   model.dtype = 'float32'
   model.num_classes = case.meta['num_classes']
   model.pixel_mean, model.pixel_std = case.pixel_mean, case.pixel_std
+  model.channel_order = case.meta['channel_order']
   model.backbone.update(backbone)
   if not any('mask_head' in name for name in case.state):
     model.roi.mask_head.name = ''
@@ -111,7 +112,7 @@ def model_config(case: UpstreamCase, **backbone) -> ConfigDict:
 def conversion_rules(case: UpstreamCase, model: ConfigDict) -> list[Rule]:
   """The table that belongs to the case's program."""
   program = mmdet if case.name.startswith('mmdet') else detectron2
-  return program.mask_rcnn(model, bgr=case.bgr)
+  return program.table(model)
 
 
 def load_detector(case: UpstreamCase, model: ConfigDict):

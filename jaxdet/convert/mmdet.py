@@ -6,36 +6,31 @@ from jaxdet.convert import rules, torchvision
 from jaxdet.convert.rules import Rule
 
 
-def mask_rcnn(model: ConfigDict, bgr: bool) -> list[Rule]:
-  """The rules of `config.model`, a Mask or Faster R-CNN with an FPN.
-
-  Args:
-    model: `config.model`.
-    bgr: whether upstream reads BGR images, as its configs with caffe in their name do.
-  """
+def table(model: ConfigDict) -> list[Rule]:
+  """The rules of `config.model`, a Mask or Faster R-CNN with an FPN."""
   norm = 'gn' if model.backbone.norm == 'gn' else 'bn'
-  table = torchvision.resnet(model.backbone, 'backbone.', bgr, norm)
+  entries = torchvision.resnet(model.backbone, 'backbone.', model.channel_order, norm)
   for i, level in enumerate(level for level in model.neck.levels if level <= 5):
     for upstream, path in (('lateral_convs', 'lateral'), ('fpn_convs', 'output')):
       upstream, path = f'neck.{upstream}.{i}', f'neck/{path}{level}'
-      table += rules.layer(f'{upstream}.conv', path, bias=not model.neck.norm)
+      entries += rules.layer(f'{upstream}.conv', path, bias=not model.neck.norm)
       if model.neck.norm:
-        table += rules.norm(f'{upstream}.{model.neck.norm}', f'{path}_norm', model.neck.norm)
+        entries += rules.norm(f'{upstream}.{model.neck.norm}', f'{path}_norm', model.neck.norm)
   for i in range(model.rpn.num_convs):
     upstream = 'rpn_head.rpn_conv' if model.rpn.num_convs == 1 else f'rpn_head.rpn_conv.{i}.conv'
-    table += rules.layer(upstream, f'rpn_head/conv{i}')
-  table += rules.layer('rpn_head.rpn_cls', 'rpn_head/logits')
-  table += rules.layer('rpn_head.rpn_reg', 'rpn_head/deltas')
+    entries += rules.layer(upstream, f'rpn_head/conv{i}')
+  entries += rules.layer('rpn_head.rpn_cls', 'rpn_head/logits')
+  entries += rules.layer('rpn_head.rpn_reg', 'rpn_head/deltas')
 
   box, mask = model.roi.box_head, model.roi.mask_head
   for i in range(box.num_fcs):
     layout = rules.LINEAR if i else rules.linear_after_flatten(box.roi_size)
-    table += rules.layer(f'roi_head.bbox_head.shared_fcs.{i}', f'box_head/fc{i}', layout)
-  table += rules.layer('roi_head.bbox_head.fc_cls', 'box_head/logits', rules.LINEAR)
-  table += rules.layer('roi_head.bbox_head.fc_reg', 'box_head/deltas', rules.LINEAR)
+    entries += rules.layer(f'roi_head.bbox_head.shared_fcs.{i}', f'box_head/fc{i}', layout)
+  entries += rules.layer('roi_head.bbox_head.fc_cls', 'box_head/logits', rules.LINEAR)
+  entries += rules.layer('roi_head.bbox_head.fc_reg', 'box_head/deltas', rules.LINEAR)
   if mask.name:
     for i in range(mask.num_convs):
-      table += rules.layer(f'roi_head.mask_head.convs.{i}.conv', f'mask_head/conv{i}')
-    table += rules.layer('roi_head.mask_head.upsample', 'mask_head/deconv', rules.DECONV)
-    table += rules.layer('roi_head.mask_head.conv_logits', 'mask_head/logits')
-  return table
+      entries += rules.layer(f'roi_head.mask_head.convs.{i}.conv', f'mask_head/conv{i}')
+    entries += rules.layer('roi_head.mask_head.upsample', 'mask_head/deconv', rules.DECONV)
+    entries += rules.layer('roi_head.mask_head.conv_logits', 'mask_head/logits')
+  return entries

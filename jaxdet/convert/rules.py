@@ -38,6 +38,11 @@ FLIPPED_CONV = CONV.then(Layout(lambda k: k[:, :, ::-1], lambda k: k[:, :, ::-1]
 FIRST_ROW_LAST = Layout(lambda x: np.roll(x, -1, 0), lambda x: np.roll(x, 1, 0))
 
 
+def first_conv(channel_order: str) -> Layout:
+  """A convolution on the image; images are RGB here, and in `channel_order` ('RGB' or 'BGR') upstream."""
+  return {'RGB': CONV, 'BGR': FLIPPED_CONV}[channel_order]
+
+
 def linear_after_flatten(size: int) -> Layout:
   """A linear layer on a flattened map of size x size: its inputs are (c, y, x) upstream, (y, x, c) here."""
 

@@ -7,17 +7,16 @@ from jaxdet.convert.rules import Rule
 from jaxdet.models.backbones.resnet import residual_blocks
 
 
-def resnet(backbone: ConfigDict, prefix: str = '', bgr: bool = False, norm: str = 'bn') -> list[Rule]:
+def resnet(backbone: ConfigDict, prefix: str = '', channel_order: str = 'RGB', norm: str = 'bn') -> list[Rule]:
   """The rules of a ResNet or ResNeXt without classifier.
 
   Args:
     backbone: `config.model.backbone`.
     prefix: of upstream's names, with its dot.
-    bgr: whether upstream reads BGR images.
+    channel_order: 'RGB' or 'BGR', of the images that upstream reads.
     norm: what upstream calls its norms, without the number.
   """
-  layout = rules.FLIPPED_CONV if bgr else rules.CONV
-  table = rules.layer(f'{prefix}conv1', 'backbone/stem/conv', layout, bias=False)
+  table = rules.layer(f'{prefix}conv1', 'backbone/stem/conv', rules.first_conv(channel_order), bias=False)
   table += rules.norm(f'{prefix}{norm}1', 'backbone/stem/norm', backbone.norm)
   for level, index, convs, projected in residual_blocks(backbone.depth):
     upstream, path = f'{prefix}layer{level - 1}.{index}', f'backbone/stage{level}/block{index}'
@@ -30,31 +29,31 @@ def resnet(backbone: ConfigDict, prefix: str = '', bgr: bool = False, norm: str 
   return table
 
 
-def mask_rcnn(model: ConfigDict) -> list[Rule]:
+def table(model: ConfigDict) -> list[Rule]:
   """The rules of `config.model`, a Mask or Faster R-CNN with an FPN without norm.
 
   torchvision counts background as class 0 and regresses boxes and masks for it too. These rows are never
   trained upstream: they are dropped on import and zeros on export.
   """
-  table = resnet(model.backbone, 'backbone.body.')
+  entries = resnet(model.backbone, 'backbone.body.', model.channel_order)
   for i, level in enumerate(level for level in model.neck.levels if level <= 5):
-    table += rules.layer(f'backbone.fpn.inner_blocks.{i}.0', f'neck/lateral{level}')
-    table += rules.layer(f'backbone.fpn.layer_blocks.{i}.0', f'neck/output{level}')
+    entries += rules.layer(f'backbone.fpn.inner_blocks.{i}.0', f'neck/lateral{level}')
+    entries += rules.layer(f'backbone.fpn.layer_blocks.{i}.0', f'neck/output{level}')
   for i in range(model.rpn.num_convs):
-    table += rules.layer(f'rpn.head.conv.{i}.0', f'rpn_head/conv{i}')
-  table += rules.layer('rpn.head.cls_logits', 'rpn_head/logits')
-  table += rules.layer('rpn.head.bbox_pred', 'rpn_head/deltas')
+    entries += rules.layer(f'rpn.head.conv.{i}.0', f'rpn_head/conv{i}')
+  entries += rules.layer('rpn.head.cls_logits', 'rpn_head/logits')
+  entries += rules.layer('rpn.head.bbox_pred', 'rpn_head/deltas')
 
   box, mask = model.roi.box_head, model.roi.mask_head
-  table += rules.layer('roi_heads.box_head.fc6', 'box_head/fc0', rules.linear_after_flatten(box.roi_size))
-  table += rules.layer('roi_heads.box_head.fc7', 'box_head/fc1', rules.LINEAR)
+  entries += rules.layer('roi_heads.box_head.fc6', 'box_head/fc0', rules.linear_after_flatten(box.roi_size))
+  entries += rules.layer('roi_heads.box_head.fc7', 'box_head/fc1', rules.LINEAR)
   predictor = 'roi_heads.box_predictor'
-  table += rules.layer(f'{predictor}.cls_score', 'box_head/logits', rules.LINEAR, rows=rules.FIRST_ROW_LAST)
-  table += rules.layer(f'{predictor}.bbox_pred', 'box_head/deltas', rules.LINEAR, rows=rules.without_first_rows(4))
+  entries += rules.layer(f'{predictor}.cls_score', 'box_head/logits', rules.LINEAR, rows=rules.FIRST_ROW_LAST)
+  entries += rules.layer(f'{predictor}.bbox_pred', 'box_head/deltas', rules.LINEAR, rows=rules.without_first_rows(4))
   if mask.name:
     for i in range(mask.num_convs):
-      table += rules.layer(f'roi_heads.mask_head.{i}.0', f'mask_head/conv{i}')
+      entries += rules.layer(f'roi_heads.mask_head.{i}.0', f'mask_head/conv{i}')
     predictor = 'roi_heads.mask_predictor'
-    table += rules.layer(f'{predictor}.conv5_mask', 'mask_head/deconv', rules.DECONV)
-    table += rules.layer(f'{predictor}.mask_fcn_logits', 'mask_head/logits', rows=rules.without_first_rows(1))
-  return table
+    entries += rules.layer(f'{predictor}.conv5_mask', 'mask_head/deconv', rules.DECONV)
+    entries += rules.layer(f'{predictor}.mask_fcn_logits', 'mask_head/logits', rows=rules.without_first_rows(1))
+  return entries

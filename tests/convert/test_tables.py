@@ -25,9 +25,9 @@ def model(depth: int, norm: str, neck_norm: str = '', masks: bool = True):
 
 
 TABLES = {
-  'detectron2': detectron2.mask_rcnn,
-  'mmdet': functools.partial(mmdet.mask_rcnn, bgr=True),
-  'torchvision': torchvision.mask_rcnn,
+  'detectron2': detectron2.table,
+  'mmdet': mmdet.table,
+  'torchvision': torchvision.table,
 }
 
 
