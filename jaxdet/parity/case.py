@@ -1,0 +1,182 @@
+"""A recorded run of another program: what it was given, and what it made of it.
+
+Golden files hold no weights. A module beside them, recipe.py, makes every array of the checkpoint from its
+upstream name and shape, and likewise the images and their objects.
+"""
+
+import dataclasses
+import fnmatch
+import functools
+import importlib.util
+import json
+import pathlib
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from input_pipeline.polygons import Polygons
+from input_pipeline.rasterize import mask_windows, pack, rasterize_polygons
+from jaxdet.structures import Batch
+
+PROGRAMS = ('mmdet', 'detectron2', 'detic', 'disalign')  # folders of a kit
+MASK_SIZE = 128  # cells of a mask crop: no recorded object is larger, so that a cell is a pixel
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """One run; its arrays and `meta` are described in the notes beside the golden files."""
+
+  name: str  # 'mmdet/mask_rcnn_r50_fpn'
+  meta: dict
+  arrays: dict[str, np.ndarray]
+  recipe: ModuleType
+
+  @property
+  def program(self) -> str:
+    return self.name.partition('/')[0]
+
+  @property
+  def bgr(self) -> bool:
+    return self.meta['channel_order'] == 'BGR'
+
+  @property
+  def pixel_mean(self) -> tuple[float, ...]:
+    """In RGB, as jaxdet's configs have it; so is the deviation."""
+    return tuple(self.meta['image_mean'][:: -1 if self.bgr else 1])
+
+  @property
+  def pixel_std(self) -> tuple[float, ...]:
+    return tuple(self.meta['image_std'][:: -1 if self.bgr else 1])
+
+  @functools.cached_property
+  def tensors(self) -> dict[str, dict]:
+    """The recorded tensors by name: shape, mean and RMS; samples of them are in `arrays`."""
+    return {tensor['name']: tensor for tensor in self.meta['tensors']}
+
+  def samples(self, tensor: str, value: np.ndarray) -> np.ndarray:
+    """A tensor's values, in upstream's layout, where the golden file has samples of it."""
+    flat = np.asarray(value).reshape(-1)
+    return flat[self.recipe.sample_indices(flat.size)]
+
+
+def case_names(kit: pathlib.Path, pattern: str = '*') -> list[str]:
+  """The names of a kit's cases, those that match `pattern` ('mmdet/*c4*', or '*c4*' of every program)."""
+  names = [f'{program}/{file.stem}' for program in PROGRAMS for file in sorted((kit / program).glob('*.npz'))]
+  return [name for name in names if fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition('/')[2], pattern)]
+
+
+def load_case(kit: pathlib.Path, name: str) -> Case:
+  """A case of the kit, by name."""
+  arrays = dict(np.load(kit / f'{name}.npz'))
+  meta = json.loads(str(arrays.pop('meta')))
+  return Case(name, meta, arrays, _load_recipe(kit))
+
+
+def state(case: Case) -> dict[str, np.ndarray]:
+  """The checkpoint by upstream's names, without the arrays that no checkpoint decides ('constant')."""
+  arrays, later = {}, []
+  for name, shape, kind in case.meta['params']:
+    if kind == 'filled':
+      arrays[name] = case.recipe.fill(case.meta.get('fill_prefix', '') + name, shape)
+    elif kind != 'constant':
+      later.append((name, kind))
+  for name, (scale, shift) in case.meta.get('tweaks', {}).items():
+    arrays[name] = arrays[name] * np.float32(scale) + np.float32(shift)
+  for name, kind in later:
+    arrays[name] = _derived(name, arrays) if kind == 'derived' else arrays[_alias(case, name, kind)]
+  return arrays
+
+
+def batch(case: Case) -> Batch:
+  """The images and their objects, with masks at one bit a pixel."""
+  count, _, height, width = case.meta['batch_shape']
+  truths = [case.recipe.ground_truth(i, _label_count(case)) for i in range(count)]
+  rows = max(len(truth['boxes']) for truth in truths) + 1  # one row always holds nothing
+  images = np.zeros((count, height, width, 3), np.uint8)
+  sizes = np.zeros((count, 2), np.int32)
+  boxes, windows = np.zeros((2, count, rows, 4), np.float32)
+  labels = np.zeros((count, rows), np.int32)
+  valid = np.zeros((count, rows), bool)
+  bits = np.zeros((count, rows, MASK_SIZE, MASK_SIZE), bool)
+  for i, truth in enumerate(truths):
+    image = case.recipe.image(i)
+    sizes[i] = image.shape[:2]
+    images[i, : sizes[i, 0], : sizes[i, 1]] = image
+    objects = len(truth['boxes'])
+    boxes[i, :objects], labels[i, :objects], valid[i, :objects] = truth['boxes'], truth['labels'], True
+    windows[i, :objects] = mask_windows(truth['boxes'], MASK_SIZE)
+    polygons = Polygons(
+      points=np.concatenate(truth['polygons']),
+      lengths=np.array([len(polygon) for polygon in truth['polygons']]),
+      owners=np.arange(objects),
+    )
+    bits[i, :objects] = rasterize_polygons(polygons, windows[i, :objects], MASK_SIZE)
+  return Batch(
+    image=images,
+    image_size=sizes,
+    original_size=sizes,
+    index=np.arange(count, dtype=np.int32),
+    valid=np.ones(count, bool),
+    boxes=boxes,
+    labels=labels,
+    objects_valid=valid,
+    mask_bits=pack(bits),
+    mask_windows=windows,
+    **_given_proposals(case),
+  )
+
+
+def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarray, 'B R']]:
+  """The boxes of the case's `fixed_roi` tensors, padded with zeros, and which rows are real.
+
+  Every image has its objects' boxes and then 24 others; rows taken where real are in the recorded order.
+  """
+  boxes = []
+  for i, (height, width) in enumerate(case.recipe.IMAGE_SIZES):
+    u = case.recipe.uniform(f'roi{i}', (24, 4))
+    x1, y1 = u[:, 0] * 0.7 * width, u[:, 1] * 0.7 * height
+    x2, y2 = x1 + 8 + u[:, 2] * (width - x1 - 8), y1 + 8 + u[:, 3] * (height - y1 - 8)
+    objects = case.recipe.ground_truth(i, _label_count(case))['boxes']
+    boxes.append(np.concatenate([objects, np.stack([x1, y1, x2, y2], -1).astype(np.float32)]))
+  rows = max(map(len, boxes))
+  padded = np.stack([np.pad(b, ((0, rows - len(b)), (0, 0))) for b in boxes])
+  return padded, np.stack([np.arange(rows) < len(b) for b in boxes])
+
+
+def _given_proposals(case: Case) -> dict[str, np.ndarray]:
+  """Fast R-CNN is given its proposals: the fixed regions."""
+  if 'Fast R-CNN' not in case.meta['system']:
+    return {}
+  boxes, real = fixed_regions(case)
+  return {'proposals': boxes, 'proposals_valid': real}
+
+
+def _label_count(case: Case) -> int:
+  """The number of classes among which the objects' labels are drawn."""
+  return case.meta.get('gt_num_classes', case.meta['num_classes'])
+
+
+def _alias(case: Case, name: str, kind: str) -> str:
+  """The name under which an array that has several was filled."""
+  return kind.partition(':')[2] or case.meta['aliases'][name]
+
+
+def _derived(name: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+  """A standardised convolution's statistics of its own weight, one an output channel."""
+  module, _, statistic = name.rpartition('.')
+  weight = arrays[f'{module}.weight'].astype(np.float64)
+  axes = tuple(range(1, weight.ndim))
+  if statistic == 'weight_gamma':
+    value = np.sqrt(weight.var(axes, ddof=1, keepdims=True) + 1e-5)
+  else:
+    value = weight.mean(axes, keepdims=True)
+  return value.astype(np.float32)
+
+
+@functools.cache
+def _load_recipe(kit: pathlib.Path) -> ModuleType:
+  spec = importlib.util.spec_from_file_location('parity_recipe', kit / 'recipe.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module

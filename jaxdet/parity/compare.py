@@ -1,0 +1,130 @@
+"""Differences between a recorded run and jaxdet's, each a number with a tolerance."""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Bool
+
+from jaxdet.parity.case import Case
+from jaxdet.parity.matching import Matches, mask_errors, match_rows, recorded_rows
+from jaxdet.structures import Detections
+
+TENSOR = 1e-4  # of a tensor's RMS; float32 rounding is around 1e-5, a wrong padding or layout above 1e-2
+BOX = 0.05  # pixels
+SCORE = 1e-4
+MASK = 0.01  # 1 - IoU of pixels
+LOSS = 1e-4  # relative
+GRADIENT = 1e-3  # relative, of an array's norm
+TRAINING = 1e-3  # relative
+DELTA = 1e-2  # of the RMS of what five steps changed
+
+# What is compared, in the order in which a detector makes it; the columns of a report.
+STAGES = {
+  'config': 'what the config says and the recorded run did otherwise',
+  'input': 'normalised, padded images',
+  'backbone': 'feature maps',
+  'neck': 'feature maps',
+  'rpn': 'objectness logits and deltas',
+  'fixed_roi': 'pooled features, logits, deltas and masks of boxes that depend on no network',
+  'proposals': 'pixels between matched boxes',
+  'roi': 'the same of the proposals and detections',
+  'boxes': 'pixels between matched detections',
+  'scores': 'of proposals and detections, absolute',
+  'masks': '1 - IoU of pasted masks',
+  'losses': 'relative',
+  'gradients': 'relative, of the norm of every parameter that is trained',
+  'training': 'losses before each of five SGD steps, relative; what the steps changed, of its RMS',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+  """One number that was compared."""
+
+  stage: str  # a key of STAGES
+  name: str
+  error: float  # in the stage's unit; infinite where nothing could be compared
+  tolerance: float
+
+  @property
+  def passed(self) -> bool:
+    return self.error <= self.tolerance  # False where it is not a number
+
+
+def relative(ours: float, recorded: float, floor: float = 0.0) -> float:
+  """|ours - recorded| relative to the recorded number, or to `floor` more than that."""
+  difference = abs(float(ours) - recorded)
+  return difference / (abs(recorded) + floor) if difference else 0.0
+
+
+def upstream_layout(value: np.ndarray) -> np.ndarray:
+  """Maps [N, H, W, C] as [N, C, H, W]; axes beyond the fourth belong to the channels, as after [N, C] those do."""
+  if value.ndim == 5:  # deltas [N, H, W, A, 4]
+    value = value.reshape(*value.shape[:3], -1)
+  if value.ndim == 4:
+    return value.transpose(0, 3, 1, 2)
+  return value.reshape(len(value), -1)
+
+
+def tensor_error(case: Case, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N'] | None = None) -> float:
+  """The largest difference at the recorded samples, relative to the tensor's RMS.
+
+  Args:
+    case: the recorded run.
+    name: of the tensor.
+    value: the whole of it, rows first, channels last.
+    rows: only samples in these rows count; None: all.
+
+  Returns:
+    Infinity where the shapes differ, NaN where no sample counts.
+  """
+  value = upstream_layout(np.asarray(value))
+  recorded = case.tensors[name]
+  if list(value.shape) != recorded['shape']:
+    return math.inf
+  difference = np.abs(case.samples(name, value).astype(np.float64) - case.arrays[f't/{name}'])
+  if rows is not None:
+    row = case.recipe.sample_indices(value.size) // (value.size // len(value))
+    difference = difference[rows[row]]
+  return float(difference.max() / max(recorded['rms'], 1e-30)) if difference.size else math.nan
+
+
+class Comparison:
+  """The checks of a case as they come, and which recorded tensors they covered."""
+
+  def __init__(self, case: Case):
+    self.case = case
+    self.checks: list[Check] = []
+    self.covered: set[str] = set()
+
+  def add(self, stage: str, name: str, error: float, tolerance: float) -> None:
+    self.checks.append(Check(stage, name, float(error), tolerance))
+
+  def missing(self, stage: str, name: str) -> None:
+    """Something recorded that jaxdet's detector does not have."""
+    self.checks.append(Check(stage, f'{name} (missing)', math.inf, 0.0))
+
+  def tensor(self, stage: str, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N'] | None = None) -> None:
+    """Compares a tensor if it was recorded; see `tensor_error`."""
+    if name not in self.case.tensors:
+      return
+    error = tensor_error(self.case, name, value, rows)
+    if not (rows is not None and math.isnan(error) and not np.isnan(np.asarray(value)).any()):
+      self.covered.add(name)
+      self.add(stage, name, error, TENSOR)
+
+  def detections(self, prefix: str, image: int, found: Detections) -> Matches:
+    """Compares the detections of an image with the recorded ones, 'det0' or 'fixed_roi/det0'."""
+    valid = np.asarray(found.valid[image])
+    boxes, scores, labels = (np.asarray(x[image])[valid] for x in (found.boxes, found.scores, found.labels))
+    matches = match_rows(boxes, scores, labels, recorded_rows(self.case, f'{prefix}{image}'))
+    name = f'{prefix}{image}'
+    self.add('boxes', f'{name}/unmatched', matches.unmatched, 0)
+    self.add('boxes', name, matches.box, BOX)
+    self.add('scores', name, matches.score, SCORE)
+    self.add('boxes', f'{name}/incomplete', float(found.incomplete[image]), 0)
+    if prefix == 'det' and found.masks is not None:
+      errors = mask_errors(self.case, image, np.asarray(found.masks[image])[valid], boxes, matches.rows)
+      self.add('masks', name, max(errors, default=0.0), MASK)
+    return matches

@@ -1,0 +1,154 @@
+"""Losses, gradients and a few training steps of a detector, against the recorded ones."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import optax
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from jaxdet.convert.rules import export_state
+from jaxdet.parity.case import Case
+from jaxdet.parity.compare import DELTA, GRADIENT, LOSS, TRAINING, Comparison, relative
+from jaxdet.parity.names import loss_name
+from jaxdet.parity.subject import Subject
+from jaxdet.training import freezing
+from jaxdet.training.optimizer import build_optimizer
+
+Params = dict
+Gradient = Callable[[Params], tuple[Params, dict]]
+
+TINY = 1e-4  # gradient norms and losses below are as good as zero: errors are relative to so much more than them
+
+
+def compare_learning(subject: Subject, comparison: Comparison) -> None:
+  """Adds the checks of 'losses', 'gradients' and, where steps are recorded, 'training'."""
+  meta = subject.case.meta
+  gradient = gradient_function(subject)
+  params = subject.variables['params']
+  trained, _ = freezing.split(params, subject.detector.trainable(params))
+  grads, losses = gradient(trained)
+  _compare_losses(comparison, 'losses', '', losses, meta['losses'], LOSS)
+  _compare_gradients(subject, comparison, grads)
+  if 'train' in meta:
+    _compare_training(subject, comparison, gradient)
+
+
+def gradient_function(subject: Subject) -> Gradient:
+  """From the trained part of the parameters to its gradient and the losses by name, with 'total'; compiled once."""
+  params = subject.variables['params']
+  _, frozen = freezing.split(params, subject.detector.trainable(params))
+
+  def total(trained, frozen, others, batch):
+    variables = others | {'params': freezing.merge(trained, frozen)}
+    losses, _ = subject.detector.loss(variables, batch, jax.random.key(0))
+    losses['total'] = sum(value for name, value in losses.items() if name.startswith('loss_'))
+    return losses['total'], losses
+
+  others = {name: value for name, value in subject.variables.items() if name != 'params'}
+  compiled = jax.jit(jax.grad(total, has_aux=True))
+  return functools.partial(compiled, frozen=frozen, others=others, batch=subject.batch)
+
+
+def training_config(config: ConfigDict, case: Case) -> ConfigDict:
+  """`config` with the optimizer of the recorded steps: SGD at a constant rate, no warm-up.
+
+  Raises:
+    ValueError: where the recorded optimizer has options that `config.train` lacks.
+  """
+  if case.program == 'mmdet':
+    recorded = case.meta['train_optimizer']
+    if options := recorded.get('paramwise_cfg'):
+      raise ValueError(f'override not understood: paramwise_cfg {options}')
+    settings = recorded['optimizer']
+    norm_decay = settings['weight_decay']
+    clip_norm = recorded.get('clip_grad', {}).get('max_norm', 0.0)
+  else:
+    settings = case.meta['train_settings']
+    norm_decay, clip_norm = settings['weight_decay_norm'], 0.0
+  config = config.copy_and_resolve_references()
+  train = config.train
+  train.batch_size = train.schedule.base_batch_size = case.meta['batch_shape'][0]
+  never = len(case.meta['train'])
+  train.schedule.update({'name': 'multistep', 'base_lr': settings['lr'], 'milestones': (never,), 'warmup_steps': 0})
+  train.optimizer.update(
+    {
+      'name': 'sgd',
+      'momentum': settings['momentum'],
+      'weight_decay': settings['weight_decay'],
+      'weight_decay_norm': norm_decay,
+      'clip_norm': float(clip_norm),
+    }
+  )
+  return config
+
+
+def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[str, float]], Params]:
+  """The losses before each step on the same batch, and the trained parameters after the last."""
+  params = subject.variables['params']
+  config = training_config(subject.config, subject.case)
+  optimizer = build_optimizer(config, subject.detector, params)
+  trained, _ = freezing.split(params, subject.detector.trainable(params))
+
+  @jax.jit
+  def update(trained, state, grads):
+    updates, state = optimizer.update(grads, state, trained)
+    return optax.apply_updates(trained, updates), state
+
+  state = optimizer.init(trained)
+  history = []
+  for _ in range(steps):
+    grads, losses = gradient(trained)
+    history.append(losses)
+    trained, state = update(trained, state, grads)
+  return history, trained
+
+
+def by_upstream_name(subject: Subject, params: Params) -> dict[str, np.ndarray]:
+  """Trained parameters, or their gradients, under upstream's names and in its layout."""
+  paths = {f'params/{path}' for path, value in flatten_dict(params, sep='/').items() if value is not None}
+  rules = [rule for rule in subject.rules if rule.path in paths]
+  return export_state({'params': jax.device_get(params)}, rules)
+
+
+def _compare_losses(comparison: Comparison, stage: str, prefix: str, ours, recorded, tolerance: float) -> None:
+  for theirs, value in recorded.items():
+    name = loss_name(comparison.case, theirs)
+    if name in ours:
+      comparison.add(stage, prefix + theirs, relative(ours[name], value, TINY), tolerance)
+    elif name is not None:
+      comparison.missing(stage, prefix + theirs)
+
+
+def _compare_gradients(subject: Subject, comparison: Comparison, grads: Params) -> None:
+  ours = by_upstream_name(subject, grads)
+  recorded = subject.case.meta['grad_norms']
+  for name, norm in recorded.items():
+    if name in ours:
+      error = relative(np.linalg.norm(ours[name].astype(np.float64)), norm, TINY)
+      comparison.add('gradients', name, error, GRADIENT)
+    else:
+      comparison.missing('gradients', name)
+  for name in ours.keys() - recorded.keys():
+    # Frozen upstream: a parameter that is trained here must at least not move.
+    comparison.add('gradients', f'{name} (frozen)', float(np.abs(ours[name]).max()), 0.0)
+
+
+def _compare_training(subject: Subject, comparison: Comparison, gradient: Gradient) -> None:
+  case = subject.case
+  recorded = case.meta['train']
+  history, trained = train(subject, gradient, len(recorded))
+  for step, (ours, theirs) in enumerate(zip(history, recorded, strict=True)):
+    _compare_losses(comparison, 'training', f'step {step}: ', ours, theirs, TRAINING)
+  after = by_upstream_name(subject, trained)
+  for name in case.meta['train_after']:
+    if name not in after:
+      comparison.missing('training', name)
+      continue
+    before = case.samples(name, subject.state[name]).astype(np.float64)
+    moved = case.samples(name, after[name]) - before
+    delta = case.arrays.get(f't/delta/{name}', case.arrays[f't/after/{name}'] - before)
+    error = np.abs(moved - delta).max() / np.sqrt((delta**2).mean())
+    comparison.add('training', f'change of {name}', float(error), DELTA)

@@ -1,0 +1,72 @@
+"""Which of our detections is which recorded one, and how alike their masks are."""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from jaxdet.ops.paste import paste_mask
+from jaxdet.parity.case import Case
+
+SAME_BOX = 1.0  # pixels: rows that lie further apart are different detections
+
+
+@dataclasses.dataclass(frozen=True)
+class Matches:
+  """For each recorded row ours, or -1, and the largest differences of those that have one."""
+
+  rows: Int[np.ndarray, 'N']
+  unmatched: int  # rows on either side
+  box: float  # pixels
+  score: float
+
+
+def match_rows(
+  boxes: Float[np.ndarray, 'P 4'],
+  scores: Float[np.ndarray, 'P'],
+  labels: Int[np.ndarray, 'P'],
+  recorded: tuple[Float[np.ndarray, 'N 4'], Float[np.ndarray, 'N'], Int[np.ndarray, 'N']],
+) -> Matches:
+  """Pairs our rows with recorded ones of the same label, one to one, so that boxes and scores lie closest.
+
+  Scores may tie to the last digits, so that the order of rows means nothing.
+  """
+  recorded_boxes, recorded_scores, recorded_labels = recorded
+  pixels = np.abs(recorded_boxes[:, None] - boxes).max(-1, initial=0.0)
+  cost = pixels + 100 * np.abs(recorded_scores[:, None] - scores)
+  cost = np.where(recorded_labels[:, None] == labels, np.minimum(cost, 1e6), 1e6)
+  theirs, ours = linear_sum_assignment(cost)
+  near = (pixels[theirs, ours] <= SAME_BOX) & (recorded_labels[theirs] == labels[ours])
+  theirs, ours = theirs[near], ours[near]
+  rows = np.full(len(recorded_boxes), -1)
+  rows[theirs] = ours
+  return Matches(
+    rows=rows,
+    unmatched=len(recorded_boxes) + len(boxes) - 2 * len(ours),
+    box=float(pixels[theirs, ours].max(initial=0.0)),
+    score=float(np.abs(recorded_scores[theirs] - scores[ours]).max(initial=0.0)),
+  )
+
+
+def recorded_rows(case: Case, prefix: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Boxes, scores and labels of recorded proposals or detections; proposals have label 0."""
+  boxes, scores = case.arrays[f'{prefix}/boxes'], case.arrays[f'{prefix}/scores']
+  return boxes, scores, case.arrays.get(f'{prefix}/labels', np.zeros(len(boxes), np.int64))
+
+
+def mask_errors(
+  case: Case, image: int, masks: Float[np.ndarray, 'P S S'], boxes: Float[np.ndarray, 'P 4'], rows: Int[np.ndarray, 'N']
+) -> list[float]:
+  """1 - IoU of each recorded mask and ours, pasted into the image; of the detections whose bits are recorded."""
+  key = f'det{image}/masks'
+  shape = case.meta['mask_shape'][key]
+  recorded = np.unpackbits(case.arrays[key])[: math.prod(shape)].reshape(shape).astype(bool)
+  errors = []
+  for wanted, row in zip(recorded, rows, strict=False):
+    if row >= 0:
+      ours = paste_mask(masks[row], boxes[row], *shape[1:]).astype(bool)
+      union = (ours | wanted).sum()
+      errors.append(1 - float((ours & wanted).sum() / union) if union else 0.0)
+  return errors

@@ -1,0 +1,89 @@
+"""One recorded case, from its file to a verdict."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Mapping
+
+import jax
+
+from jaxdet.parity import rcnn
+from jaxdet.parity.case import load_case
+from jaxdet.parity.compare import Check, Comparison
+from jaxdet.parity.learning import compare_learning
+from jaxdet.parity.subject import make_subject
+from jaxdet.parity.zoo import find_config
+
+INFERENCE = {'mask_rcnn': rcnn.compare_inference}  # by `config.model.name`
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What came of a case."""
+
+  case: str
+  config: str  # '' where the table has none
+  checks: tuple[Check, ...] = ()
+  covered: int = 0  # recorded tensors that were compared
+  recorded: int = 0  # all recorded tensors
+  notes: tuple[str, ...] = ()  # what config and recording disagree about
+  error: str = ''  # why the case could not be run
+  seconds: float = 0.0
+
+  @property
+  def failed(self) -> list[str]:
+    """The stages with a check that did not pass, in order."""
+    return list(dict.fromkeys(check.stage for check in self.checks if not check.passed))
+
+  @property
+  def verdict(self) -> str:
+    if self.error:
+      return self.error
+    if not self.config:
+      return 'no config yet'
+    failed = ['config'] * bool(self.notes) + self.failed
+    return f'FAIL {", ".join(failed)}' if failed else 'PASS'
+
+  @property
+  def passed(self) -> bool:
+    return self.verdict == 'PASS'
+
+
+def run_case(kit: pathlib.Path, name: str, zoo: Mapping[str, str]) -> Result:
+  """Compares a case with the config that the table `zoo` names; an error becomes the result's text."""
+  start = time.perf_counter()
+  config = ''
+  try:
+    case = load_case(kit, name)
+    entry = find_config(zoo, case)
+    if entry is None:
+      return Result(name, '')
+    config = entry.config
+    comparison, notes = compare_case(case, entry)
+  except Exception as error:  # any: the other cases are still to come
+    text = ' '.join(str(error).split())
+    if not text.startswith('override not understood'):
+      text = f'{type(error).__name__}: {text[:300]}'
+    return Result(name, config, error=text, seconds=time.perf_counter() - start)
+  finally:
+    jax.clear_caches()
+  return Result(
+    case=name,
+    config=config,
+    checks=tuple(comparison.checks),
+    covered=len(comparison.covered),
+    recorded=len(case.tensors),
+    notes=notes,
+    seconds=time.perf_counter() - start,
+  )
+
+
+def compare_case(case, entry) -> tuple[Comparison, tuple[str, ...]]:
+  """All checks of a case, and what its config and the recording disagree about."""
+  subject = make_subject(case, entry)
+  comparison = Comparison(case)
+  with jax.default_matmul_precision('highest'):
+    INFERENCE[subject.config.model.name](subject, comparison)
+    if 'losses' in case.meta:
+      compare_learning(subject, comparison)
+  return comparison, subject.differences

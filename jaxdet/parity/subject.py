@@ -1,0 +1,50 @@
+"""jaxdet's detector in the place of a recorded one: its config, its weights, its batch."""
+
+import dataclasses
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from jaxdet.convert import detectron2, mmdet
+from jaxdet.convert.rules import Rule, import_state
+from jaxdet.models.build import build_detector
+from jaxdet.parity import case as cases
+from jaxdet.parity.case import Case
+from jaxdet.parity.overrides import case_config
+from jaxdet.parity.zoo import Entry
+from jaxdet.structures import Batch
+
+TABLES = {'mmdet': mmdet.table, 'detectron2': detectron2.table}  # of weights, by program
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """What a case is compared with."""
+
+  case: Case
+  config: ConfigDict
+  detector: Any  # see docs/design.md, 'A detector'
+  variables: dict[str, Any]
+  rules: list[Rule]  # of the weights
+  state: dict[str, Any]  # the checkpoint that was imported
+  batch: Batch
+  differences: tuple[str, ...]  # what the config says and the recorded run did otherwise
+
+
+def make_subject(case: Case, entry: Entry) -> Subject:
+  """The detector of a case's config with the recorded weights, every one of them used.
+
+  Raises:
+    ValueError: where an override is not understood, or the weights do not fit.
+  """
+  config, differences = case_config(case, entry)
+  if case.program not in TABLES:
+    raise ValueError(f'no table of weights for {case.program}')
+  rules = TABLES[case.program](config.model)
+  detector = build_detector(config.model, config.model.num_classes)
+  state = cases.state(case)
+  shapes = jax.eval_shape(detector.init, jax.random.key(0))
+  variables, report = import_state(state, shapes, rules)
+  report.check()
+  return Subject(case, config, detector, variables, rules, state, cases.batch(case), tuple(differences))

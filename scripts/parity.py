@@ -1,0 +1,55 @@
+"""Compares jaxdet with recorded runs of the upstream programs, weight for weight and number for number.
+
+  python scripts/parity.py [--kit DIR] [--map FILE] [--case GLOB] [--json FILE] [--docs FILE]
+
+A line a case as it is done; a run of all cases writes docs/parity.md. The exit status is 1 where a case that has a
+config fails.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+
+from jaxdet.command_line import use_compilation_cache
+from jaxdet.parity import report
+from jaxdet.parity.case import case_names
+from jaxdet.parity.run import run_case
+from jaxdet.parity.zoo import read_zoo
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BESIDE = ROOT.parent / 'shared' / 'parity'
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+  kit = os.environ.get('JAXDET_PARITY', BESIDE)
+  parser.add_argument('--kit', type=pathlib.Path, default=kit, help='folder of golden files (or JAXDET_PARITY)')
+  parser.add_argument('--map', type=pathlib.Path, help='a table like configs/zoo.csv, whose lines win')
+  parser.add_argument('--case', default='*', help="glob of case names, 'mmdet/*c4*' or '*c4*'")
+  parser.add_argument('--json', type=pathlib.Path, help='where to write every single number')
+  parser.add_argument('--docs', type=pathlib.Path, help='where to write the page; of all cases: docs/parity.md')
+  options = parser.parse_args()
+
+  os.chdir(ROOT)  # the table's configs are relative to it
+  use_compilation_cache()
+  zoo = read_zoo(file for file in (ROOT / 'configs' / 'zoo.csv', options.map) if file and file.exists())
+  names = case_names(options.kit, options.case)
+  if not names:
+    sys.exit(f"no case of {options.kit} matches '{options.case}'")
+  results = []
+  print(report.heading(), flush=True)
+  for name in names:
+    results.append(run_case(options.kit, name, zoo))
+    print('\n'.join([report.line(results[-1]), *report.details(results[-1])]), flush=True)
+
+  page = options.docs or (ROOT / 'docs' / 'parity.md' if options.case == '*' else None)
+  if page:
+    page.write_text(report.page(results, 'python scripts/parity.py'))
+  if options.json:
+    report.write_json(results, options.json)
+  sys.exit(any(result.config and not result.passed for result in results))
+
+
+if __name__ == '__main__':
+  main()
