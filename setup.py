@@ -34,8 +34,9 @@ setuptools.setup(
     'tqdm>=4.66',
   ],
   extras_require={
-    'test': ['lvis>=0.5.3', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8'],
-    'torch': ['torch>=2.4', 'safetensors>=0.4'],
+    'test': ['flatbuffers>=24', 'lvis>=0.5.3', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8', 'safetensors>=0.4'],
+    'convert': ['flatbuffers>=24', 'safetensors>=0.4'],  # export --to stablehlo; .safetensors files
+    'torch': ['torch>=2.6'],  # .pth files
     'docs': ['matplotlib>=3.8'],  # scripts/overfit.py --docs
     'cuda': ['jax[cuda12]>=0.10'],
     'tpu': ['jax[tpu]>=0.10'],
