@@ -36,7 +36,7 @@ def get_config(variant: str = 'v1') -> ConfigDict:
 def mask_rcnn() -> dict:
   """Mask R-CNN R50-FPN; every number a user may change is here."""
   return {
-    'name': 'mask_rcnn',
+    'name': 'mask_rcnn',  # or 'cascade_rcnn', 'proposal_network'
     # None: as many as the annotation file's category table has.
     'num_classes': config_dict.placeholder(int),
     'dtype': 'bfloat16',  # of activations; parameters, losses and geometry are float32
@@ -47,22 +47,28 @@ def mask_rcnn() -> dict:
       'name': 'resnet',
       'depth': 50,
       'style': 'pytorch',  # stride in the 3 x 3; 'caffe': in the first 1 x 1
-      'norm': 'frozen_bn',  # or 'bn_eval' (affine trained), 'sync_bn', 'gn'
+      'norm': 'frozen_bn',  # or 'bn_eval' (affine trained), 'sync_bn', 'gn', 'gn_ws'
       'groups': 1,  # ResNeXt 32x4d: groups 32, group_width 4
       'group_width': 64,
       'stem_width': 64,  # channels of the stem; the stages follow
+      'num_stages': 4,  # 3: the last one is the regions' shared head (C4)
+      'dilate_last': False,  # the last stage at stride 16 (DC5)
       'frozen_stages': 1,  # 1: stem and first stage; 0: stem; -1: nothing
     },
     'neck': {'name': 'fpn', 'levels': (2, 3, 4, 5, 6), 'channels': 256, 'norm': ''},
     'rpn': {
+      'name': 'rpn',  # '': none; proposals come with the batch (Fast R-CNN)
       'num_convs': 1,
       'channels': 256,
       'anchors': {
         'sizes': ((32,), (64,), (128,), (256,), (512,)),  # pixels, one tuple a level
         'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
+        'major': 'size',  # outer loop of a cell's anchors; mmdetection: 'aspect_ratio'
         'offset': 0.0,  # of an anchor's centre in its cell, in strides
+        'rounded': False,  # whole pixels, as mmdetection 1.x had them
       },
-      'coder': {'weights': (1.0, 1.0, 1.0, 1.0), 'clamp': 'above'},  # mmdetection: 'both'
+      # clamp: the scales, 'above' or 'both' (mmdetection); extra 1: corners are inclusive (mmdetection 1.x)
+      'coder': {'weights': (1.0, 1.0, 1.0, 1.0), 'clamp': 'above', 'extra': 0},
       # low_quality: an object's best anchors are positive though below positive_iou, and belong to
       # 'own': the object they overlap most (Detectron2); 'object': that object (mmdetection); 'none': off.
       'matcher': {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality': 'own', 'low_quality_min_iou': 0.0},
@@ -70,7 +76,7 @@ def mask_rcnn() -> dict:
       'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
       'sampler': {'num': 256, 'positive_fraction': 0.5},  # num 0: take every anchor
       'normalizer': 256,  # anchors an image by which the losses are divided; 0: those sampled (mmdetection)
-      'loss': {'beta': 0.0, 'weight': 1.0},  # smooth L1; beta 0: L1
+      'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},  # beta 0: L1; or the name of an IoU loss
       'train_proposals': {'pre_nms': 2000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},
       'test_proposals': {'pre_nms': 1000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},
     },
@@ -83,13 +89,24 @@ def mask_rcnn() -> dict:
       'matcher': {'negative_iou': 0.5, 'positive_iou': 0.5, 'low_quality': 'none', 'low_quality_min_iou': 0.0},
       'sampler': {'num': 512, 'positive_fraction': 0.25},
       'add_ground_truth': True,  # as proposals
-      'box_head': {'name': 'fc', 'num_fcs': 2, 'channels': 1024, 'roi_size': 7, 'class_agnostic': False},
-      'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above'},
-      'loss': {'beta': 0.0, 'weight': 1.0},  # smooth L1; beta 0: L1
+      'shared_head': '',  # 'res5': the backbone's last stage on every region (C4)
+      'box_head': {
+        'name': 'conv_fc',
+        'num_convs': 0,
+        'conv_channels': 256,
+        'norm': '',  # of the convolutions
+        'num_fcs': 2,  # 0: the mean over the region
+        'channels': 1024,
+        'roi_size': 7,
+        'class_agnostic': False,
+      },
+      'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above', 'extra': 0},
+      'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},
       'mask_head': {
         'name': 'conv',
         'num_convs': 4,
         'channels': 256,
+        'norm': '',
         'roi_size': 14,
         'class_agnostic': False,
       },

@@ -36,6 +36,9 @@ class Batch:
   objects_valid: Bool[Array, 'B N']  # True for the rows that hold an object
   mask_bits: UInt8[Array, 'B N M M/8']
   mask_windows: Float[Array, 'B N 4']  # float32 (x1, y1, x2, y2), in canvas pixels
+  # Regions from elsewhere, best first, for detectors that make none of their own (Fast R-CNN).
+  proposals: Float[Array, 'B P 4'] | None = None  # float32, in canvas pixels
+  proposals_valid: Bool[Array, 'B P'] | None = None
 
 
 @flax.struct.dataclass
@@ -46,7 +49,7 @@ class Detections:
   scores: Float[Array, 'B K']
   labels: Int[Array, 'B K']
   valid: Bool[Array, 'B K']
-  masks: Float[Array, 'B K S S'] | None  # probabilities over the box, S = 28; None where a model has no masks
+  masks: Float[Array, 'B K S S'] | None  # probabilities over the box; None where a model has no masks
   incomplete: Bool[Array, 'B']  # candidates were cut off that could have been among the K
 
 

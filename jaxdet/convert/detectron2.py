@@ -1,10 +1,27 @@
-"""Names of Detectron2: Faster and Mask R-CNN."""
+"""Names of Detectron2: the R-CNN family."""
+
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
 from jaxdet.convert import rules
 from jaxdet.convert.rules import Rule
 from jaxdet.models.backbones.resnet import residual_blocks
+
+
+def table(model: ConfigDict) -> list[Rule]:
+  """The rules of `config.model`, a detector of the R-CNN family."""
+  pyramid = model.neck.name == 'fpn'
+  entries = resnet(model.backbone, 'backbone.bottom_up.' if pyramid else 'backbone.', model.channel_order)
+  if pyramid:
+    entries += fpn(model)
+  if model.rpn.name:
+    entries += rpn_head(model)
+  if model.name == 'mask_rcnn':
+    entries += roi_heads(model, ends=('',), mask_end='')
+  if model.name == 'cascade_rcnn':
+    entries += roi_heads(model, ends=range(len(model.roi.cascade.ious)), mask_end='0')
+  return entries
 
 
 def resnet(backbone: ConfigDict, prefix: str, channel_order: str) -> list[Rule]:
@@ -15,46 +32,70 @@ def resnet(backbone: ConfigDict, prefix: str, channel_order: str) -> list[Rule]:
     prefix: of upstream's names, with its dot.
     channel_order: 'RGB' or 'BGR', of the images that upstream reads.
   """
+  upstream = f'{prefix}stem.conv1'
+  entries = rules.layer(upstream, 'backbone/stem/conv', rules.first_conv(channel_order), bias=False)
+  entries += rules.norm(f'{upstream}.norm', 'backbone/stem/norm', backbone.norm)
+  return entries + stages(backbone, prefix, 'backbone', range(2, 2 + backbone.num_stages))
 
-  def conv_norm(upstream: str, conv: str, norm: str, layout: rules.Layout = rules.CONV) -> list[Rule]:
-    table = rules.layer(f'{prefix}{upstream}', f'backbone/{conv}', layout, bias=False)
-    return table + rules.norm(f'{prefix}{upstream}.norm', f'backbone/{norm}', backbone.norm)
 
-  table = conv_norm('stem.conv1', 'stem/conv', 'stem/norm', rules.first_conv(channel_order))
-  for level, index, convs, projected in residual_blocks(backbone.depth):
-    upstream, path = f'res{level}.{index}', f'stage{level}/block{index}'
-    for i in range(1, convs + 1):
-      table += conv_norm(f'{upstream}.conv{i}', f'{path}/conv{i}', f'{path}/norm{i}')
+def stages(backbone: ConfigDict, prefix: str, path: str, levels: Sequence[int]) -> list[Rule]:
+  """The rules of a ResNet's residual blocks, which are `path`/stage<level> here."""
+  entries = []
+  for level, index, convs, projected in residual_blocks(backbone.depth, levels):
+    upstream, block = f'{prefix}res{level}.{index}', f'{path}/stage{level}/block{index}'
+    layers = [(f'{upstream}.conv{i}', f'{block}/conv{i}', f'{block}/norm{i}') for i in range(1, convs + 1)]
     if projected:
-      table += conv_norm(f'{upstream}.shortcut', f'{path}/shortcut_conv', f'{path}/shortcut_norm')
-  return table
+      layers.append((f'{upstream}.shortcut', f'{block}/shortcut_conv', f'{block}/shortcut_norm'))
+    for name, conv, norm in layers:
+      entries += rules.layer(name, conv, bias=False) + rules.norm(f'{name}.norm', norm, backbone.norm)
+  return entries
 
 
-def table(model: ConfigDict) -> list[Rule]:
-  """The rules of `config.model`, a Mask or Faster R-CNN with an FPN."""
-  entries = resnet(model.backbone, 'backbone.bottom_up.', model.channel_order)
+def fpn(model: ConfigDict) -> list[Rule]:
+  """The rules of a feature pyramid network."""
+  entries = []
   for level in (level for level in model.neck.levels if level <= 5):
     for kind in ('lateral', 'output'):
-      upstream, path = f'backbone.fpn_{kind}{level}', f'neck/{kind}{level}'
-      entries += rules.layer(upstream, path, bias=not model.neck.norm)
-      if model.neck.norm:
-        entries += rules.norm(f'{upstream}.norm', f'{path}_norm', model.neck.norm)
-  head = 'proposal_generator.rpn_head'
-  for i in range(model.rpn.num_convs):
-    upstream = f'{head}.conv' if model.rpn.num_convs == 1 else f'{head}.conv.conv{i}'
-    entries += rules.layer(upstream, f'rpn_head/conv{i}')
-  entries += rules.layer(f'{head}.objectness_logits', 'rpn_head/logits')
-  entries += rules.layer(f'{head}.anchor_deltas', 'rpn_head/deltas')
-
-  box, mask = model.roi.box_head, model.roi.mask_head
-  for i in range(box.num_fcs):
-    layout = rules.LINEAR if i else rules.linear_after_flatten(box.roi_size)
-    entries += rules.layer(f'roi_heads.box_head.fc{i + 1}', f'box_head/fc{i}', layout)
-  entries += rules.layer('roi_heads.box_predictor.cls_score', 'box_head/logits', rules.LINEAR)
-  entries += rules.layer('roi_heads.box_predictor.bbox_pred', 'box_head/deltas', rules.LINEAR)
-  if mask.name:
-    for i in range(mask.num_convs):
-      entries += rules.layer(f'roi_heads.mask_head.mask_fcn{i + 1}', f'mask_head/conv{i}')
-    entries += rules.layer('roi_heads.mask_head.deconv', 'mask_head/deconv', rules.DECONV)
-    entries += rules.layer('roi_heads.mask_head.predictor', 'mask_head/logits')
+      entries += conv_norm(f'backbone.fpn_{kind}{level}', f'neck/{kind}{level}', model.neck.norm)
   return entries
+
+
+def rpn_head(model: ConfigDict) -> list[Rule]:
+  """The rules of the head of a region proposal network."""
+  head, entries = 'proposal_generator.rpn_head', []
+  for i in range(model.rpn.num_convs):
+    entries += rules.layer(f'{head}.conv' if model.rpn.num_convs == 1 else f'{head}.conv.conv{i}', f'rpn_head/conv{i}')
+  entries += rules.layer(f'{head}.objectness_logits', 'rpn_head/logits')
+  return entries + rules.layer(f'{head}.anchor_deltas', 'rpn_head/deltas')
+
+
+def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_end: str) -> list[Rule]:
+  """The rules of the heads on regions; `ends` are the numbers of a cascade's box heads, '' for a single one."""
+  entries = []
+  if model.roi.shared_head == 'res5':
+    entries += stages(model.backbone, 'roi_heads.', 'shared_head', levels=(5,))
+  box = model.roi.box_head
+  for end in ends:
+    upstream = f'roi_heads.box_head.{end}'.rstrip('.')
+    for i in range(box.num_convs):
+      entries += conv_norm(f'{upstream}.conv{i + 1}', f'box_head{end}/conv{i}', box.norm)
+    for i in range(box.num_fcs):
+      layout = rules.LINEAR if i else rules.linear_after_flatten(box.roi_size)
+      entries += rules.layer(f'{upstream}.fc{i + 1}', f'box_head{end}/fc{i}', layout)
+    upstream = f'roi_heads.box_predictor.{end}'.rstrip('.')
+    entries += rules.layer(f'{upstream}.cls_score', f'box_head{end}/logits', rules.LINEAR)
+    entries += rules.layer(f'{upstream}.bbox_pred', f'box_head{end}/deltas', rules.LINEAR)
+  mask = model.roi.mask_head
+  if mask.name:
+    path = f'mask_head{mask_end}'
+    for i in range(mask.num_convs):
+      entries += conv_norm(f'roi_heads.mask_head.mask_fcn{i + 1}', f'{path}/conv{i}', mask.norm)
+    entries += rules.layer('roi_heads.mask_head.deconv', f'{path}/deconv', rules.DECONV)
+    entries += rules.layer('roi_heads.mask_head.predictor', f'{path}/logits')
+  return entries
+
+
+def conv_norm(upstream: str, path: str, norm: str) -> list[Rule]:
+  """The rules of a convolution with a bias or, where `norm` is not '', a norm."""
+  entries = rules.layer(upstream, path, bias=not norm)
+  return entries + rules.norm(f'{upstream}.norm', f'{path}_norm', norm) if norm else entries

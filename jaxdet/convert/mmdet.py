@@ -1,4 +1,6 @@
-"""Names of mmdetection 2 and 3: Faster and Mask R-CNN."""
+"""Names of mmdetection 2 and 3: the R-CNN family."""
+
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -7,30 +9,71 @@ from jaxdet.convert.rules import Rule
 
 
 def table(model: ConfigDict) -> list[Rule]:
-  """The rules of `config.model`, a Mask or Faster R-CNN with an FPN."""
-  norm = 'gn' if model.backbone.norm == 'gn' else 'bn'
+  """The rules of `config.model`, a detector of the R-CNN family."""
+  norm = norm_name(model.backbone.norm)
   entries = torchvision.resnet(model.backbone, 'backbone.', model.channel_order, norm)
+  if model.neck.name == 'fpn':
+    entries += fpn(model)
+  if model.rpn.name:
+    # A network for proposals alone is a one-stage detector there, whose head has this name.
+    entries += rpn_head(model, 'bbox_head' if model.name == 'proposal_network' else 'rpn_head')
+  if model.name == 'mask_rcnn':
+    entries += roi_heads(model, ends=('',), mask_ends=('',))
+  if model.name == 'cascade_rcnn':
+    ends = range(len(model.roi.cascade.ious))
+    entries += roi_heads(model, ends, ends if model.roi.cascade.mask_heads == 'every' else ends[:1])
+  return entries
+
+
+def fpn(model: ConfigDict) -> list[Rule]:
+  """The rules of a feature pyramid network."""
+  entries = []
   for i, level in enumerate(level for level in model.neck.levels if level <= 5):
     for upstream, path in (('lateral_convs', 'lateral'), ('fpn_convs', 'output')):
-      upstream, path = f'neck.{upstream}.{i}', f'neck/{path}{level}'
-      entries += rules.layer(f'{upstream}.conv', path, bias=not model.neck.norm)
-      if model.neck.norm:
-        entries += rules.norm(f'{upstream}.{model.neck.norm}', f'{path}_norm', model.neck.norm)
-  for i in range(model.rpn.num_convs):
-    upstream = 'rpn_head.rpn_conv' if model.rpn.num_convs == 1 else f'rpn_head.rpn_conv.{i}.conv'
-    entries += rules.layer(upstream, f'rpn_head/conv{i}')
-  entries += rules.layer('rpn_head.rpn_cls', 'rpn_head/logits')
-  entries += rules.layer('rpn_head.rpn_reg', 'rpn_head/deltas')
-
-  box, mask = model.roi.box_head, model.roi.mask_head
-  for i in range(box.num_fcs):
-    layout = rules.LINEAR if i else rules.linear_after_flatten(box.roi_size)
-    entries += rules.layer(f'roi_head.bbox_head.shared_fcs.{i}', f'box_head/fc{i}', layout)
-  entries += rules.layer('roi_head.bbox_head.fc_cls', 'box_head/logits', rules.LINEAR)
-  entries += rules.layer('roi_head.bbox_head.fc_reg', 'box_head/deltas', rules.LINEAR)
-  if mask.name:
-    for i in range(mask.num_convs):
-      entries += rules.layer(f'roi_head.mask_head.convs.{i}.conv', f'mask_head/conv{i}')
-    entries += rules.layer('roi_head.mask_head.upsample', 'mask_head/deconv', rules.DECONV)
-    entries += rules.layer('roi_head.mask_head.conv_logits', 'mask_head/logits')
+      entries += conv_norm(f'neck.{upstream}.{i}', f'neck/{path}{level}', model.neck.norm)
   return entries
+
+
+def rpn_head(model: ConfigDict, head: str) -> list[Rule]:
+  """The rules of the head of a region proposal network."""
+  entries = []
+  for i in range(model.rpn.num_convs):
+    upstream = f'{head}.rpn_conv' if model.rpn.num_convs == 1 else f'{head}.rpn_conv.{i}.conv'
+    entries += rules.layer(upstream, f'rpn_head/conv{i}')
+  return entries + rules.layer(f'{head}.rpn_cls', 'rpn_head/logits') + rules.layer(f'{head}.rpn_reg', 'rpn_head/deltas')
+
+
+def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[str | int]) -> list[Rule]:
+  """The rules of the heads on regions; the ends are the numbers of a cascade's heads, '' for a single one."""
+  entries = []
+  if model.roi.shared_head == 'res5':
+    norm = norm_name(model.backbone.norm)
+    entries += torchvision.stages(model.backbone, 'roi_head.shared_head.', 'shared_head', norm, levels=(5,))
+  box, mask = model.roi.box_head, model.roi.mask_head
+  for end in ends:
+    upstream, path = f'roi_head.bbox_head.{end}'.rstrip('.'), f'box_head{end}'
+    for i in range(box.num_convs):
+      entries += conv_norm(f'{upstream}.shared_convs.{i}', f'{path}/conv{i}', box.norm)
+    for i in range(box.num_fcs):
+      layout = rules.LINEAR if i else rules.linear_after_flatten(box.roi_size)
+      entries += rules.layer(f'{upstream}.shared_fcs.{i}', f'{path}/fc{i}', layout)
+    entries += rules.layer(f'{upstream}.fc_cls', f'{path}/logits', rules.LINEAR)
+    entries += rules.layer(f'{upstream}.fc_reg', f'{path}/deltas', rules.LINEAR)
+  for end in mask_ends if mask.name else ():
+    upstream, path = f'roi_head.mask_head.{end}'.rstrip('.'), f'mask_head{end}'
+    for i in range(mask.num_convs):
+      entries += conv_norm(f'{upstream}.convs.{i}', f'{path}/conv{i}', mask.norm)
+    entries += rules.layer(f'{upstream}.upsample', f'{path}/deconv', rules.DECONV)
+    entries += rules.layer(f'{upstream}.conv_logits', f'{path}/logits')
+  return entries
+
+
+def conv_norm(upstream: str, path: str, norm: str) -> list[Rule]:
+  """The rules of a convolution with a bias or, where `norm` is not '', a norm."""
+  entries = rules.layer(f'{upstream}.conv', path, bias=not norm)
+  return entries + rules.norm(f'{upstream}.{norm_name(norm)}', f'{path}_norm', norm) if norm else entries
+
+
+def norm_name(kind: str) -> str:
+  """What a module of this kind (see layers/norm.py) is called there."""
+  return 'gn' if kind.startswith('gn') else 'bn'

@@ -1,5 +1,7 @@
 """Names of torchvision's ResNets and of its Mask R-CNN (`maskrcnn_resnet50_fpn`)."""
 
+from collections.abc import Sequence
+
 from ml_collections import ConfigDict
 
 from jaxdet.convert import rules
@@ -7,7 +9,12 @@ from jaxdet.convert.rules import Rule
 from jaxdet.models.backbones.resnet import residual_blocks
 
 
-def resnet(backbone: ConfigDict, prefix: str = '', channel_order: str = 'RGB', norm: str = 'bn') -> list[Rule]:
+def resnet(
+  backbone: ConfigDict,
+  prefix: str = '',
+  channel_order: str = 'RGB',
+  norm: str = 'bn',
+) -> list[Rule]:
   """The rules of a ResNet or ResNeXt without classifier.
 
   Args:
@@ -16,17 +23,23 @@ def resnet(backbone: ConfigDict, prefix: str = '', channel_order: str = 'RGB', n
     channel_order: 'RGB' or 'BGR', of the images that upstream reads.
     norm: what upstream calls its norms, without the number.
   """
-  table = rules.layer(f'{prefix}conv1', 'backbone/stem/conv', rules.first_conv(channel_order), bias=False)
-  table += rules.norm(f'{prefix}{norm}1', 'backbone/stem/norm', backbone.norm)
-  for level, index, convs, projected in residual_blocks(backbone.depth):
-    upstream, path = f'{prefix}layer{level - 1}.{index}', f'backbone/stage{level}/block{index}'
+  entries = rules.layer(f'{prefix}conv1', 'backbone/stem/conv', rules.first_conv(channel_order), bias=False)
+  entries += rules.norm(f'{prefix}{norm}1', 'backbone/stem/norm', backbone.norm)
+  return entries + stages(backbone, prefix, 'backbone', norm, range(2, 2 + backbone.num_stages))
+
+
+def stages(backbone: ConfigDict, prefix: str, path: str, norm: str, levels: Sequence[int]) -> list[Rule]:
+  """The rules of a ResNet's residual blocks, which are `path`/stage<level> here; arguments as for `resnet`."""
+  entries = []
+  for level, index, convs, projected in residual_blocks(backbone.depth, levels):
+    upstream, block = f'{prefix}layer{level - 1}.{index}', f'{path}/stage{level}/block{index}'
     for i in range(1, convs + 1):
-      table += rules.layer(f'{upstream}.conv{i}', f'{path}/conv{i}', bias=False)
-      table += rules.norm(f'{upstream}.{norm}{i}', f'{path}/norm{i}', backbone.norm)
+      entries += rules.layer(f'{upstream}.conv{i}', f'{block}/conv{i}', bias=False)
+      entries += rules.norm(f'{upstream}.{norm}{i}', f'{block}/norm{i}', backbone.norm)
     if projected:
-      table += rules.layer(f'{upstream}.downsample.0', f'{path}/shortcut_conv', bias=False)
-      table += rules.norm(f'{upstream}.downsample.1', f'{path}/shortcut_norm', backbone.norm)
-  return table
+      entries += rules.layer(f'{upstream}.downsample.0', f'{block}/shortcut_conv', bias=False)
+      entries += rules.norm(f'{upstream}.downsample.1', f'{block}/shortcut_norm', backbone.norm)
+  return entries
 
 
 def table(model: ConfigDict) -> list[Rule]:

@@ -1,13 +1,52 @@
-"""Losses of box regression, per coordinate or per box, not reduced.
+"""Losses of box regression: which of them a config names, and each per coordinate or per box, not reduced.
 
 The classification losses are optax's: `sigmoid_binary_cross_entropy`, `sigmoid_focal_loss` and
 `softmax_cross_entropy_with_integer_labels` are what upstream computes.
 """
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
-from jaxdet.ops import iou
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxdet.ops import box_coder, iou
+
+
+def regression_loss(
+  deltas: Float[Array, '*B N 4'],
+  boxes: Float[Array, '#*B N 4'],
+  objects: Float[Array, '*B N 4'],
+  positive: Bool[Array, '*B N'],
+  coder: Mapping[str, Any],
+  loss: Mapping[str, Any],
+) -> Float[Array, '']:
+  """The weighted sum of a loss over the positive boxes.
+
+  Args:
+    deltas: what the network says, on the coder's scale.
+    boxes: anchors or proposals, in pixels.
+    objects: where they should go; rows that are not positive may hold anything.
+    positive: the boxes that count.
+    coder: `weights`, `clamp` and `extra` as ops/box_coder.py takes them.
+    loss: `name`, 'smooth_l1' on deltas or one of `IOU_LOSSES` on decoded, unclipped boxes; its `weight`; `beta` of
+      smooth L1.
+  """
+  # A unit box in place of what is not positive keeps all gradients finite.
+  unit = jnp.asarray([0.0, 0.0, 1.0, 1.0])
+  boxes, objects = (jnp.where(positive[..., None], x, unit) for x in (boxes, objects))
+  if loss['name'] == 'smooth_l1':
+    targets = box_coder.encode(boxes, objects, coder['weights'], coder['extra'])
+    each = smooth_l1(deltas, targets, loss['beta']).sum(-1)
+  elif loss['name'] in IOU_LOSSES:
+    deltas = jnp.where(positive[..., None], deltas, 0.0)
+    decoded = box_coder.decode(deltas, boxes, coder['weights'], coder['clamp'], extra=coder['extra'])
+    each = IOU_LOSSES[loss['name']](decoded, objects)
+  else:
+    names = ', '.join(['smooth_l1', *IOU_LOSSES])
+    raise ValueError(f"unknown box regression loss '{loss['name']}': choose one of {names}")
+  return loss['weight'] * jnp.where(positive, each, 0.0).sum()
 
 
 def smooth_l1(pred: Float[Array, '...'], target: Float[Array, '...'], beta: float) -> Float[Array, '...']:
@@ -65,6 +104,17 @@ def bounded_iou_loss(
   by_shift = jnp.maximum((target_sides - shift) / (target_sides + shift + eps), 0)
   by_scale = jnp.minimum(target_sides / (pred_sides + eps), pred_sides / (target_sides + eps))
   return smooth_l1(1 - jnp.concatenate([by_shift, by_scale], -1), jnp.zeros((4,)), beta)
+
+
+# By the names in configs.
+IOU_LOSSES = {
+  'iou': iou_loss,
+  'giou': giou_loss,
+  'diou': diou_loss,
+  'ciou': ciou_loss,
+  'ciou_gated': partial(ciou_loss, aspect_above=0.5),  # mmdetection's
+  'bounded_iou': lambda pred, target: bounded_iou_loss(pred, target).sum(-1),
+}
 
 
 def _abs(x: Float[Array, '...']) -> Float[Array, '...']:

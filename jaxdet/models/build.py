@@ -1,41 +1,51 @@
 """From a config to a detector: one table a role, from a name to what makes it."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.dense_heads.rpn_head import RPNHead
+from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
 from jaxdet.models.detectors.mask_rcnn import MaskRCNN
+from jaxdet.models.detectors.proposal_network import ProposalNetwork
+from jaxdet.models.detectors.rcnn import RCNN
 from jaxdet.models.necks.fpn import FPN
+from jaxdet.models.necks.single import SingleLevel
+from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
-from jaxdet.models.roi_heads.fc_box_head import FCBoxHead
+from jaxdet.models.roi_heads.res5_head import Res5Head
 
 BACKBONES = {'resnet': ResNet}
-NECKS = {'fpn': FPN}
-BOX_HEADS = {'fc': FCBoxHead}
+NECKS = {'fpn': FPN, 'single': SingleLevel}
+SHARED_HEADS = {'res5': Res5Head}
+BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 MASK_HEADS = {'conv': ConvMaskHead}
 
 
+def proposal_network(config: FrozenConfigDict) -> ProposalNetwork:
+  """A region proposal network alone."""
+  return ProposalNetwork(config, _features(config))
+
+
 def mask_rcnn(config: FrozenConfigDict) -> MaskRCNN:
-  """Mask R-CNN from `config.model`."""
-  dtype = jnp.dtype(config.dtype)
-  box_head = _without(config.roi.box_head, 'roi_size')
-  mask_head = _without(config.roi.mask_head, 'roi_size')
-  num_anchors = len(config.rpn.anchors.sizes[0]) * len(config.rpn.anchors.aspect_ratios)
-  return MaskRCNN(
-    settings=config,
-    backbone=_make(BACKBONES, config.backbone, dtype=dtype),
-    neck=_make(NECKS, config.neck, dtype=dtype),
-    rpn_head=RPNHead(config.rpn.num_convs, config.rpn.channels, num_anchors, dtype),
-    box_head=_make(BOX_HEADS, box_head, num_classes=config.num_classes, dtype=dtype),
-    mask_head=_make(MASK_HEADS, mask_head, num_classes=config.num_classes, dtype=dtype) if mask_head['name'] else None,
-  )
+  """Mask R-CNN; Faster R-CNN where `roi.mask_head.name` is '', Fast R-CNN where `rpn.name` is '' too."""
+  return MaskRCNN(config, _features(config) | _roi_heads(config, box_heads=('',), mask_heads=('',)))
 
 
-DETECTORS = {'mask_rcnn': mask_rcnn}
+def cascade_rcnn(config: FrozenConfigDict) -> CascadeRCNN:
+  """Cascade Mask R-CNN; without masks where `roi.mask_head.name` is ''."""
+  cascade = config.roi.cascade
+  stages = [str(k) for k in range(len(cascade.ious))]
+  mask_heads = stages if cascade.mask_heads == 'every' else stages[:1]
+  return CascadeRCNN(config, _features(config) | _roi_heads(config, stages, mask_heads))
 
 
-def build_detector(config: ConfigDict, num_classes: int):
+DETECTORS = {'mask_rcnn': mask_rcnn, 'cascade_rcnn': cascade_rcnn, 'proposal_network': proposal_network}
+
+
+def build_detector(config: ConfigDict, num_classes: int) -> RCNN:
   """The detector that `config.model` describes, for `num_classes` classes.
 
   Raises:
@@ -44,6 +54,33 @@ def build_detector(config: ConfigDict, num_classes: int):
   settings = ConfigDict(config.to_dict())
   settings.num_classes = num_classes
   return _find(DETECTORS, config.name)(FrozenConfigDict(settings))
+
+
+def _features(config: FrozenConfigDict) -> dict:
+  """Backbone, neck and, unless `rpn.name` is '', the head of the region proposal network."""
+  dtype = jnp.dtype(config.dtype)
+  networks = {
+    'backbone': _make(BACKBONES, config.backbone, dtype=dtype),
+    'neck': _make(NECKS, config.neck, dtype=dtype),
+  }
+  if config.rpn.name:
+    num_anchors = len(config.rpn.anchors.sizes[0]) * len(config.rpn.anchors.aspect_ratios)
+    networks['rpn_head'] = RPNHead(config.rpn.num_convs, config.rpn.channels, num_anchors, dtype)
+  return networks
+
+
+def _roi_heads(config: FrozenConfigDict, box_heads: Sequence[str], mask_heads: Sequence[str]) -> dict:
+  """Shared, box and mask heads as far as there are any, with these at the ends of their names."""
+  shared = {'num_classes': config.num_classes, 'dtype': jnp.dtype(config.dtype)}
+  box_head, mask_head = (_without(head, 'roi_size') for head in (config.roi.box_head, config.roi.mask_head))
+  networks = {}
+  if config.roi.shared_head:
+    backbone = _make(BACKBONES, config.backbone, dtype=shared['dtype'])
+    networks['shared_head'] = _find(SHARED_HEADS, config.roi.shared_head)(backbone)
+  networks |= {f'box_head{end}': _make(BOX_HEADS, box_head, **shared) for end in box_heads}
+  if mask_head['name']:
+    networks |= {f'mask_head{end}': _make(MASK_HEADS, mask_head, **shared) for end in mask_heads}
+  return networks
 
 
 def _find(table: dict, name: str):

@@ -67,5 +67,12 @@ def test_a_norm_takes_the_place_of_the_biases():
     'output5': {'kernel'},
     'output5_norm': {'scale', 'bias'},
   }
-  with pytest.raises(ValueError, match="'sync_bn'"):
-    FPN((5,), 8, norm='sync_bn').init(jax.random.key(0), features)
+
+
+def test_batch_norms_take_statistics_in_training():
+  features = {5: jax.random.normal(jax.random.key(0), (2, 4, 4, 8))}
+  fpn = FPN((5,), 8, norm='sync_bn')
+  variables = fpn.init(jax.random.key(0), features)
+  pyramid, moved = fpn.apply(variables, features, train=True, mutable=['batch_stats'])
+  np.testing.assert_allclose(pyramid[5].mean((0, 1, 2)), 0.0, atol=1e-5)
+  assert set(moved['batch_stats']) == {'lateral5_norm', 'output5_norm'}

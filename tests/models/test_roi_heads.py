@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead, Deconv
-from jaxdet.models.roi_heads.fc_box_head import FCBoxHead
 
 
 @pytest.fixture(autouse=True)
@@ -20,18 +20,39 @@ def make(head, *args):
   return jax.jit(head.init_with_output)(jax.random.key(1), *args)
 
 
+def box_head(num_classes, num_fcs, channels, class_agnostic, dtype=jnp.float32):
+  return ConvFCBoxHead(num_classes, 0, 0, '', num_fcs, channels, class_agnostic, dtype)
+
+
 def test_box_head_gives_a_column_for_background_and_four_deltas_a_class():
   x = jax.random.normal(jax.random.key(0), (2, 5, 3, 3, 4))
-  (logits, deltas), variables = make(FCBoxHead(7, 2, 16, False, jnp.bfloat16), x)
+  (logits, deltas), variables = make(box_head(7, 2, 16, False, jnp.bfloat16), x)
   assert logits.shape == (2, 5, 8) and deltas.shape == (2, 5, 7, 4)
   assert logits.dtype == deltas.dtype == jnp.float32
   assert set(variables['params']) == {'fc0', 'fc1', 'logits', 'deltas'}
-  (_, deltas), _ = make(FCBoxHead(7, 2, 16, True), x)
+  (_, deltas), _ = make(box_head(7, 2, 16, True), x)
   assert deltas.shape == (2, 5, 1, 4)
 
 
+def test_convolutions_with_a_norm_before_one_hidden_layer():
+  x = jax.random.normal(jax.random.key(0), (2, 5, 3, 3, 4))
+  head = ConvFCBoxHead(7, 2, 6, 'gn', 1, 16, False)
+  _, variables = make(head, x)
+  shapes = jax.tree.map(jnp.shape, variables['params'])
+  assert shapes['conv0'] == {'kernel': (3, 3, 4, 6)} and shapes['conv0_norm'] == {'scale': (6,), 'bias': (6,)}
+  assert shapes['fc0']['kernel'] == (3 * 3 * 6, 16)
+
+
+def test_without_hidden_layers_the_region_is_averaged():
+  x = jax.random.normal(jax.random.key(0), (1, 2, 3, 3, 4))
+  head = box_head(2, 0, 0, True)
+  (logits, _), variables = make(head, x)
+  weights = variables['params']['logits']
+  np.testing.assert_allclose(logits[0], x[0].mean((1, 2)) @ weights['kernel'] + weights['bias'], rtol=1e-5)
+
+
 def test_deltas_of_a_class_are_neighbours():
-  head = FCBoxHead(3, 1, 2, False)
+  head = box_head(3, 1, 2, False)
   x = jnp.ones((1, 1, 1, 1, 1))
   params = jax.tree.map(jnp.zeros_like, make(head, x)[1]['params'])
   params['deltas']['bias'] = jnp.arange(12.0)
@@ -40,7 +61,7 @@ def test_deltas_of_a_class_are_neighbours():
 
 
 def test_regions_are_flattened_by_row_column_channel():
-  head = FCBoxHead(1, 1, 1, False)
+  head = box_head(1, 1, 1, False)
   x = jnp.arange(8.0).reshape(1, 1, 2, 2, 2)
   params = jax.tree.map(jnp.zeros_like, make(head, x)[1]['params'])
   params['fc0']['kernel'] = jnp.zeros((8, 1)).at[3].set(1.0)  # y 0, x 1, channel 1
@@ -58,7 +79,7 @@ def test_deconv_puts_four_pixels_in_place_of_each():
 
 
 def test_mask_head_orders_the_pixels_of_a_naive_transposed_convolution():
-  head = ConvMaskHead(1, 0, 1, False)
+  head = ConvMaskHead(1, 0, 1, '', False)
   x = jnp.arange(1.0, 5.0).reshape(1, 1, 2, 2, 1)
   params = make(head, x, None)[1]['params']
   params['deconv']['kernel'] = jnp.array([[1.0, 10.0], [100.0, 1000.0]]).reshape(2, 2, 1, 1)
@@ -69,7 +90,7 @@ def test_mask_head_orders_the_pixels_of_a_naive_transposed_convolution():
 
 
 def test_masks_by_label_are_those_of_all_classes():
-  head = ConvMaskHead(11, 2, 8, False)
+  head = ConvMaskHead(11, 2, 8, '', False)
   x = jax.random.normal(jax.random.key(0), (2, 3, 4, 4, 8))
   labels = jnp.array([[0, 5, 10], [3, 3, 7]])
   _, variables = make(head, x, labels)
@@ -81,7 +102,7 @@ def test_masks_by_label_are_those_of_all_classes():
 
 
 def test_gradients_by_label_are_those_of_all_classes():
-  head = ConvMaskHead(5, 1, 4, False)
+  head = ConvMaskHead(5, 1, 4, '', False)
   x = jax.random.normal(jax.random.key(0), (1, 3, 2, 2, 4))
   labels = jnp.array([[4, 1, 1]])
   _, variables = make(head, x, None)
@@ -96,7 +117,7 @@ def test_gradients_by_label_are_those_of_all_classes():
 
 
 def test_a_class_agnostic_head_has_one_mask_for_all_labels():
-  head = ConvMaskHead(1203, 1, 4, True, jnp.bfloat16)
+  head = ConvMaskHead(1203, 1, 4, '', True, jnp.bfloat16)
   x = jax.random.normal(jax.random.key(0), (1, 2, 2, 2, 4))
   masks, variables = make(head, x, jnp.array([[7, 1202]]))
   assert variables['params']['logits']['kernel'].shape == (1, 1, 4, 1)

@@ -1,6 +1,6 @@
 """ResNet (He et al., 2016) and ResNeXt (Xie et al., 2017) as feature pyramids' backbones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import Conv
-from jaxdet.models.layers.norm import norm
+from jaxdet.models.layers.norm import norm, standardizes
 
 # depth: (bottleneck blocks?, blocks in the stages that end at strides 4, 8, 16 and 32)
 DEPTHS = {
@@ -22,9 +22,9 @@ DEPTHS = {
 
 
 class ResNet(nn.Module):
-  """Features of strides 4 to 32 from normalised images.
+  """Features of strides 4 to 32 from normalised images, by stage.
 
-  Submodules are `stem` and `stage2` to `stage5`, named after the level of their result.
+  Submodules are `stem` and `stage2` to `stage5`, named after the level of their result where nothing is dilated.
 
   Raises:
     ValueError: for an unknown depth or style, or groups in a network of basic blocks.
@@ -36,6 +36,8 @@ class ResNet(nn.Module):
   groups: int = 1
   group_width: int = 64  # channels of a group in stage 2, where the stem has 64
   stem_width: int = 64  # channels of the stem; the stages follow
+  num_stages: int = 4  # 3: the last one is left to the RoI heads (see roi_heads/res5_head.py)
+  dilate_last: bool = False  # the last stage keeps the size and has its 3 x 3 dilated by 2 (DC5)
   frozen_stages: int = -1  # -1: none, 0: the stem, k: the stem and k stages
   dtype: jnp.dtype = jnp.float32
 
@@ -45,31 +47,39 @@ class ResNet(nn.Module):
       raise ValueError(f'no ResNet of depth {self.depth}: choose one of {sorted(DEPTHS)}')
     if self.style not in ('pytorch', 'caffe'):
       raise ValueError(f"unknown ResNet style '{self.style}': choose 'pytorch' or 'caffe'")
-    bottleneck, depths = DEPTHS[self.depth]
-    if self.groups > 1 and not bottleneck:
+    if self.groups > 1 and not DEPTHS[self.depth][0]:
       raise ValueError(f'ResNet-{self.depth} has basic blocks, which have no groups, but groups is {self.groups}')
 
-    conv = partial(Conv, use_bias=False, dtype=self.dtype)
     frozen = self.frozen_stages >= 0
-    x = Stem(self.stem_width, conv, self._norm(train, frozen), name='stem')(images)
+    x = Stem(self.stem_width, *_layers(self, train and not frozen), name='stem')(images)
     # Where a part is frozen, its result is a constant, so that XLA drops its backward pass.
     x = jax.lax.stop_gradient(x) if frozen else x
     features = {}
-    for k, depth in enumerate(depths):
-      frozen = self.frozen_stages >= k + 1
-      planes = self.stem_width * 2**k
-      if bottleneck:
-        width = planes * self.group_width // 64 * self.groups
-        block = partial(Bottleneck, 4 * planes, width, caffe=self.style == 'caffe', groups=self.groups)
-      else:
-        block = partial(BasicBlock, planes)
-      block = partial(block, conv=conv, norm=self._norm(train, frozen))
-      x = Stage(depth, 1 if k == 0 else 2, block, name=f'stage{k + 2}')(x)
-      x = features[k + 2] = jax.lax.stop_gradient(x) if frozen else x
+    for level in range(2, 2 + self.num_stages):
+      frozen = self.frozen_stages >= level - 1
+      x = residual_stage(self, level, train and not frozen)(x)
+      x = features[level] = jax.lax.stop_gradient(x) if frozen else x
     return features
 
-  def _norm(self, train: bool, frozen: bool) -> Callable[..., nn.Module]:
-    return partial(norm, self.norm, train=train and not frozen, dtype=self.dtype)
+
+def residual_stage(resnet: ResNet, level: int, train: bool) -> 'Stage':
+  """The residual blocks of `resnet` that end at `level`, as a submodule `stage<level>` of the module that calls it."""
+  bottleneck, depths = DEPTHS[resnet.depth]
+  planes = resnet.stem_width * 2 ** (level - 2)
+  if bottleneck:
+    width = planes * resnet.group_width // 64 * resnet.groups
+    block = partial(Bottleneck, 4 * planes, width, caffe=resnet.style == 'caffe', groups=resnet.groups)
+  else:
+    block = partial(BasicBlock, planes)
+  dilated = resnet.dilate_last and level == 5
+  conv, norm_layer = _layers(resnet, train)
+  block = partial(block, dilation=2 if dilated else 1, conv=conv, norm=norm_layer)
+  return Stage(depths[level - 2], 1 if level == 2 or dilated else 2, block, name=f'stage{level}')
+
+
+def _layers(resnet: ResNet, train: bool) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
+  conv = partial(Conv, use_bias=False, standardize=standardizes(resnet.norm), dtype=resnet.dtype)
+  return conv, partial(norm, resnet.norm, train=train, dtype=resnet.dtype)
 
 
 def is_frozen(path: tuple[str, ...], frozen_stages: int) -> bool:
@@ -83,12 +93,12 @@ def is_frozen(path: tuple[str, ...], frozen_stages: int) -> bool:
   return frozen_stages >= (0 if part == 'stem' else int(part.removeprefix('stage')) - 1)
 
 
-def residual_blocks(depth: int) -> Iterator[tuple[int, int, int, bool]]:
-  """Level, index, number of convolutions and whether the shortcut is projected, of every block."""
+def residual_blocks(depth: int, levels: Sequence[int] = (2, 3, 4, 5)) -> Iterator[tuple[int, int, int, bool]]:
+  """Level, index, number of convolutions and whether the shortcut is projected, of every block of these levels."""
   bottleneck, depths = DEPTHS[depth]
-  for k, count in enumerate(depths):
-    for index in range(count):
-      yield k + 2, index, 3 if bottleneck else 2, index == 0 and (bottleneck or k > 0)
+  for level in levels:
+    for index in range(depths[level - 2]):
+      yield level, index, 3 if bottleneck else 2, index == 0 and (bottleneck or level > 2)
 
 
 class Stem(nn.Module):
@@ -126,6 +136,7 @@ class Bottleneck(nn.Module):
   stride: int
   caffe: bool  # the stride is in the first 1 x 1, not in the 3 x 3
   groups: int
+  dilation: int
   conv: Callable[..., nn.Module]
   norm: Callable[..., nn.Module]
 
@@ -133,7 +144,7 @@ class Bottleneck(nn.Module):
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
     first, second = (self.stride, 1) if self.caffe else (1, self.stride)
     y = nn.relu(self.norm(name='norm1')(self.conv(self.width, 1, first, name='conv1')(x)))
-    y = nn.relu(self.norm(name='norm2')(self.conv(self.width, 3, second, self.groups, name='conv2')(y)))
+    y = nn.relu(self.norm(name='norm2')(self.conv(self.width, 3, second, self.groups, self.dilation, name='conv2')(y)))
     y = self.norm(name='norm3', ends_branch=True)(self.conv(self.features, 1, name='conv3')(y))
     return nn.relu(y + _shortcut(self, x))
 
@@ -143,12 +154,13 @@ class BasicBlock(nn.Module):
 
   features: int
   stride: int
+  dilation: int
   conv: Callable[..., nn.Module]
   norm: Callable[..., nn.Module]
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
-    y = nn.relu(self.norm(name='norm1')(self.conv(self.features, 3, self.stride, name='conv1')(x)))
+    y = nn.relu(self.norm(name='norm1')(self.conv(self.features, 3, self.stride, 1, self.dilation, name='conv1')(x)))
     y = self.norm(name='norm2', ends_branch=True)(self.conv(self.features, 3, name='conv2')(y))
     return nn.relu(y + _shortcut(self, x))
 

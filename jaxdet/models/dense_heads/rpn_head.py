@@ -17,8 +17,9 @@ class RPNHead(nn.Module):
 
   @nn.compact
   def __call__(
-    self, features: dict[int, Float[Array, 'B _ _ C']]
+    self, features: dict[int, Float[Array, 'B _ _ C']], *, train: bool = False
   ) -> tuple[dict[int, Float[Array, 'B _ _ A']], dict[int, Float[Array, 'B _ _ A 4']]]:
+    del train  # there is no norm
     init = nn.initializers.normal(0.01)
     convs = [Conv(self.channels, kernel_init=init, dtype=self.dtype, name=f'conv{i}') for i in range(self.num_convs)]
     # float32, so that top-k ranks logits of different value as different.

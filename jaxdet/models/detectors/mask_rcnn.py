@@ -1,59 +1,21 @@
-"""Faster and Mask R-CNN on a feature pyramid: the networks, and the three functions of a detector."""
+"""Fast, Faster and Mask R-CNN: regions are classified, their boxes regressed and their masks drawn, once."""
 
-import dataclasses
-from typing import Any
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
-from ml_collections import FrozenConfigDict
+from jaxtyping import Array
 
-from jaxdet.models.backbones import resnet
-from jaxdet.models.detectors import roi, rpn
-from jaxdet.models.detectors.preprocess import normalize
-from jaxdet.ops.roi_align import multilevel_roi_align
+from jaxdet.models.detectors import roi
+from jaxdet.models.detectors.rcnn import RCNN, Losses, Variables, image_keys
 from jaxdet.structures import Batch, Detections
 
-Variables = dict[str, Any]
 
+class MaskRCNN(RCNN):
+  """A detector with one box head; without `mask_head` among the networks it is Faster R-CNN (Ren et al., 2015).
 
-@dataclasses.dataclass(frozen=True)
-class MaskRCNN:
-  """A two-stage detector; `mask_head` is None for Faster R-CNN.
-
-  Variables are nested as variables[collection][network][...], with the field names below for networks.
+  Without `rpn_head` it is Fast R-CNN (Girshick, 2015), whose proposals come with the batch.
   """
 
-  settings: FrozenConfigDict  # config.model, with the number of classes
-  backbone: nn.Module
-  neck: nn.Module
-  rpn_head: nn.Module
-  box_head: nn.Module
-  mask_head: nn.Module | None
-
-  def init(self, key: Array) -> Variables:
-    """Random variables, {'params': .., 'constants': .., 'batch_stats': ..}; no shape depends on a canvas."""
-    variables: Variables = {'params': {}, 'constants': {}, 'batch_stats': {}}
-    keys = iter(jax.random.split(key, 5))
-
-    def initialize(network: str, *args, **kwargs):
-      out, created = getattr(self, network).init_with_output(next(keys), *args, **kwargs)
-      for collection, value in created.items():
-        variables[collection][network] = value
-      return out
-
-    images = jnp.zeros((1, 64, 64, 3), self.settings.dtype)
-    pyramid = initialize('neck', initialize('backbone', images, train=False))
-    initialize('rpn_head', pyramid)
-    regions = jnp.zeros((1, 1, 4))
-    initialize('box_head', self._pool(pyramid, regions, self.settings.roi.box_head.roi_size))
-    if self.mask_head is not None:
-      pooled = self._pool(pyramid, regions, self.settings.roi.mask_head.roi_size)
-      initialize('mask_head', pooled, jnp.zeros((1, 1), jnp.int32))
-    return variables
-
-  def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[dict[str, Float[Array, '']], Variables]:
+  def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Losses, Variables]:
     """Losses and log values by name (those to be summed begin with `loss_`), and the new `batch_stats`.
 
     Args:
@@ -61,73 +23,35 @@ class MaskRCNN:
       batch: B images with ground truth.
       key: chooses anchors and regions; an image's own key depends on its position in the batch alone.
     """
-    pyramid, state = self.pyramid(variables, batch, train=True)
-    logits, deltas = self._apply('rpn_head', variables, pyramid)
-    image_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch.image.shape[0]))
-    rpn_keys, roi_keys = jnp.moveaxis(jax.vmap(jax.random.split)(image_keys), 1, 0)
-    losses = rpn.losses(logits, deltas, batch, rpn_keys, self.settings.rpn)
+    forward = self.forward(variables, train=True)
+    pyramid = self.pyramid(forward, batch)
+    rpn_keys, roi_keys = jnp.moveaxis(jax.vmap(jax.random.split)(image_keys(key, batch)), 1, 0)
+    losses, proposals = self.training_proposals(forward, pyramid, batch, rpn_keys)
 
     settings = self.settings.roi
-    proposals = rpn.propose(logits, deltas, batch.image_size, self.settings.rpn, train=True)
     regions = roi.targets(proposals, batch, roi_keys, self.settings.num_classes, settings)
-    pooled = self._pool(pyramid, regions.boxes, settings.box_head.roi_size)
-    losses |= roi.box_losses(*self._apply('box_head', variables, pooled), regions, batch, settings)
-    if self.mask_head is not None:
+    features = self.box_features(forward, pyramid, regions.boxes)
+    losses |= roi.box_losses(*forward('box_head', features), regions, batch, settings)
+    if 'mask_head' in self.networks:
       regions = roi.mask_rows(regions, settings)
-      pooled = self._pool(pyramid, regions.boxes, settings.mask_head.roi_size)
-      mask_logits = self._apply('mask_head', variables, pooled, regions.labels)
-      losses['loss_mask'] = roi.mask_loss(mask_logits, regions, batch)
-    return losses, state
+      if 'shared_head' in self.networks:
+        features = features[:, : regions.valid.shape[1]]
+      else:
+        features = self.mask_features(forward, pyramid, regions.boxes)
+      logits = forward('mask_head', features, regions.labels)
+      losses['loss_mask'] = roi.mask_loss(logits, regions, batch)
+    return losses, forward.new_state
 
   def predict(self, variables: Variables, batch: Batch) -> Detections:
     """Detections in pixels of the resized image, with mask probabilities where there is a mask head."""
-    pyramid, _ = self.pyramid(variables, batch, train=False)
-    logits, deltas = self._apply('rpn_head', variables, pyramid)
-    proposals = rpn.propose(logits, deltas, batch.image_size, self.settings.rpn, train=False)
-    settings = self.settings.roi
-    pooled = self._pool(pyramid, proposals.boxes, settings.box_head.roi_size)
-    class_logits, box_deltas = self._apply('box_head', variables, pooled)
-    detections = roi.detect(class_logits, box_deltas, proposals, batch.image_size, settings.coder, self.settings.test)
-    if self.mask_head is None:
+    forward = self.forward(variables, train=False)
+    pyramid = self.pyramid(forward, batch)
+    proposals = self.proposals(forward, pyramid, batch)
+    logits, deltas = forward('box_head', self.box_features(forward, pyramid, proposals.boxes))
+    scores = roi.class_scores(logits)
+    coder, test = self.settings.roi.coder, self.settings.test
+    detections = roi.detect(scores, deltas, proposals, batch.image_size, coder, test)
+    if 'mask_head' not in self.networks:
       return detections
-    pooled = self._pool(pyramid, detections.boxes, settings.mask_head.roi_size)
-    mask_logits = self._apply('mask_head', variables, pooled, detections.labels)
-    return detections.replace(masks=jax.nn.sigmoid(mask_logits))
-
-  def trainable(self, params: Variables) -> Variables:
-    """A tree of bool like `params`: False for the backbone's frozen stages."""
-    frozen_stages = self.settings.backbone.frozen_stages
-
-    def is_trained(path, _):
-      names = tuple(entry.key for entry in path)
-      return not (names[0] == 'backbone' and resnet.is_frozen(names[1:], frozen_stages))
-
-    return jax.tree_util.tree_map_with_path(is_trained, params)
-
-  def pyramid(self, variables: Variables, batch: Batch, train: bool) -> tuple[dict[int, Array], Variables]:
-    """The feature pyramid {level: [B, H, W, C]} of a batch, and the `batch_stats` that training moved."""
-    settings = self.settings
-    images = normalize(batch.image, batch.image_size, settings.pixel_mean, settings.pixel_std, settings.dtype)
-    mutable = ['batch_stats'] if train else []
-    features, moved = self.backbone.apply(_of('backbone', variables), images, train=train, mutable=mutable)
-    state = {'batch_stats': {'backbone': moved['batch_stats']}} if moved else {}
-    return self._apply('neck', variables, features), state
-
-  def _apply(self, network: str, variables: Variables, *args):
-    return getattr(self, network).apply(_of(network, variables), *args)
-
-  def _pool(self, pyramid, regions: Float[Array, 'B R 4'], size: int) -> Float[Array, 'B R S S C']:
-    settings = self.settings.roi
-    return multilevel_roi_align(
-      {level: pyramid[level] for level in settings.levels},
-      regions,
-      output_size=size,
-      sampling_ratio=settings.sampling_ratio,
-      aligned=settings.aligned,
-      canonical_size=settings.canonical_size,
-      canonical_level=settings.canonical_level,
-    )
-
-
-def _of(network: str, variables: Variables) -> Variables:
-  return {collection: value[network] for collection, value in variables.items() if network in value}
+    features = self.mask_features(forward, pyramid, detections.boxes)
+    return detections.replace(masks=jax.nn.sigmoid(forward('mask_head', features, detections.labels)))

@@ -13,7 +13,7 @@ from ml_collections import FrozenConfigDict
 
 from jaxdet.assign.matcher import match
 from jaxdet.assign.sampler import sample_rows
-from jaxdet.losses.box_regression import smooth_l1
+from jaxdet.losses.box_regression import regression_loss
 from jaxdet.models.detectors.rpn import Proposals
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.masks import crop_masks, unpack_masks
@@ -30,6 +30,7 @@ class RoITargets:
   labels: Int[Array, 'B R']  # class, or the number of classes for background
   objects: Int[Array, 'B R']  # row of the matched object
   positive: Bool[Array, 'B R']
+  is_object: Bool[Array, 'B R']  # the region is an object's own box, added to the proposals
   valid: Bool[Array, 'B R']
 
 
@@ -47,6 +48,7 @@ def targets(
   """
 
   def one_image(key, proposal_boxes, proposals_valid, gt_boxes, gt_labels, gt_valid):
+    num_proposals = len(proposal_boxes)
     if settings.add_ground_truth:
       proposal_boxes = jnp.concatenate([proposal_boxes, gt_boxes])
       proposals_valid = jnp.concatenate([proposals_valid, gt_valid])
@@ -56,7 +58,8 @@ def targets(
     positive = rows.valid & (matched.label[rows.index] == 1)
     labels = jnp.where(positive, gt_labels[objects], num_classes)
     roi_boxes = jnp.where(rows.valid[:, None], proposal_boxes[rows.index], 0.0)
-    return RoITargets(roi_boxes, labels, objects, positive, rows.valid)
+    is_object = rows.valid & (rows.index >= num_proposals)
+    return RoITargets(roi_boxes, labels, objects, positive, is_object, rows.valid)
 
   chosen = per_image(one_image)(keys, proposals.boxes, proposals.valid, batch.boxes, batch.labels, batch.objects_valid)
   return jax.lax.stop_gradient(chosen)
@@ -69,17 +72,19 @@ def box_losses(
   batch: Batch,
   settings: FrozenConfigDict,
 ) -> dict[str, Float[Array, '']]:
-  """Cross entropy over all sampled regions; regression summed over positives, divided by all sampled."""
+  """Cross entropy over all sampled regions; regression summed over positives, divided by all sampled.
+
+  The regression loss is `settings.loss`, see losses/box_regression.py.
+  """
   normalizer = jnp.maximum(regions.valid.sum(), 1)
   cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, regions.labels)
   objects = jnp.take_along_axis(batch.boxes, regions.objects[..., None], axis=1)
-  encoded = box_coder.encode(regions.boxes, objects, settings.coder.weights)
-  encoded = jnp.where(regions.positive[..., None], encoded, 0.0)
-  regression = smooth_l1(_of_class(deltas, regions.labels), encoded, settings.loss.beta).sum(-1)
+  own = _of_class(deltas, regions.labels)
+  regression = regression_loss(own, regions.boxes, objects, regions.positive, settings.coder, settings.loss)
   correct = regions.valid & (logits.argmax(-1) == regions.labels)
   return {
     'loss_class': jnp.where(regions.valid, cross_entropy, 0.0).sum() / normalizer,
-    'loss_box': settings.loss.weight * jnp.where(regions.positive, regression, 0.0).sum() / normalizer,
+    'loss_box': regression / normalizer,
     'accuracy': correct.sum() / normalizer,
     'positives': regions.positive.sum() / regions.positive.shape[0],
   }
@@ -107,8 +112,42 @@ def mask_loss(logits: Float[Array, 'B R S S'], regions: RoITargets, batch: Batch
   return jnp.where(regions.positive, per_region, 0.0).sum() / jnp.maximum(regions.positive.sum(), 1)
 
 
+def class_scores(logits: Float[Array, '*B K+1']) -> Float[Array, '*B K']:
+  """Probabilities of the classes without background."""
+  return jax.nn.softmax(logits)[..., :-1]
+
+
+def refine(
+  logits: Float[Array, 'B R K+1'],
+  deltas: Float[Array, 'B R K|1 4'],
+  regions: Float[Array, 'B R 4'],
+  image_size: Int[Array, 'B 2'],
+  coder: FrozenConfigDict,
+) -> Float[Array, 'B R 4']:
+  """Regions moved by the deltas of their likeliest class and clipped to the image; without gradient."""
+  return _decode_class(deltas, logits[..., :-1].argmax(-1), regions, image_size, coder)
+
+
+def refined_regions(
+  logits: Float[Array, 'B R K+1'],
+  deltas: Float[Array, 'B R K|1 4'],
+  regions: RoITargets,
+  image_size: Int[Array, 'B 2'],
+  settings: FrozenConfigDict,
+) -> Proposals:
+  """What a cascade's next stage is trained on: regions moved by the deltas of the class they belong to.
+
+  Background goes by its likeliest class. With `cascade.resample` the objects' own boxes are left out, since the next
+  stage adds them again (mmdetection); without, only regions that became empty are (Detectron2).
+  """
+  labels = jnp.where(regions.positive, regions.labels, logits[..., :-1].argmax(-1))
+  moved = _decode_class(deltas, labels, regions.boxes, image_size, settings.coder)
+  valid = regions.valid & (~regions.is_object if settings.cascade.resample else boxes.has_sides(moved, 0.0))
+  return Proposals(jnp.where(valid[..., None], moved, 0.0), jnp.zeros(valid.shape), valid)
+
+
 def detect(
-  logits: Float[Array, 'B P K+1'],
+  scores: Float[Array, 'B P K'],
   deltas: Float[Array, 'B P K 4'],
   proposals: Proposals,
   image_size: Int[Array, 'B 2'],
@@ -123,16 +162,15 @@ def detect(
   `incomplete` marks the images where neither is so.
   """
 
-  def one_image(logits, deltas, proposal_boxes, valid, size):
-    scores = jax.nn.softmax(logits)[:, :-1]
+  def one_image(scores, deltas, proposal_boxes, valid, size):
     eligible = valid[:, None] & jnp.isfinite(scores).all(-1, keepdims=True) & (scores > test.score_threshold)
     ranking = jnp.where(eligible, scores, -jnp.inf).reshape(-1)
     best, index = jax.lax.top_k(ranking, min(test.candidates, ranking.shape[0]))
     rows, labels = jnp.divmod(index, scores.shape[1])
     chosen = deltas[rows, labels % deltas.shape[1]]
-    decoded = box_coder.decode(chosen, proposal_boxes[rows], coder.weights, coder.clamp)
+    decoded = box_coder.decode(chosen, proposal_boxes[rows], coder.weights, coder.clamp, extra=coder.extra)
     finite = jnp.isfinite(decoded).all(-1)
-    clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size)
+    clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size - coder.extra)
     kept, kept_valid = nms_top_k(
       clipped, best, jnp.isfinite(best) & finite, test.iou, groups=labels, k=min(test.detections, best.shape[0])
     )
@@ -146,7 +184,12 @@ def detect(
       incomplete=cut & ~kept_valid.all(),
     )
 
-  return per_image(one_image)(logits, deltas, proposals.boxes, proposals.valid, image_size)
+  return per_image(one_image)(scores, deltas, proposals.boxes, proposals.valid, image_size)
+
+
+def _decode_class(deltas, labels, regions, image_size, coder: FrozenConfigDict) -> Float[Array, 'B R 4']:
+  decoded = box_coder.decode(_of_class(deltas, labels), regions, coder.weights, coder.clamp, extra=coder.extra)
+  return jax.lax.stop_gradient(jax.vmap(boxes.clip)(decoded, image_size - coder.extra))
 
 
 def _of_class(deltas: Float[Array, 'B R K 4'], labels: Int[Array, 'B R']) -> Float[Array, 'B R 4']:

@@ -16,7 +16,7 @@ from ml_collections import FrozenConfigDict
 
 from jaxdet.assign.matcher import match
 from jaxdet.assign.sampler import sample_mask
-from jaxdet.losses.box_regression import smooth_l1
+from jaxdet.losses.box_regression import regression_loss
 from jaxdet.ops import anchors as anchor_ops
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.nms import nms
@@ -38,12 +38,23 @@ class Proposals:
   valid: Bool[Array, 'B P']
 
 
+def given(batch: Batch) -> Proposals:
+  """The proposals that come with the batch, in place of a network's."""
+  if batch.proposals is None:
+    raise ValueError('this detector has no region proposal network: the batch must bring proposals')
+  return Proposals(batch.proposals, jnp.zeros(batch.proposals_valid.shape), batch.proposals_valid)
+
+
 def level_anchors(logits: Levels, settings: FrozenConfigDict) -> dict[int, np.ndarray]:
   """The anchors of every level [H * W * A, 4], in the order in which logits [B, H, W, A] are flattened."""
   out = {}
   for (level, level_logits), sizes in zip(sorted(logits.items()), settings.anchors.sizes, strict=True):
-    cell = anchor_ops.cell_anchors(sizes, settings.anchors.aspect_ratios)
-    out[level] = anchor_ops.grid_anchors(cell, level_logits.shape[1:3], 2**level, settings.anchors.offset)
+    stride, ratios = 2**level, settings.anchors.aspect_ratios
+    if settings.anchors.rounded:
+      cell = anchor_ops.legacy_cell_anchors(stride, [size / stride for size in sizes], ratios)
+    else:
+      cell = anchor_ops.cell_anchors(sizes, ratios, settings.anchors.major)
+    out[level] = anchor_ops.grid_anchors(cell, level_logits.shape[1:3], stride, settings.anchors.offset)
   return out
 
 
@@ -57,16 +68,16 @@ def propose(
   """
   limits = settings.train_proposals if train else settings.test_proposals
   anchors = level_anchors(logits, settings)
+  coder = settings.coder
 
   def one_image(logits: Levels, deltas: Levels, size: Int[Array, '2']):
     per_level = []
     for level in anchors:
       scores, index = jax.lax.top_k(logits[level], min(limits.pre_nms, logits[level].shape[0]))
-      decoded = box_coder.decode(
-        deltas[level][index], jnp.asarray(anchors[level])[index], settings.coder.weights, settings.coder.clamp
-      )
+      best_anchors = jnp.asarray(anchors[level])[index]
+      decoded = box_coder.decode(deltas[level][index], best_anchors, coder.weights, coder.clamp, extra=coder.extra)
       finite = jnp.isfinite(decoded).all(-1) & jnp.isfinite(scores)
-      clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size)
+      clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size - coder.extra)
       per_level.append((clipped, scores, finite & boxes.has_sides(clipped, limits.min_size)))
     # Levels are suppressed side by side: padded to equal length, one vmap.
     length = max(scores.shape[0] for _, scores, _ in per_level)
@@ -109,18 +120,17 @@ def losses(
     matched = match(anchors, gt_boxes, gt_valid, candidates=candidates, **settings.matcher)
     sampled = sample_mask(matched.label, key, **settings.sampler)
     positive = sampled & (matched.label == 1)
-    encoded = box_coder.encode(anchors, gt_boxes[matched.index], settings.coder.weights)
-    return sampled, positive, jnp.where(positive[:, None], encoded, 0.0)
+    return sampled, positive, gt_boxes[matched.index]
 
-  sampled, positive, target_deltas = jax.lax.stop_gradient(
+  sampled, positive, objects = jax.lax.stop_gradient(
     per_image(targets)(keys, batch.boxes, batch.objects_valid, batch.image_size)
   )
   normalizer = settings.normalizer * batch.image.shape[0] or jnp.maximum(sampled.sum(), 1)
   objectness = optax.sigmoid_binary_cross_entropy(flat_logits, positive.astype(jnp.float32))
-  regression = smooth_l1(flat_deltas, target_deltas, settings.loss.beta).sum(-1)
+  regression = regression_loss(flat_deltas, anchors, objects, positive, settings.coder, settings.loss)
   return {
     'loss_rpn_objectness': jnp.where(sampled, objectness, 0.0).sum() / normalizer,
-    'loss_rpn_box': settings.loss.weight * jnp.where(positive, regression, 0.0).sum() / normalizer,
+    'loss_rpn_box': regression / normalizer,
   }
 
 

@@ -13,7 +13,7 @@ caffe2_xavier = nn.initializers.variance_scaling(1.0, 'fan_in', 'uniform')
 
 
 class Conv(nn.Module):
-  """Square convolution over the two axes before the last, zero padded by size // 2 on every side.
+  """Square convolution over the two axes before the last, zero padded so that stride 1 keeps the size.
 
   An even input of side n with stride 2 gives n / 2, as in torch; XLA's 'SAME' pads such an input on one side
   only. Parameters are `kernel` (size, size, in / groups, out) and `bias` (out,), both float32.
@@ -23,6 +23,8 @@ class Conv(nn.Module):
   size: int = 3
   stride: int = 1
   groups: int = 1
+  dilation: int = 1
+  standardize: bool = False  # the kernel, see `standardized`
   use_bias: bool = True
   kernel_init: Callable = he_normal
   dtype: jnp.dtype = jnp.float32  # of the operands
@@ -32,7 +34,8 @@ class Conv(nn.Module):
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
     output_dtype = self.output_dtype or self.dtype
     shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
-    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32).astype(self.dtype)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
+    kernel = (standardized(kernel) if self.standardize else kernel).astype(self.dtype)
     x = x.astype(self.dtype)
     if self.size == 1 and self.groups == 1:
       # XLA's CPU backward pass of a 1 x 1 convolution is several times slower than that of this product.
@@ -42,10 +45,20 @@ class Conv(nn.Module):
         x,
         kernel,
         window_strides=(self.stride, self.stride),
-        padding=[(self.size // 2, self.size // 2)] * 2,
+        padding=[(self.dilation * (self.size // 2),) * 2] * 2,
+        rhs_dilation=(self.dilation, self.dilation),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         feature_group_count=self.groups,
       ).astype(output_dtype)
     if self.use_bias:
       y = y + self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32).astype(output_dtype)
     return y
+
+
+def standardized(kernel: Float[Array, 'S S I O']) -> Float[Array, 'S S I O']:
+  """Weight standardisation (Qiao et al., 2019): mean 0 and deviation 1 over the weights of each output channel.
+
+  As mmcv has it: the unbiased deviation, and 1e-5 added to it.
+  """
+  axes = (0, 1, 2)
+  return (kernel - kernel.mean(axes)) / (kernel.std(axes, ddof=1) + 1e-5)

@@ -6,8 +6,10 @@
 | `bn_eval`   | `params`    | `constants`   | the stored statistics         | mmdetection's BN with `norm_eval`     |
 | `sync_bn`   | `params`    | `batch_stats` | the statistics of the batch   | SyncBN in both                        |
 | `gn`        | `params`    | none          | the statistics of the groups  | GN in both, 32 groups                 |
+| `gn_ws`     | `params`    | none          | as `gn`                       | mmdetection's GN after `ConvWS`       |
 
-The words in the table are variable collections. Epsilon is 1e-5 everywhere, as in torch.
+The words in the table are variable collections. The convolution before a `gn_ws` has a standardised kernel, see
+`standardizes`. Epsilon is 1e-5 everywhere, as in torch.
 """
 
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from jaxtyping import Array, Float
 EPSILON = 1e-5
 MOMENTUM = 0.1  # torch's: the weight of the new value
 
-AFFINE = {'frozen_bn': 'constants', 'bn_eval': 'params', 'sync_bn': 'params', 'gn': 'params'}
+AFFINE = {'frozen_bn': 'constants', 'bn_eval': 'params', 'sync_bn': 'params', 'gn': 'params', 'gn_ws': 'params'}
 STATISTICS = {'frozen_bn': 'constants', 'bn_eval': 'constants', 'sync_bn': 'batch_stats'}
 
 # Of the last norm of a residual branch where the statistics are constants. Until weights are loaded nothing
@@ -34,7 +36,7 @@ def norm(
   """The layer that the table above calls `kind`.
 
   Args:
-    kind: 'frozen_bn', 'bn_eval', 'sync_bn' or 'gn'.
+    kind: 'frozen_bn', 'bn_eval', 'sync_bn', 'gn' or 'gn_ws'.
     train: whether 'sync_bn' takes and updates statistics; the others ignore it.
     ends_branch: whether the layer is the last of a residual branch.
     dtype: of the result; the arithmetic is float32.
@@ -42,7 +44,7 @@ def norm(
   """
   if kind not in AFFINE:
     raise ValueError(f"unknown norm '{kind}': choose one of {', '.join(AFFINE)}")
-  if kind == 'gn':
+  if kind in ('gn', 'gn_ws'):
     return GroupNorm(dtype=dtype, name=name)
   scale = RESIDUAL_SCALE if ends_branch and STATISTICS[kind] == 'constants' else 1.0
   return BatchNorm(
@@ -53,6 +55,11 @@ def norm(
     dtype=dtype,
     name=name,
   )
+
+
+def standardizes(kind: str) -> bool:
+  """Whether the convolution before a norm of this kind standardises its kernel."""
+  return kind == 'gn_ws'
 
 
 class BatchNorm(nn.Module):

@@ -1,11 +1,13 @@
 """Feature pyramid network (Lin et al., 2017)."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdet.models.layers.conv import Conv, caffe2_xavier
-from jaxdet.models.layers.norm import norm
+from jaxdet.models.layers.conv import caffe2_xavier
+from jaxdet.models.layers.conv_norm import conv_norm
 
 
 class FPN(nn.Module):
@@ -17,27 +19,25 @@ class FPN(nn.Module):
 
   levels: tuple[int, ...]
   channels: int
-  norm: str = ''  # '': none, and biases; 'gn'
+  norm: str = ''  # '': none, and biases; else a kind of layers/norm.py
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, features: dict[int, Float[Array, 'B _ _ _']]) -> dict[int, Float[Array, 'B _ _ C']]:
-    if self.norm not in ('', 'gn'):
-      raise ValueError(f"FPN has no norm '{self.norm}': choose '' or 'gn'")
+  def __call__(
+    self, features: dict[int, Float[Array, 'B _ _ _']], *, train: bool = False
+  ) -> dict[int, Float[Array, 'B _ _ C']]:
+    conv = partial(
+      conv_norm, features=self.channels, norm=self.norm, train=train, kernel_init=caffe2_xavier, dtype=self.dtype
+    )
     inner = [level for level in self.levels if level in features]
     pyramid, above = {}, None
     for level in sorted(inner, reverse=True):
-      x = self._conv(f'lateral{level}', 1, features[level])
+      x = conv(features[level], size=1, name=f'lateral{level}')
       above = x if above is None else x + upsample_nearest(above, x.shape[1:3])
-      pyramid[level] = self._conv(f'output{level}', 3, above)
+      pyramid[level] = conv(above, name=f'output{level}')
     for level in sorted(set(self.levels) - set(inner)):
       pyramid[level] = pyramid[level - 1][:, ::2, ::2]
     return {level: pyramid[level] for level in self.levels}
-
-  def _conv(self, name: str, size: int, x: Float[Array, 'B H W C']) -> Float[Array, 'B H W F']:
-    conv = Conv(self.channels, size, use_bias=not self.norm, kernel_init=caffe2_xavier, dtype=self.dtype, name=name)
-    y = conv(x)
-    return norm(self.norm, dtype=self.dtype, name=f'{name}_norm')(y) if self.norm else y
 
 
 def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:

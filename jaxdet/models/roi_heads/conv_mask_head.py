@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxdet.models.layers.conv import Conv, he_normal
+from jaxdet.models.layers.conv import he_normal
+from jaxdet.models.layers.conv_norm import conv_norm
 
 
 class ConvMaskHead(nn.Module):
@@ -17,18 +18,19 @@ class ConvMaskHead(nn.Module):
   num_classes: int
   num_convs: int
   channels: int
+  norm: str  # of the 3 x 3 convolutions; '': none, and biases; else a kind of layers/norm.py
   class_agnostic: bool  # one mask a region, whatever its label
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(
-    self, roi_features: Float[Array, 'B R S S C'], labels: Int[Array, 'B R'] | None
+    self, roi_features: Float[Array, 'B R S S C'], labels: Int[Array, 'B R'] | None, *, train: bool = False
   ) -> Float[Array, 'B R 2*S 2*S'] | Float[Array, 'B R 2*S 2*S K']:
     """Mask logits in float32, of the given classes or, without labels, of all (one where class agnostic)."""
     batch, rois, size = roi_features.shape[:3]
     x = roi_features.reshape(-1, *roi_features.shape[2:])
     for i in range(self.num_convs):
-      x = nn.relu(Conv(self.channels, dtype=self.dtype, name=f'conv{i}')(x))
+      x = nn.relu(conv_norm(x, self.channels, norm=self.norm, train=train, dtype=self.dtype, name=f'conv{i}'))
     x = nn.relu(Deconv(self.channels, dtype=self.dtype, name='deconv')(x))
     x = x.reshape(batch, rois, -1, self.channels)
     if self.class_agnostic:

@@ -1,0 +1,151 @@
+"""What the detectors of the R-CNN family share: networks, their variables, features, proposals, pooled regions."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from ml_collections import FrozenConfigDict
+
+from jaxdet.models.backbones import resnet
+from jaxdet.models.detectors import rpn
+from jaxdet.models.detectors.preprocess import normalize
+from jaxdet.models.detectors.rpn import Levels, Proposals
+from jaxdet.ops.roi_align import multilevel_roi_align
+from jaxdet.structures import Batch
+
+Variables = dict[str, Any]
+Losses = dict[str, Float[Array, '']]
+
+
+class Forward:
+  """A detector's networks with variables, to be called by name; collects the batch statistics that training moves."""
+
+  def __init__(self, networks: Mapping[str, nn.Module], variables: Variables, train: bool):
+    self._networks, self._variables, self._train = networks, variables, train
+    self._moved: Variables = {}
+
+  def __call__(self, network: str, *args):
+    variables = {collection: value[network] for collection, value in self._variables.items() if network in value}
+    mutable = ['batch_stats'] if self._train else []
+    out, moved = self._networks[network].apply(variables, *args, train=self._train, mutable=mutable)
+    if moved.get('batch_stats'):
+      self._moved[network] = moved['batch_stats']
+    return out
+
+  @property
+  def new_state(self) -> Variables:
+    """{'batch_stats': ..} of the networks that have some, in training; else {}."""
+    return {'batch_stats': self._moved} if self._moved else {}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RCNN:
+  """The common part; `loss` and `predict` are each method's own.
+
+  Variables are nested as variables[collection][network][...], with the keys of `networks`:
+  `backbone`, `neck`, `rpn_head` (not in Fast R-CNN), `shared_head` (C4 only), then box and mask heads.
+  """
+
+  settings: FrozenConfigDict  # config.model, with the number of classes
+  networks: Mapping[str, nn.Module]
+
+  def init(self, key: Array) -> Variables:
+    """Random variables, {'params': .., 'constants': .., 'batch_stats': ..}; no shape depends on a canvas."""
+    variables: Variables = {'params': {}, 'constants': {}, 'batch_stats': {}}
+    keys = iter(jax.random.split(key, len(self.networks)))
+
+    def initialize(network: str, *args):
+      out, created = self.networks[network].init_with_output(next(keys), *args, train=False)
+      for collection, value in created.items():
+        variables[collection][network] = value
+      return out
+
+    def pool(size: int) -> Float[Array, '1 1 S S C']:
+      return self._pool(pyramid, jnp.zeros((1, 1, 4)), size)
+
+    images = jnp.zeros((1, 64, 64, 3), self.settings.dtype)
+    pyramid = initialize('neck', initialize('backbone', images))
+    shared = None
+    for network in self.networks:
+      if network == 'rpn_head':
+        initialize(network, pyramid)
+      elif network == 'shared_head':
+        shared = initialize(network, pool(self.settings.roi.box_head.roi_size))
+      elif network.startswith('box_head'):
+        initialize(network, pool(self.settings.roi.box_head.roi_size) if shared is None else shared)
+      elif network.startswith('mask_head'):
+        pooled = pool(self.settings.roi.mask_head.roi_size) if shared is None else shared
+        initialize(network, pooled, jnp.zeros((1, 1), jnp.int32))
+    return variables
+
+  def trainable(self, params: Variables) -> Variables:
+    """A tree of bool like `params`: False for the backbone's frozen stages."""
+    frozen_stages = self.settings.backbone.frozen_stages
+
+    def is_trained(path, _):
+      names = tuple(entry.key for entry in path)
+      return not (names[0] == 'backbone' and resnet.is_frozen(names[1:], frozen_stages))
+
+    return jax.tree_util.tree_map_with_path(is_trained, params)
+
+  def forward(self, variables: Variables, train: bool) -> Forward:
+    """The networks with these variables."""
+    return Forward(self.networks, variables, train)
+
+  def pyramid(self, forward: Forward, batch: Batch) -> Levels:
+    """The features {level: [B, H, W, C]} that the heads see."""
+    settings = self.settings
+    images = normalize(batch.image, batch.image_size, settings.pixel_mean, settings.pixel_std, settings.dtype)
+    return forward('neck', forward('backbone', images))
+
+  def training_proposals(
+    self, forward: Forward, pyramid: Levels, batch: Batch, keys: Array
+  ) -> tuple[Losses, Proposals]:
+    """The region proposal network's losses, and its proposals without gradient.
+
+    Without such a network: no losses, and the batch's own proposals.
+    """
+    if 'rpn_head' not in self.networks:
+      return {}, rpn.given(batch)
+    logits, deltas = forward('rpn_head', pyramid)
+    losses = rpn.losses(logits, deltas, batch, keys, self.settings.rpn)
+    return losses, rpn.propose(logits, deltas, batch.image_size, self.settings.rpn, train=True)
+
+  def proposals(self, forward: Forward, pyramid: Levels, batch: Batch) -> Proposals:
+    """The proposals to be classified in inference."""
+    if 'rpn_head' not in self.networks:
+      return rpn.given(batch)
+    logits, deltas = forward('rpn_head', pyramid)
+    return rpn.propose(logits, deltas, batch.image_size, self.settings.rpn, train=False)
+
+  def box_features(self, forward: Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']) -> Float[Array, 'B R S S C']:
+    """What the box head sees of each region."""
+    pooled = self._pool(pyramid, boxes, self.settings.roi.box_head.roi_size)
+    return forward('shared_head', pooled) if 'shared_head' in self.networks else pooled
+
+  def mask_features(self, forward: Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']) -> Float[Array, 'B R S S C']:
+    """What the mask head sees of each region: with a shared head the same as the box head."""
+    if 'shared_head' in self.networks:
+      return self.box_features(forward, pyramid, boxes)
+    return self._pool(pyramid, boxes, self.settings.roi.mask_head.roi_size)
+
+  def _pool(self, pyramid: Levels, boxes: Float[Array, 'B R 4'], size: int) -> Float[Array, 'B R S S C']:
+    settings = self.settings.roi
+    return multilevel_roi_align(
+      {level: pyramid[level] for level in settings.levels},
+      boxes,
+      output_size=size,
+      sampling_ratio=settings.sampling_ratio,
+      aligned=settings.aligned,
+      canonical_size=settings.canonical_size,
+      canonical_level=settings.canonical_level,
+    )
+
+
+def image_keys(key: Array, batch: Batch) -> Array:
+  """A random key for each image, [B], which depends on its position in the batch alone."""
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch.image.shape[0]))

@@ -1,0 +1,46 @@
+"""Class logits and box deltas of pooled regions (Girshick, 2015), in the forms that upstream uses.
+
+Two fully connected layers are the standard; four convolutions and one such layer go with group norm (Wu & He, 2018);
+no layer at all, but the mean over the region, follows a stage of the backbone (C4).
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdet.models.layers.conv_norm import conv_norm
+
+
+class ConvFCBoxHead(nn.Module):
+  """Convolutions `conv0`, ..., hidden layers `fc0`, ..., then `logits` and `deltas` in float32.
+
+  Regions are flattened as (y, x, channel) or, where there is no hidden layer, averaged. Background is the last of the
+  K + 1 logits.
+  """
+
+  num_classes: int
+  num_convs: int
+  conv_channels: int
+  norm: str  # of the convolutions; '': none, and biases; else a kind of layers/norm.py
+  num_fcs: int
+  channels: int  # of the hidden layers
+  class_agnostic: bool  # one box a region, not one a class
+  dtype: jnp.dtype = jnp.float32  # of the convolutions and the hidden layers
+
+  @nn.compact
+  def __call__(
+    self, roi_features: Float[Array, 'B R S S C'], *, train: bool = False
+  ) -> tuple[Float[Array, 'B R K+1'], Float[Array, 'B R K|1 4']]:
+    regions = roi_features.shape[:2]
+    x = roi_features.reshape(-1, *roi_features.shape[2:])
+    for i in range(self.num_convs):
+      x = nn.relu(conv_norm(x, self.conv_channels, norm=self.norm, train=train, dtype=self.dtype, name=f'conv{i}'))
+    x = x.reshape(*regions, -1) if self.num_fcs else x.astype(jnp.float32).mean((1, 2)).reshape(*regions, -1)
+    for i in range(self.num_fcs):
+      init = nn.initializers.xavier_uniform()
+      x = nn.relu(nn.Dense(self.channels, kernel_init=init, dtype=self.dtype, name=f'fc{i}')(x))
+    x = x.astype(jnp.float32)
+    logits = nn.Dense(self.num_classes + 1, kernel_init=nn.initializers.normal(0.01), name='logits')(x)
+    boxes = 1 if self.class_agnostic else self.num_classes
+    deltas = nn.Dense(4 * boxes, kernel_init=nn.initializers.normal(0.001), name='deltas')(x)
+    return logits, deltas.reshape(*regions, boxes, 4)
