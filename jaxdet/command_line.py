@@ -43,6 +43,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   """What is left of `argv` without flags; ends the process with one line where they are wrong."""
   path = _config_path(argv)
+  _let_configs_import(path)
   if path and not os.path.isfile(path.partition(':')[0]):
     _stop(f'error: there is no config file {path.partition(":")[0]}')
   try:
@@ -74,6 +75,7 @@ def unknown_keys(argv: Sequence[str]) -> str:
 def load_config(path: str) -> ConfigDict:
   """The config of FILE or FILE:VARIANT."""
   name, _, variant = path.partition(':')
+  _let_configs_import(path)
   namespace = runpy.run_path(name)
   return namespace['get_config'](*([variant] if variant else []))
 
@@ -112,6 +114,13 @@ def _config_path(argv: Sequence[str]) -> str:
     if arg.startswith('-') and name == 'config':
       return value if equals else following
   return ''
+
+
+def _let_configs_import(path: str) -> None:
+  """A config imports its neighbours by their folder's name: `from configs import arguments`."""
+  above = str(pathlib.Path(path.partition(':')[0]).resolve().parents[1])
+  if above not in sys.path:
+    sys.path.append(above)
 
 
 def _paths(tree: Mapping, prefix: str = ''):
