@@ -133,23 +133,39 @@ def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarr
   Every image has its objects' boxes and then 24 others; rows taken where real are in the recorded order.
   """
   boxes = []
-  for i, (height, width) in enumerate(case.recipe.IMAGE_SIZES):
-    u = case.recipe.uniform(f'roi{i}', (24, 4))
-    x1, y1 = u[:, 0] * 0.7 * width, u[:, 1] * 0.7 * height
-    x2, y2 = x1 + 8 + u[:, 2] * (width - x1 - 8), y1 + 8 + u[:, 3] * (height - y1 - 8)
+  for i in range(len(case.recipe.IMAGE_SIZES)):
     objects = case.recipe.ground_truth(i, _label_count(case))['boxes']
-    boxes.append(np.concatenate([objects, np.stack([x1, y1, x2, y2], -1).astype(np.float32)]))
-  rows = max(map(len, boxes))
-  padded = np.stack([np.pad(b, ((0, rows - len(b)), (0, 0))) for b in boxes])
-  return padded, np.stack([np.arange(rows) < len(b) for b in boxes])
+    boxes.append(np.concatenate([objects, _random_boxes(case, f'roi{i}', i, 24)]))
+  return _stack_rows(boxes)
 
 
 def _given_proposals(case: Case) -> dict[str, np.ndarray]:
-  """Fast R-CNN is given its proposals: the fixed regions."""
+  """Fast R-CNN is given its proposals: mmdetection the fixed regions, Detectron2 200 boxes of their own."""
   if 'Fast R-CNN' not in case.meta['system']:
     return {}
-  boxes, real = fixed_regions(case)
+  if case.program == 'mmdet':
+    boxes, real = fixed_regions(case)
+  else:
+    boxes, real = _stack_rows(
+      [_random_boxes(case, f'proposal{i}', i, 200) for i in range(len(case.recipe.IMAGE_SIZES))]
+    )
   return {'proposals': boxes, 'proposals_valid': real}
+
+
+def _random_boxes(case: Case, name: str, image: int, count: int) -> Float[np.ndarray, 'N 4']:
+  """Boxes of at least 8 pixels a side within an image, a function of `name`."""
+  height, width = case.recipe.IMAGE_SIZES[image]
+  u = case.recipe.uniform(name, (count, 4))
+  x1, y1 = u[:, 0] * 0.7 * width, u[:, 1] * 0.7 * height
+  x2, y2 = x1 + 8 + u[:, 2] * (width - x1 - 8), y1 + 8 + u[:, 3] * (height - y1 - 8)
+  return np.stack([x1, y1, x2, y2], -1).astype(np.float32)
+
+
+def _stack_rows(boxes: list[np.ndarray]) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarray, 'B R']]:
+  """Boxes of every image padded with zeros to equal length, and which rows are real."""
+  rows = max(map(len, boxes))
+  padded = np.stack([np.pad(b, ((0, rows - len(b)), (0, 0))) for b in boxes])
+  return padded, np.stack([np.arange(rows) < len(b) for b in boxes])
 
 
 def _label_count(case: Case) -> int:

@@ -4,10 +4,10 @@ import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from jaxdet.parity.case import Case
-from jaxdet.parity.matching import Matches, mask_errors, match_rows, recorded_rows
+from jaxdet.parity.matching import mask_errors, match_rows, recorded_count, recorded_rows
 from jaxdet.structures import Detections
 
 TENSOR = 1e-4  # of a tensor's RMS; float32 rounding is around 1e-5, a wrong padding or layout above 1e-2
@@ -17,7 +17,7 @@ MASK = 0.01  # 1 - IoU of pixels
 LOSS = 1e-4  # relative
 GRADIENT = 1e-3  # relative, of an array's norm
 TRAINING = 1e-3  # relative
-DELTA = 1e-2  # of the RMS of what five steps changed
+DELTA = 1e-2  # of the RMS of what five steps changed, beyond rounding
 
 # What is compared, in the order in which a detector makes it; the columns of a report.
 STAGES = {
@@ -114,17 +114,27 @@ class Comparison:
       self.covered.add(name)
       self.add(stage, name, error, TENSOR)
 
-  def detections(self, prefix: str, image: int, found: Detections) -> Matches:
-    """Compares the detections of an image with the recorded ones, 'det0' or 'fixed_roi/det0'."""
+  def detections(self, prefix: str, image: int, found: Detections) -> Int[np.ndarray, 'N']:
+    """Compares the detections of an image with the recorded 'det0' or 'fixed_roi/det0'.
+
+    Returns:
+      For each recorded detection our row among the valid ones, -1 where there is none.
+    """
+    name = f'{prefix}{image}'
     valid = np.asarray(found.valid[image])
     boxes, scores, labels = (np.asarray(x[image])[valid] for x in (found.boxes, found.scores, found.labels))
-    matches = match_rows(boxes, scores, labels, recorded_rows(self.case, f'{prefix}{image}'))
-    name = f'{prefix}{image}'
-    self.add('boxes', f'{name}/unmatched', matches.unmatched, 0)
-    self.add('boxes', name, matches.box, BOX)
-    self.add('scores', name, matches.score, SCORE)
+    matches = self.rows('boxes', name, boxes, scores, labels)
     self.add('boxes', f'{name}/incomplete', float(found.incomplete[image]), 0)
-    if prefix == 'det' and found.masks is not None:
-      errors = mask_errors(self.case, image, np.asarray(found.masks[image])[valid], boxes, matches.rows)
+    if f'{name}/masks' in self.case.arrays and found.masks is not None:
+      errors = mask_errors(self.case, name, np.asarray(found.masks[image])[valid], boxes, matches)
       self.add('masks', name, max(errors, default=0.0), MASK)
     return matches
+
+  def rows(self, stage: str, name: str, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Compares an image's proposals or detections with recorded ones; as `detections`."""
+    matches = match_rows(boxes, scores, labels, recorded_rows(self.case, name))
+    lost = abs(recorded_count(self.case, name) - len(boxes))
+    self.add(stage, f'{name}/unmatched', (matches.rows < 0).sum() + lost, 0)
+    self.add(stage, name, matches.box, BOX)
+    self.add('scores', name, matches.score, SCORE)
+    return matches.rows

@@ -115,7 +115,7 @@ def by_upstream_name(subject: Subject, params: Params) -> dict[str, np.ndarray]:
 
 def _compare_losses(comparison: Comparison, stage: str, prefix: str, ours, recorded, tolerance: float) -> None:
   for theirs, value in recorded.items():
-    name = loss_name(comparison.case, theirs)
+    name = loss_name(comparison.case, theirs, ours)
     if name in ours:
       comparison.add(stage, prefix + theirs, relative(ours[name], value, TINY), tolerance)
     elif name is not None:
@@ -147,8 +147,13 @@ def _compare_training(subject: Subject, comparison: Comparison, gradient: Gradie
     if name not in after:
       comparison.missing('training', name)
       continue
-    before = case.samples(name, subject.state[name]).astype(np.float64)
-    moved = case.samples(name, after[name]) - before
-    delta = case.arrays.get(f't/delta/{name}', case.arrays[f't/after/{name}'] - before)
-    error = np.abs(moved - delta).max() / np.sqrt((delta**2).mean())
-    comparison.add('training', f'change of {name}', float(error), DELTA)
+    before = case.samples(name, subject.state[name])
+    moved = case.samples(name, after[name]).astype(np.float64) - before
+    delta = case.arrays.get(f't/delta/{name}', case.arrays[f't/after/{name}'].astype(np.float64) - before)
+    # Every step rounds the parameter anew, which is all there is to see where steps are small.
+    beyond = np.maximum(np.abs(moved - delta) - len(recorded) * np.spacing(np.abs(before)), 0.0)
+    comparison.add('training', f'change of {name}', _rms(beyond) / _rms(delta), DELTA)
+
+
+def _rms(x: np.ndarray) -> float:
+  return float(np.sqrt(np.square(x, dtype=np.float64).mean()))

@@ -18,7 +18,6 @@ class Matches:
   """For each recorded row ours, or -1, and the largest differences of those that have one."""
 
   rows: Int[np.ndarray, 'N']
-  unmatched: int  # rows on either side
   box: float  # pixels
   score: float
 
@@ -44,23 +43,36 @@ def match_rows(
   rows[theirs] = ours
   return Matches(
     rows=rows,
-    unmatched=len(recorded_boxes) + len(boxes) - 2 * len(ours),
     box=float(pixels[theirs, ours].max(initial=0.0)),
     score=float(np.abs(recorded_scores[theirs] - scores[ours]).max(initial=0.0)),
   )
 
 
 def recorded_rows(case: Case, prefix: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Boxes, scores and labels of recorded proposals or detections; proposals have label 0."""
+  """Boxes, scores (probabilities) and labels of recorded proposals or detections; proposals have label 0."""
   boxes, scores = case.arrays[f'{prefix}/boxes'], case.arrays[f'{prefix}/scores']
-  return boxes, scores, case.arrays.get(f'{prefix}/labels', np.zeros(len(boxes), np.int64))
+  if f'{prefix}/labels' in case.arrays:
+    return boxes, scores, case.arrays[f'{prefix}/labels']
+  if case.program != 'mmdet':  # Detectron2's proposals have logits
+    scores = 1 / (1 + np.exp(-scores))
+  return boxes, scores, np.zeros(len(boxes), np.int64)
+
+
+def recorded_count(case: Case, name: str) -> int:
+  """How many proposals or detections there were, of which the best may be recorded only."""
+  part, image = name[:-1], int(name[-1])
+  if part == 'proposals' and 'num_proposals' in case.meta:
+    return case.meta['num_proposals'][image]
+  if part == 'det' and 'detection_stats' in case.meta:
+    return int(case.meta['detection_stats']['rows'][image][0])
+  return len(case.arrays[f'{name}/boxes'])
 
 
 def mask_errors(
-  case: Case, image: int, masks: Float[np.ndarray, 'P S S'], boxes: Float[np.ndarray, 'P 4'], rows: Int[np.ndarray, 'N']
+  case: Case, name: str, masks: Float[np.ndarray, 'P S S'], boxes: Float[np.ndarray, 'P 4'], rows: Int[np.ndarray, 'N']
 ) -> list[float]:
   """1 - IoU of each recorded mask and ours, pasted into the image; of the detections whose bits are recorded."""
-  key = f'det{image}/masks'
+  key = f'{name}/masks'
   shape = case.meta['mask_shape'][key]
   recorded = np.unpackbits(case.arrays[key])[: math.prod(shape)].reshape(shape).astype(bool)
   errors = []

@@ -1,7 +1,7 @@
 """How each program calls what jaxdet's detectors make: tensors of a recorded run, and losses."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from jaxdet.parity.case import Case
 
@@ -11,7 +11,7 @@ _DETECTRON2 = {
   r'loss_rpn_loc': 'loss_rpn_box',
   r'loss_cls': 'loss_class',
   r'loss_box_reg': 'loss_box',
-  r'loss_mask': 'loss_mask',
+  r'loss_mask': ('loss_mask', 'loss_mask_0'),
   r'loss_cls_stage(\d)': r'loss_class_\1',
   r'loss_box_reg_stage(\d)': r'loss_box_\1',
   r'total': 'total',
@@ -30,12 +30,31 @@ _MMDET = {
 LOSSES = {'mmdet': _MMDET, 'detectron2': _DETECTRON2, 'detic': _DETECTRON2, 'disalign': _DETECTRON2}
 
 
-def loss_name(case: Case, recorded: str) -> str | None:
-  """jaxdet's name of a recorded loss, 'total' for their sum, None for a value that is no loss."""
-  for pattern, ours in LOSSES[case.program].items():
+# How `rcnn.py` calls tensors of regions, and what they are recorded as where a shared head (C4) makes one feature for
+# boxes and masks. mmdetection ran its hooks twice then, for the masks under "#2".
+_SHARED = {
+  'mmdet': {
+    '0/feats': ('0/feats', 'mask/feats'),
+    'mask/feats': ('0/feats#2', 'mask/feats#2'),
+    'mask/shared': ('shared#2',),
+  },
+  'detectron2': {'shared': ('0/head',), '0/head': (), 'mask/feats': ('1/feats',)},
+}
+
+
+def loss_name(case: Case, recorded: str, ours: Container[str]) -> str | None:
+  """Which of our losses a recorded one is, 'total' for their sum; None for a value that is no loss."""
+  for pattern, names in LOSSES[case.program].items():
     if match := re.fullmatch(pattern, recorded):
-      return match.expand(ours)
+      names = [match.expand(name) for name in ([names] if isinstance(names, str) else names)]
+      return next((name for name in names if name in ours), names[0])
   return recorded if 'loss' in recorded else None
+
+
+def region_names(case: Case, tensor: str, shared_head: bool) -> tuple[str, ...]:
+  """The recorded names, without 'roi/' or 'fixed_roi/', of one of our tensors of regions."""
+  renamed = _SHARED.get(case.program, {}) if shared_head else {}
+  return renamed.get(tensor, (tensor,))
 
 
 def level_names(case: Case, part: str, levels: Sequence[int]) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""What an R-CNN makes on the way from images to detections, under the names of recorded runs."""
+"""Inference of the R-CNN family, step by step, against a recorded run."""
 
 import flax.linen as nn
 import flax.struct
@@ -8,161 +8,194 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from ml_collections import FrozenConfigDict
 
-from jaxdet.models.detectors import roi, rpn
-from jaxdet.models.detectors.mask_rcnn import MaskRCNN, Variables
+from jaxdet.models.detectors import rcnn, roi
+from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
 from jaxdet.models.detectors.preprocess import normalize
+from jaxdet.models.detectors.rcnn import RCNN, Variables
+from jaxdet.models.detectors.rpn import Levels, Proposals
 from jaxdet.ops import box_coder
 from jaxdet.parity.case import fixed_regions
-from jaxdet.parity.compare import BOX, SCORE, Comparison
-from jaxdet.parity.matching import Matches, match_rows, recorded_rows
-from jaxdet.parity.names import level_names
+from jaxdet.parity.compare import Comparison
+from jaxdet.parity.names import level_names, region_names
 from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections
 
+Rows = list[np.ndarray]  # of each image our row for each recorded one, -1 where there is none
+
 
 @flax.struct.dataclass
-class Forward:
-  """One inference pass; names are those of recorded tensors without their first part."""
+class Inference:
+  """What a detector makes on the way from images to detections; tensors are named as in `names.region_names`."""
 
   input: Float[Array, 'B H W 3']
   maps: dict[str, dict[int, Array]]  # feature maps by part and level
   fixed: dict[str, Array]  # [B, R, ...] of the given regions
   proposed: dict[str, Array]  # [B, P, ...] of the proposals
   detected: dict[str, Array]  # [B, K, ...] of the detections
-  proposals: rpn.Proposals
+  proposals: Proposals
   detections: Detections
-  fixed_detections: Detections  # with the given regions as proposals
+  fixed_detections: Detections | None  # with the given regions as proposals
 
 
 def compare_inference(subject: Subject, comparison: Comparison) -> None:
-  """Adds the checks of everything recorded of an inference pass."""
+  """Adds the checks of everything that was recorded of an inference pass."""
   case = subject.case
   regions, real = fixed_regions(case)
-  threshold = case.meta.get('fixed_roi_score_thr', case.meta['score_thr'])
-  run = jax.jit(forward, static_argnums=(0, 5))
-  made = jax.device_get(run(subject.detector, subject.variables, subject.batch, regions, real, threshold))
+  threshold = case.meta.get('fixed_roi_score_thr', case.meta.get('score_thr'))
+  # Detectron2's recordings put the same boxes through every stage of a cascade.
+  run = jax.jit(infer, static_argnums=(0, 5, 6))
+  same_boxes = case.program != 'mmdet'
+  made = jax.device_get(run(subject.detector, subject.variables, subject.batch, regions, real, threshold, same_boxes))
 
   comparison.tensor('input', 'input', made.input[..., ::-1] if case.bgr else made.input)
   for part, maps in made.maps.items():
     for level, name in level_names(case, part, list(maps)).items():
       comparison.tensor(part.partition('/')[0], name, maps[level])
-  for name, value in made.fixed.items():
-    comparison.tensor('fixed_roi', f'fixed_roi/{name}', value[real])
 
-  proposed = [_compare_proposals(comparison, image, made.proposals) for image in range(len(real))]
-  detected = [comparison.detections('det', image, made.detections) for image in range(len(real))]
-  for image in range(len(real)):
-    comparison.detections('fixed_roi/det', image, made.fixed_detections)
-  _compare_rows(comparison, made.proposed, made.proposals.valid, [matches.rows for matches in proposed])
-  _compare_rows(comparison, made.detected, made.detections.valid, [matches.rows for matches in detected])
-
-
-def _compare_proposals(comparison: Comparison, image: int, proposals: rpn.Proposals) -> Matches:
-  """The recorded proposals of an image, of which there may be only the best, and ours."""
-  case = comparison.case
-  valid = proposals.valid[image]
-  scores = proposals.logits[image][valid]
-  if case.program == 'mmdet':
-    scores = 1 / (1 + np.exp(-scores))
-  recorded = recorded_rows(case, f'proposals{image}')
-  matches = match_rows(proposals.boxes[image][valid], scores, np.zeros(len(scores), int), recorded)
-  count = case.meta['num_proposals'][image] if 'num_proposals' in case.meta else len(recorded[0])
-  name = f'proposals{image}'
-  comparison.add('proposals', f'{name}/unmatched', (matches.rows < 0).sum() + abs(count - valid.sum()), 0)
-  comparison.add('proposals', name, matches.box, BOX)
-  comparison.add('scores', name, matches.score, SCORE)
-  return matches
+  images = range(len(real))
+  proposed = [_compare_proposals(comparison, image, made.proposals) for image in images]
+  detected = [comparison.detections('det', image, made.detections) for image in images]
+  _compare_rows(comparison, 'roi', made.proposed, made.proposals.valid, proposed)
+  _compare_rows(comparison, 'roi', made.detected, made.detections.valid, detected)
+  _compare_rows(comparison, 'fixed_roi', made.fixed, real, [np.arange(count) for count in real.sum(1)])
+  if made.fixed_detections is not None:
+    for image in images:
+      comparison.detections('fixed_roi/det', image, made.fixed_detections)
 
 
-def _compare_rows(comparison: Comparison, tensors: dict[str, Array], valid, recorded_rows: list[np.ndarray]) -> None:
-  """Compares 'roi/...' tensors, whose rows are proposals or detections in upstream's order.
-
-  Args:
-    comparison: gets the checks.
-    tensors: [B, P, ...] by name.
-    valid: [B, P].
-    recorded_rows: of each image our row for each recorded one, -1 where there is none. Rows after these are not
-      compared: only the best proposals are recorded.
-  """
-  orders, known = [], []
-  for mask, rows in zip(valid, recorded_rows, strict=True):
-    others = np.setdiff1d(np.flatnonzero(mask), rows)
-    order = np.concatenate([rows, others])[: mask.sum()]
-    known.append(np.arange(len(order)) < len(rows))
-    known[-1] &= order >= 0
-    orders.append(order)
-  for name, value in tensors.items():
-    ordered = np.concatenate([x[order] for x, order in zip(value, orders, strict=True)])
-    comparison.tensor('roi', f'roi/{name}', ordered, np.concatenate(known))
-
-
-def forward(
-  detector: MaskRCNN,
+def infer(
+  detector: RCNN,
   variables: Variables,
   batch: Batch,
   regions: Float[Array, 'B R 4'],
   real: Bool[Array, 'B R'],
-  fixed_threshold: float,
-) -> Forward:
-  """Everything that a recorded run holds of an inference pass.
+  threshold: float,
+  same_boxes: bool,
+) -> Inference:
+  """Runs a detector on images, and its RoI stages on regions too.
 
   Args:
-    detector: see jaxdet/models/detectors.
+    detector: one of the family.
     variables: of the detector.
     batch: images.
-    regions: boxes on which the RoI stages run too.
+    regions: boxes in canvas pixels, and
     real: which of them there are.
-    fixed_threshold: of scores, for the detections of these.
+    threshold: of scores, for the detections of these regions.
+    same_boxes: every stage of a cascade sees the regions, not what the stage before made of them.
   """
   settings = detector.settings
+  forward = detector.forward(variables, train=False)
   images = normalize(batch.image, batch.image_size, settings.pixel_mean, settings.pixel_std, settings.dtype)
-  backbone = _apply(detector, 'backbone', variables, images, train=False)
-  pyramid = _apply(detector, 'neck', variables, backbone)
-  logits, deltas = _apply(detector, 'rpn_head', variables, pyramid)
-  proposals = rpn.propose(logits, deltas, batch.image_size, settings.rpn, train=False)
+  backbone = forward('backbone', images)
+  pyramid = forward('neck', backbone)
+  maps = {'backbone': backbone, 'neck': pyramid}
+  if 'rpn_head' in detector.networks:
+    maps['rpn/cls'], maps['rpn/reg'] = forward('rpn_head', pyramid)
+  proposals = detector.proposals(forward, pyramid, batch)
   detections = detector.predict(variables, batch)
 
-  given = rpn.Proposals(regions, jnp.zeros(real.shape), real)
-  fixed = box_stages(detector, variables, pyramid, regions)
-  test = FrozenConfigDict({**settings.test.to_dict(), 'score_threshold': fixed_threshold})
-  fixed_detections = roi.detect(fixed['0/cls'], fixed['0/reg'], given, batch.image_size, settings.roi.coder, test)
-  return Forward(
-    input=images,
-    maps={'backbone': backbone, 'neck': pyramid, 'rpn/cls': logits, 'rpn/reg': deltas},
-    fixed=fixed | mask_stages(detector, variables, pyramid, regions),
-    proposed=box_stages(detector, variables, pyramid, proposals.boxes),
-    detected=mask_stages(detector, variables, pyramid, detections.boxes),
-    proposals=proposals,
-    detections=detections,
-    fixed_detections=fixed_detections,
-  )
+  fixed, proposed, detected, fixed_detections = {}, {}, {}, None
+  if any(network.startswith('box_head') for network in detector.networks):
+    proposed, _ = box_stages(detector, forward, pyramid, proposals, batch)
+    detected = mask_stages(detector, forward, pyramid, detections.boxes)
+    given = Proposals(regions, jnp.zeros(real.shape), real)
+    test = FrozenConfigDict({**settings.test.to_dict(), 'score_threshold': threshold})
+    fixed, fixed_detections = box_stages(detector, forward, pyramid, given, batch, test)
+    if same_boxes:
+      fixed, _ = box_stages(detector, forward, pyramid, given, batch, refine=False)
+    fixed |= mask_stages(detector, forward, pyramid, regions)
+  return Inference(images, maps, fixed, proposed, detected, proposals, detections, fixed_detections)
 
 
-def box_stages(detector: MaskRCNN, variables: Variables, pyramid, regions: Float[Array, 'B R 4']) -> dict[str, Array]:
-  """'<stage>/feats', 'head', 'cls', 'reg' and 'decoded' of regions, each [B, R, ...]."""
-  settings = detector.settings.roi
-  pooled = detector._pool(pyramid, regions, settings.box_head.roi_size)
-  (logits, deltas), hidden = _with_input_of('logits', lambda: _apply(detector, 'box_head', variables, pooled))
-  decode = jax.vmap(box_coder.decode, in_axes=(-2, None, None, None), out_axes=-2)
-  return {
-    '0/feats': pooled,
-    '0/head': hidden,
-    '0/cls': logits,
-    '0/reg': deltas,
-    '0/decoded': decode(deltas, regions, settings.coder.weights, settings.coder.clamp),
-  }
+def box_stages(
+  detector: RCNN,
+  forward: rcnn.Forward,
+  pyramid: Levels,
+  proposals: Proposals,
+  batch: Batch,
+  test: FrozenConfigDict | None = None,
+  refine: bool = True,
+) -> tuple[dict[str, Array], Detections]:
+  """The tensors of every stage, '0/feats' and so on, each [B, P, ...], and the detections at the end."""
+  test = test or detector.settings.test
+  cascade = isinstance(detector, CascadeRCNN)
+  stages = detector.stages() if cascade else [detector.settings.roi]
+  tensors, all_logits = {}, []
+  for k, settings in enumerate(stages):
+    boxes = proposals.boxes
+    pooled = detector._pool(pyramid, boxes, settings.box_head.roi_size)
+    features = pooled
+    if 'shared_head' in detector.networks:
+      features = tensors['shared'] = forward('shared_head', pooled)
+    network = f'box_head{k}' if cascade else 'box_head'
+    (logits, deltas), hidden = _with_input_of('logits', forward, network, features)
+    decode = jax.vmap(
+      lambda deltas, boxes, coder=settings.coder: box_coder.decode(
+        deltas, boxes, coder.weights, coder.clamp, extra=coder.extra
+      ),
+      in_axes=(-2, None),
+      out_axes=-2,
+    )
+    tensors |= {f'{k}/feats': pooled, f'{k}/head': hidden, f'{k}/cls': logits, f'{k}/reg': deltas}
+    tensors[f'{k}/decoded'] = decode(deltas, boxes)
+    all_logits.append(logits)
+    if refine and k + 1 < len(stages):
+      moved = roi.refine(logits, deltas, boxes, batch.image_size, settings.coder)
+      proposals = proposals.replace(boxes=moved)
+  scores = detector.average_scores(jnp.stack(all_logits)) if cascade else roi.class_scores(logits)
+  return tensors, roi.detect(scores, deltas, proposals, batch.image_size, settings.coder, test)
 
 
-def mask_stages(detector: MaskRCNN, variables: Variables, pyramid, regions: Float[Array, 'B R 4']) -> dict[str, Array]:
-  """'mask/feats' and 'mask/logits' of regions, of all classes; nothing where there is no mask head."""
-  if detector.mask_head is None:
+def mask_stages(
+  detector: RCNN, forward: rcnn.Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']
+) -> dict[str, Array]:
+  """'mask/feats' and 'mask/logits' of regions, of all classes; 'mask0/feats' and so on where every stage has masks."""
+  heads = [network for network in detector.networks if network.startswith('mask_head')]
+  if not heads:
     return {}
-  pooled = detector._pool(pyramid, regions, detector.settings.roi.mask_head.roi_size)
-  return {'mask/feats': pooled, 'mask/logits': _apply(detector, 'mask_head', variables, pooled, None)}
+  settings = detector.settings.roi
+  shared = 'shared_head' in detector.networks
+  pooled = detector._pool(pyramid, boxes, (settings.box_head if shared else settings.mask_head).roi_size)
+  features = detector.mask_features(forward, pyramid, boxes)
+  tensors = {'mask/shared': features} if shared else {}
+  for head in heads:
+    part = f'mask{head.removeprefix("mask_head")}' if len(heads) > 1 else 'mask'
+    tensors |= {f'{part}/feats': pooled, f'{part}/logits': forward(head, features, None)}
+  return tensors
 
 
-def _with_input_of(layer: str, call):
-  """What `call` returns, and what went into the layer of that name on the way."""
+def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals) -> np.ndarray:
+  """Adds the checks of an image's proposals; our row for each recorded one, of which there may be the best only."""
+  case, name = comparison.case, f'proposals{image}'
+  valid = proposals.valid[image]
+  if f'{name}/boxes' not in case.arrays:  # those that were given
+    return np.arange(valid.sum())
+  scores = 1 / (1 + np.exp(-proposals.logits[image][valid]))
+  return comparison.rows('proposals', name, proposals.boxes[image][valid], scores, np.zeros(len(scores), int))
+
+
+def _compare_rows(
+  comparison: Comparison, prefix: str, tensors: dict[str, Array], valid: Bool[np.ndarray, 'B P'], matched: Rows
+) -> None:
+  """Compares tensors [B, P, ...] whose rows are recorded image after image, in upstream's order.
+
+  Rows that `matched` does not know are not compared: of many proposals only the best are recorded.
+  """
+  orders, known = [], []
+  for mask, rows in zip(valid, matched, strict=True):
+    rest = np.setdiff1d(np.flatnonzero(mask), rows)
+    order = np.concatenate([rows, rest])[: mask.sum()].astype(int)
+    orders.append(order)
+    known.append((np.arange(len(order)) < len(rows)) & (order >= 0))
+  shared_head = 'shared' in tensors or 'mask/shared' in tensors
+  for ours, value in tensors.items():
+    ordered = np.concatenate([x[order] for x, order in zip(value, orders, strict=True)])
+    for name in region_names(comparison.case, ours, shared_head):
+      comparison.tensor(prefix, f'{prefix}/{name}', ordered, np.concatenate(known))
+
+
+def _with_input_of(layer: str, forward: rcnn.Forward, network: str, *args):
+  """What a network returns, and what went into its layer of that name."""
   seen = []
 
   def watch(function, args, kwargs, context):
@@ -171,10 +204,5 @@ def _with_input_of(layer: str, call):
     return function(*args, **kwargs)
 
   with nn.intercept_methods(watch):
-    out = call()
+    out = forward(network, *args)
   return out, seen[-1]
-
-
-def _apply(detector: MaskRCNN, network: str, variables: Variables, *args, **kwargs):
-  own = {collection: value[network] for collection, value in variables.items() if network in value}
-  return getattr(detector, network).apply(own, *args, **kwargs)

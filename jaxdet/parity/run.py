@@ -14,7 +14,11 @@ from jaxdet.parity.learning import compare_learning
 from jaxdet.parity.subject import make_subject
 from jaxdet.parity.zoo import find_config
 
-INFERENCE = {'mask_rcnn': rcnn.compare_inference}  # by `config.model.name`
+INFERENCE = {  # by `config.model.name`
+  'mask_rcnn': rcnn.compare_inference,
+  'cascade_rcnn': rcnn.compare_inference,
+  'proposal_network': rcnn.compare_inference,
+}
 
 
 @dataclasses.dataclass(frozen=True)
