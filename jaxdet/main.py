@@ -1,11 +1,13 @@
-"""Trains, evaluates and applies a detector.
+"""Trains, evaluates and applies a detector; takes weights of other programs in and out.
 
   python -m jaxdet.main --config configs/lvis_maskrcnn.py:mini --workdir runs/mini [--config.train.steps=500 ..]
   python -m jaxdet.main eval --workdir runs/mini
   python -m jaxdet.main predict --workdir runs/mini IMAGE|FOLDER|LIST.txt .. --output runs/mini/predictions
+  python -m jaxdet.main import --from detectron2 FILE --config configs/lvis_maskrcnn.py --workdir runs/x
+  python -m jaxdet.main export --to mmdet --workdir runs/x --output weights.pth
 
-`train`, the default, goes on from the last checkpoint in the workdir, and evaluates at the end. `eval` and
-`predict` take the config of the checkpoint unless --config is given.
+`train`, the default, goes on from the last checkpoint in the workdir, and evaluates at the end. `eval`, `predict`
+and `export` take the config of the checkpoint; `eval` and `predict` another one where --config is given.
 """
 
 from absl import flags
@@ -14,34 +16,55 @@ from ml_collections import config_flags
 from jaxdet import command_line
 from jaxdet.training import parallel
 
+COMMANDS = ('train', 'eval', 'predict', 'import', 'export')
+IMPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'timm', 'jaxdet')
+EXPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'safetensors', 'stablehlo')
+
 CONFIG = config_flags.DEFINE_config_file('config', None, 'FILE[:VARIANT], as configs/lvis_maskrcnn.py:mini.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
-CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'For eval and predict; the last one of the workdir if not given.')
-OUTPUT = flags.DEFINE_string('output', None, "Folder for predict's results; WORKDIR/predictions if not given.")
+CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'To read; the last one of the workdir if not given.')
+OUTPUT = flags.DEFINE_string(
+  'output', None, "Folder for predict's results, WORKDIR/predictions if not given; file that export writes."
+)
 MULTIHOST = flags.DEFINE_bool('multihost', None, 'Join other processes; if not given, where the environment has such.')
+FROM = flags.DEFINE_enum('from', None, IMPORTS, "Whose names import's file has.")
+ALLOW = flags.DEFINE_multi_string('allow', [], "Pattern of names that may be missing in import's file, or unused.")
+TO = flags.DEFINE_enum('to', None, EXPORTS, 'Who is to read what export writes.')
+BATCH_SIZE = flags.DEFINE_integer('batch_size', 1, 'Images of the program of export --to stablehlo.', lower_bound=1)
+CANVAS = flags.DEFINE_string('canvas', None, "Its images' HEIGHTxWIDTH; the config's first canvas if not given.")
 
 
 def main(argv: list[str]) -> None:
-  command, *images = argv[1:] or ['train']
-  if command not in ('train', 'eval', 'predict'):
-    raise ValueError(f"unknown command '{command}': choose train, eval, predict")
+  command, *files = argv[1:] or ['train']
+  if command not in COMMANDS:
+    raise ValueError(f"unknown command '{command}': choose {', '.join(COMMANDS)}")
   if not WORKDIR.value:
     raise ValueError('give --workdir, the folder of the run')
-  if images and command != 'predict':
-    raise ValueError(f"{command} takes flags only, not '{images[0]}'")
+  if files and command not in ('predict', 'import'):
+    raise ValueError(f"{command} takes flags only, not '{files[0]}'")
   if command == 'train' and CONFIG.value is None:
     raise ValueError('train needs a config: --config configs/lvis_maskrcnn.py:mini')
+  if command == 'import' and not FROM.value:
+    raise ValueError(f'import needs the program that wrote the file: --from {"|".join(IMPORTS)}')
+  if command == 'export' and not TO.value:
+    raise ValueError(f'export needs the program that is to read the file: --to {"|".join(EXPORTS)}')
   command_line.use_compilation_cache()
   parallel.initialize_processes(MULTIHOST.value)
 
-  from jaxdet import commands  # after the processes have joined: what it imports may touch devices
+  from jaxdet import commands, conversion_commands  # after the processes have joined: imports may touch devices
 
   if command == 'train':
     commands.train(CONFIG.value, WORKDIR.value)
   elif command == 'eval':
     commands.evaluate_checkpoint(CONFIG.value, WORKDIR.value, CHECKPOINT.value)
+  elif command == 'predict':
+    commands.predict_images(CONFIG.value, WORKDIR.value, files, OUTPUT.value, CHECKPOINT.value)
+  elif command == 'import':
+    conversion_commands.import_checkpoint(CONFIG.value, WORKDIR.value, FROM.value, files, ALLOW.value)
+  elif TO.value == 'stablehlo':
+    conversion_commands.export_program(WORKDIR.value, OUTPUT.value, BATCH_SIZE.value, CANVAS.value, CHECKPOINT.value)
   else:
-    commands.predict_images(CONFIG.value, WORKDIR.value, images, OUTPUT.value, CHECKPOINT.value)
+    conversion_commands.export_checkpoint(WORKDIR.value, TO.value, OUTPUT.value, CHECKPOINT.value)
 
 
 if __name__ == '__main__':

@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -45,6 +47,11 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
     (['predict', '--workdir=x'], 'predict needs images'),
     (['predict', '--workdir=x', 'no.jpg'], 'no.jpg'),
     (['eval', '--workdir=x'], 'no checkpoint in'),
+    (['import', '--workdir=x', 'weights.pkl'], 'import needs the program that wrote the file: --from detectron2|'),
+    (['import', '--workdir=x', '--from=caffe', 'weights.pkl'], 'flag --from=caffe: value should be one of'),
+    (['import', '--workdir=x', '--from=mmdet', f'--config={CONFIG}:mini', 'no.pth'], 'there is no file no.pth'),
+    (['export', '--workdir=x'], 'export needs the program that is to read the file: --to detectron2|'),
+    (['export', '--workdir=x', '--to=mmdet', '--output=x.pth'], 'no checkpoint in'),
   ],
 )
 def test_a_mistake_ends_in_one_line(folder, arguments, error):
@@ -61,9 +68,27 @@ def test_the_traceback_can_be_seen(folder):
   assert 'Traceback' in jaxdet(folder, 'eval', '--workdir=x', JAXDET_DEBUG='1').stderr
 
 
+def test_a_checkpoint_that_does_not_fit_shows_a_table_and_ends_in_one_line(folder):
+  (folder / 'weights.pkl').write_bytes(pickle.dumps({'model': {'backbone.fpn_lateral2.weight': np.ones(3)}}))
+  done = jaxdet(folder, 'import', '--workdir=y', '--from=detectron2', f'--config={CONFIG}:mini', 'weights.pkl')
+  assert done.returncode == 2
+  assert 'wrong shape      1\n  backbone.fpn_lateral2.weight of shape (3,) for ' in done.stdout
+  assert done.stderr.splitlines()[-1].startswith('error: weights.pkl does not fit the model: ')
+  assert 'Traceback' not in done.stderr
+
+
+def test_a_file_that_would_run_code_ends_in_one_line(folder):
+  (folder / 'hostile.pkl').write_bytes(b"cos\nsystem\n(S'echo > ran'\ntR.")
+  done = jaxdet(folder, 'import', '--workdir=y', '--from=detectron2', f'--config={CONFIG}:mini', 'hostile.pkl')
+  assert done.returncode == 2
+  assert done.stderr.startswith('error: hostile.pkl names os.system, which a file of weights does not need')
+  assert done.stderr.count('\n') == 1 and not (folder / 'ran').exists()
+
+
 def test_help_names_the_commands(folder):
   shown = jaxdet(folder, '--help').stdout
   assert 'predict --workdir runs/mini' in shown
+  assert 'import --from detectron2 FILE' in shown and 'export --to mmdet' in shown
   assert '--workdir' in shown
 
 

@@ -87,10 +87,30 @@ def _sampling(output_size, sampling_ratio, aligned):
   return Sampling(bins, sampling_ratio, aligned)
 
 
+class _ByPlatform:
+  """Windows on a CPU, matrix products elsewhere; which is decided where the program is compiled, not traced.
+
+  So a program that is exported for several platforms holds both.
+  """
+
+  @staticmethod
+  def pool(features, strides, rois, levels, sampling):
+    def of(form):
+      return lambda features, rois, levels: form.pool(features, strides, rois, levels, sampling)
+
+    return jax.lax.platform_dependent(features, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
+
+  @staticmethod
+  def spread(cotangents, shapes, strides, rois, levels, sampling):
+    def of(form):
+      return lambda cotangents, rois, levels: form.spread(cotangents, shapes, strides, rois, levels, sampling)
+
+    return jax.lax.platform_dependent(cotangents, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
+
+
 def _form():
   # The window form walks over the RoIs of all images in one loop, which a partitioner could not divide.
-  single_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
-  return roi_align_window if single_cpu else roi_align_matmul
+  return _ByPlatform if jax.device_count() == 1 else roi_align_matmul
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 4))

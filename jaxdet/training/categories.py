@@ -22,13 +22,23 @@ def set_num_classes(config: ConfigDict, categories: Sequence[Category]) -> None:
     )
 
 
+def placeholders(count: int) -> tuple[Category, ...]:
+  """Categories 'class 0', 'class 1', ... for weights of which the labels' meaning is not at hand."""
+  return tuple(Category(id=label + 1, name=f'class {label}') for label in range(count))
+
+
 def check_same_categories(of_checkpoint: Sequence[Category], of_dataset: Sequence[Category]) -> None:
-  """Raises ValueError where a label would not mean the same category, naming the first one."""
+  """Raises ValueError where a label would not mean the same category, naming the first one.
+
+  Placeholders mean whatever the data set's categories do, where there are as many.
+  """
   if len(of_checkpoint) != len(of_dataset):
     raise ValueError(
       f'the checkpoint knows {len(of_checkpoint)} categories, the annotation file {len(of_dataset)}: '
       'evaluate on annotations with the categories that the model was trained on'
     )
+  if tuple(of_checkpoint) == placeholders(len(of_checkpoint)):
+    return
   for label, (ours, theirs) in enumerate(zip(of_checkpoint, of_dataset, strict=True)):
     if (ours.id, ours.name) != (theirs.id, theirs.name):
       raise ValueError(

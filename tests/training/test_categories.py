@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from ml_collections import config_dict
 
-from jaxdet.training.categories import check_same_categories, set_num_classes
+from jaxdet.training.categories import check_same_categories, placeholders, set_num_classes
 from toy_detector import ToyDataset
 
 
@@ -35,3 +35,12 @@ def test_categories_are_compared_one_by_one():
     check_same_categories(ours, renamed)
   with pytest.raises(ValueError, match='knows 3 categories, the annotation file 2'):
     check_same_categories(ours, ours[:2])
+
+
+def test_placeholders_mean_what_the_data_set_says():
+  check_same_categories(placeholders(3), ToyDataset().categories)
+  with pytest.raises(ValueError, match='knows 4 categories, the annotation file 3'):
+    check_same_categories(placeholders(4), ToyDataset().categories)
+  named = (*placeholders(2), ToyDataset().categories[2])
+  with pytest.raises(ValueError, match="label 0 is 'class 0'"):
+    check_same_categories(named, ToyDataset().categories)

@@ -1,0 +1,61 @@
+"""What became of a checkpoint's arrays, as a text, and whether that is as it should be."""
+
+import fnmatch
+from collections.abc import Sequence
+
+from jaxdet.convert.frameworks import Source
+from jaxdet.convert.rules import SAME, ImportReport
+
+SHOWN = 20  # names of a kind on the screen
+
+
+def problems(report: ImportReport, source: Source, allow: Sequence[str] = ()) -> dict[str, list[str]]:
+  """The names that stand in the way of an import, by kind; empty where nothing does.
+
+  Names are upstream's; where the program has no name for an array of the model, the array's path.
+
+  Args:
+    report: of `import_state`.
+    source: what was imported.
+    allow: patterns, as 'roi_heads.*', of names that may stand there.
+  """
+  named = {rule.path for rule in source.rules}
+  nameless = [] if source.backbone_only else [path for path in report.unset if path not in named]
+  left = {
+    'missing': [name for name in report.missing if not _matches(name, allow)],
+    'unused': [name for name in report.unused if not _matches(name, [*source.unused, *allow])],
+    'wrong shape': [name for name in map(_name, report.wrong_shape) if not _matches(name, allow)],
+    'without a rule': [path for path in nameless if not _matches(path, allow)],
+  }
+  return {kind: names for kind, names in left.items() if names}
+
+
+def text(report: ImportReport, source: Source, shown: int | None = SHOWN) -> str:
+  """A table of counts, with the names of what was not loaded; `shown` None: all of them.
+
+  loaded         265  53 of them transposed
+  missing          0
+  unused           2
+    fc1000_w
+    fc1000_b
+  wrong shape      0
+  """
+  loaded = set(report.loaded)
+  changed = sum(rule.layout is not SAME for rule in source.rules if rule.upstream in loaded)
+  lines = [f'{"loaded":<12}{len(loaded):>6}  {changed} of them transposed']
+  kinds = (('missing', report.missing), ('unused', report.unused), ('wrong shape', report.wrong_shape))
+  for kind, names in kinds:
+    lines.append(f'{kind:<12}{len(names):>6}')
+    lines += [f'  {name}' for name in names[:shown]]
+    if shown is not None and len(names) > shown:
+      lines.append(f'  ... and {len(names) - shown} more')
+  return '\n'.join(lines)
+
+
+def _name(sentence: str) -> str:
+  """The upstream name with which a sentence on a wrong shape begins."""
+  return sentence.partition(' of shape ')[0]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+  return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

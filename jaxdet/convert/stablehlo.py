@@ -1,0 +1,62 @@
+"""A detector as one file that JAX runs without jaxdet: its program for CPU, CUDA and TPU, with the weights inside."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.export
+import jax.numpy as jnp
+
+from jaxdet.structures import Batch
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+
+
+def export_predict(
+  detector, variables: Mapping, batch_size: int, canvas: tuple[int, int], platforms: Sequence[str] = PLATFORMS
+) -> bytes:
+  """The serialised program (`jax.export`) of `detector.predict`.
+
+  It takes uint8 images [B, H, W, 3] in RGB, each at the top left of its canvas, and int32 sizes [B, 2] (height,
+  width). It gives a dict of the fields of `Detections`; `masks` only where the model has them.
+
+  Args:
+    detector: has `predict(variables, batch) -> Detections`.
+    variables: its weights.
+    batch_size: B.
+    canvas: (H, W) in pixels.
+    platforms: that can run it, whatever this machine has.
+
+  Raises:
+    ValueError: flatbuffers is not installed, which JAX needs to write and read such files.
+  """
+
+  def predict(image, image_size):
+    found = detector.predict(jax.tree.map(jnp.asarray, variables), _batch(image, image_size))
+    return {name: value for name, value in vars(found).items() if value is not None}
+
+  arguments = (
+    jax.ShapeDtypeStruct((batch_size, *canvas, 3), jnp.uint8),
+    jax.ShapeDtypeStruct((batch_size, 2), jnp.int32),
+  )
+  exported = jax.export.export(jax.jit(predict), platforms=platforms)(*arguments)
+  try:
+    return bytes(exported.serialize())
+  except ImportError as error:
+    raise ValueError("export --to stablehlo needs flatbuffers: pip install 'jaxdet[convert]'") from error
+
+
+def _batch(image, image_size) -> Batch:
+  """A batch without objects."""
+  count = image.shape[0]
+  return Batch(
+    image=image,
+    image_size=image_size,
+    original_size=image_size,
+    index=jnp.arange(count, dtype=jnp.int32),
+    valid=jnp.ones(count, bool),
+    boxes=jnp.zeros((count, 0, 4)),
+    labels=jnp.zeros((count, 0), jnp.int32),
+    objects_valid=jnp.zeros((count, 0), bool),
+    mask_bits=jnp.zeros((count, 0, 8, 1), jnp.uint8),
+    mask_windows=jnp.zeros((count, 0, 4)),
+  )

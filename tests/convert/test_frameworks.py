@@ -1,0 +1,131 @@
+"""What each program's files hold, and that what goes out is what the program's own model has."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxdet.convert import frameworks
+from jaxdet.convert.frameworks import FRAMEWORKS, count_classes, export, open_source
+from jaxdet.convert.rules import import_state
+from jaxdet.models.build import build_detector
+from small_detector import CLASSES, small_config
+from upstream_case import UpstreamCase, load_case, model_config
+
+PROGRAMS = ('detectron2', 'mmdet', 'cvpods')
+# The first name of a backbone in a detector, and in a file of its own.
+PREFIXES = {'detectron2': 'backbone.bottom_up.', 'cvpods': 'backbone.bottom_up.', 'mmdet': 'backbone.'}
+
+
+def model(norm: str = 'gn') -> ConfigDict:
+  model = ConfigDict(small_config().model.to_dict())
+  model.num_classes = CLASSES
+  model.backbone.norm = norm
+  return model
+
+
+@functools.cache
+def variables(norm: str = 'gn') -> dict:
+  shapes = jax.eval_shape(build_detector(model(norm), CLASSES).init, jax.random.key(0))
+  rng = np.random.default_rng(0)
+  return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
+
+
+@pytest.mark.parametrize('norm', ['gn', 'frozen_bn', 'sync_bn'])
+@pytest.mark.parametrize('program', [*PROGRAMS, 'jaxdet'])
+def test_what_goes_out_comes_back_bit_by_bit(program, norm):
+  state = export(program, variables(norm), model(norm))
+  source = open_source(program, state, model(norm))
+  assert not source.backbone_only
+  again, result = import_state(source.state, frameworks.shapes(model(norm)), source.rules)
+  result.check()
+  jax.tree.map(np.testing.assert_array_equal, again, variables(norm))
+
+
+@pytest.mark.parametrize(
+  'program, norm, counted',
+  [
+    ('mmdet', 'frozen_bn', True),
+    ('mmdet', 'sync_bn', True),
+    ('mmdet', 'gn', False),
+    ('detectron2', 'frozen_bn', False),
+    ('detectron2', 'bn_eval', True),
+    ('detectron2', 'sync_bn', True),
+  ],
+)
+def test_batch_norms_count_batches_where_the_programs_do(program, norm, counted):
+  state = export(program, variables(norm), model(norm))
+  counts = {name for name in state if name.endswith('.num_batches_tracked')}
+  means = {name for name in state if name.endswith('.running_mean')}
+  assert counts == {name.replace('running_mean', 'num_batches_tracked') for name in means if counted}
+  assert all(state[name].shape == () and state[name].dtype == np.int64 for name in counts)
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_a_backbone_is_known_with_and_without_its_prefix(program):
+  state = export(program, variables(), model())
+  prefixed = {name: array for name, array in state.items() if _is_backbone(program, name)}
+  bare = {name.removeprefix(PREFIXES[program]): array for name, array in prefixed.items()}
+  for held in (prefixed, bare):
+    source = open_source(program, held, model())
+    assert source.backbone_only
+    loaded, result = import_state(source.state, frameworks.shapes(model()), source.rules)
+    assert len(result.loaded) == len(prefixed) and not result.missing + result.unused
+    jax.tree.map(np.testing.assert_array_equal, loaded['params']['backbone'], variables()['params']['backbone'])
+
+
+def _is_backbone(program: str, name: str) -> bool:
+  return name.startswith(PREFIXES[program]) and 'fpn' not in name
+
+
+@pytest.mark.parametrize('program', ['torchvision', 'timm'])
+def test_a_resnet_by_torchvisions_names(program):
+  state = {rule.upstream: np.ones(1) for rule in FRAMEWORKS['timm'].backbone(model())}
+  assert 'layer1.0.conv1.weight' in state
+  source = open_source(program, state | {'fc.weight': np.ones(1)}, model())
+  assert source.backbone_only and source.unused == ('fc.*',)
+  assert {rule.upstream for rule in source.rules} == set(state)
+
+
+def test_a_file_of_another_program_is_not_taken_for_a_backbone():
+  state = export('mmdet', variables(), model())
+  assert not open_source('detectron2', state, model()).backbone_only
+
+
+def test_a_detector_without_some_heads_is_a_detector():
+  state = {name: x for name, x in export('mmdet', variables(), model()).items() if 'roi_head' not in name}
+  assert not open_source('mmdet', state, model()).backbone_only
+
+
+@pytest.mark.parametrize('program', [*PROGRAMS, 'jaxdet'])
+def test_the_number_of_classes_is_seen_in_the_file(program):
+  state = export(program, variables(), model())
+  undecided = model()
+  undecided.num_classes = None
+  assert count_classes(program, state, undecided) == CLASSES
+  assert count_classes(program, {k: v for k, v in state.items() if 'backbone' in k}, undecided) is None
+
+
+def test_timm_has_no_detectors():
+  with pytest.raises(ValueError, match='timm has no detectors'):
+    export('timm', variables(), model())
+
+
+CASES = {
+  'detectron2/mask_rcnn_R_50_FPN_1x': {'norm': 'frozen_bn', 'style': 'caffe'},
+  'mmdet/mask_rcnn_r50_fpn': {'norm': 'bn_eval'},
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_names_and_shapes_are_those_of_the_programs_own_models(name):
+  """Every array of upstream's state dict, its counters too, and no other: what `strict=True` asks."""
+  case: UpstreamCase = load_case(name)
+  config = model_config(case, **CASES[name])
+  zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frameworks.shapes(config))
+  exported = export(name.partition('/')[0], zeros, config)
+  assert {tensor: list(array.shape) for tensor, array in exported.items()} == {
+    tensor: shape for tensor, shape, _ in case.meta['params']
+  }

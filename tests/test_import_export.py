@@ -1,0 +1,233 @@
+"""`import` and `export` as functions: reports, strictness, categories, and round trips through files."""
+
+import functools
+import json
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from jaxdet import commands, conversion_commands
+from jaxdet.conversion_commands import export_checkpoint, import_checkpoint
+from jaxdet.convert import frameworks, state_files
+from jaxdet.models.build import build_detector
+from jaxdet.structures import Category
+from jaxdet.training.categories import placeholders
+from jaxdet.training.checkpoint import Checkpoints, Metadata, initialize_from, load_for_inference
+from jaxdet.training.state import abstract_state
+from small_detector import CLASSES, small_config
+
+CATEGORIES = tuple(Category(10 * i + 1, f'thing {i}', 'f', i) for i in range(CLASSES))
+
+
+def new_config(folder, annotated: bool = False, num_classes: int | None = None) -> ConfigDict:
+  """The small detector's config with its data in `folder`, where the annotation file may be."""
+  config = ConfigDict(small_config().to_dict())
+  config.data.update({'name': 'coco', 'dir': str(folder), 'train': ('none.json',), 'val': ('val.json',)})
+  if annotated:
+    entries = [{'id': c.id, 'name': c.name, 'frequency': c.frequency, 'image_count': c.image_count} for c in CATEGORIES]
+    (folder / 'val.json').write_text(json.dumps({'images': [], 'annotations': [], 'categories': entries[::-1]}))
+  config.model.num_classes = num_classes
+  return config.lock()
+
+
+def model() -> ConfigDict:
+  model = ConfigDict(small_config().model.to_dict())
+  model.num_classes = CLASSES
+  return model
+
+
+@functools.cache
+def variables() -> dict:
+  return initial(3)
+
+
+def initial(seed: int) -> dict:
+  config = ConfigDict({'model': model(), 'seed': seed})
+  return conversion_commands.initial_variables(config)
+
+
+def weights(folder, program='mmdet', suffix='.safetensors', change=lambda state: state) -> str:
+  """A file of the small detector's weights."""
+  path = str(folder / f'{program}{suffix}')
+  state_files.write_state(path, change(frameworks.export(program, variables(), model())))
+  return path
+
+
+def assert_same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), b)
+
+
+FORMS = {'.safetensors': '', '.pkl': '', '.pth': 'torch', '.bin': 'torch'}
+
+
+@pytest.mark.parametrize('program', ['detectron2', 'mmdet', 'cvpods'])
+@pytest.mark.parametrize('suffix', FORMS)
+def test_a_round_trip_through_every_program_and_form_is_exact(tmp_path, program, suffix):
+  if FORMS[suffix]:
+    pytest.importorskip(FORMS[suffix])
+  first, second = str(tmp_path / 'first'), str(tmp_path / 'second')
+  import_checkpoint(new_config(tmp_path), first, program, [weights(tmp_path, program)])
+  output = str(tmp_path / 'out' / f'weights{suffix}')
+  export_checkpoint(first, program, output)
+  import_checkpoint(new_config(tmp_path), second, program, [output])
+  loaded, metadata = load_for_inference(second)
+  assert_same(loaded, variables())
+  assert metadata.config.model.num_classes == CLASSES
+
+
+def test_jaxdets_own_file_knows_config_and_categories(tmp_path):
+  config = new_config(tmp_path, annotated=True)
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  output = str(tmp_path / 'own.safetensors')
+  export_checkpoint(str(tmp_path / 'run'), 'safetensors', output)
+  import_checkpoint(None, str(tmp_path / 'again'), 'jaxdet', [output])
+  loaded, metadata = load_for_inference(str(tmp_path / 'again'))
+  assert_same(loaded, variables())
+  assert metadata.categories == CATEGORIES
+  assert metadata.config.to_dict() == config.to_dict()
+
+
+def test_the_report_is_printed_and_kept(tmp_path, capsys):
+  import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  count = len(flatten_dict(variables(), sep='/'))
+  changed = sum(path.endswith('kernel') for path in flatten_dict(variables(), sep='/'))
+  printed = capsys.readouterr().out
+  assert f'loaded      {count:>6}  {changed} of them transposed\nmissing          0\nunused           0\n' in printed
+  assert (tmp_path / 'run' / 'import_report.txt').read_text() in printed
+
+
+def damaged(state):
+  """Without the RPN's logits, with a stranger, and with one class less."""
+  state = {name: x for name, x in state.items() if 'rpn_cls' not in name} | {'stranger': np.ones(1)}
+  state['roi_head.bbox_head.fc_cls.bias'] = state['roi_head.bbox_head.fc_cls.bias'][1:]
+  return state
+
+
+PATTERNS = ['rpn_head.rpn_cls.*', 'stranger', 'roi_head.bbox_head.fc_cls.bias']
+
+
+@pytest.mark.parametrize('allow', [[], PATTERNS[:1], PATTERNS[1:], ['rpn_head.rpn_cls', 'stranger', '*bias']])
+def test_every_name_must_find_its_place_or_be_allowed(tmp_path, allow, capsys):
+  file = weights(tmp_path, change=damaged)
+  with pytest.raises(ValueError, match='mmdet.safetensors does not fit the model: .*--allow PATTERN') as error:
+    import_checkpoint(new_config(tmp_path, num_classes=CLASSES), str(tmp_path / 'run'), 'mmdet', [file], allow)
+  assert '\n' not in str(error.value)
+  assert not (tmp_path / 'run' / 'checkpoints').exists()
+  printed = capsys.readouterr().out
+  assert 'missing          2\n  rpn_head.rpn_cls.weight\n  rpn_head.rpn_cls.bias\n' in printed
+  assert 'unused           1\n  stranger\n' in printed
+  assert 'wrong shape      1\n  roi_head.bbox_head.fc_cls.bias of shape (5,) for ' in printed
+
+
+def test_what_may_be_missing_keeps_its_initial_values(tmp_path):
+  config = new_config(tmp_path, num_classes=CLASSES)
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path, change=damaged)], PATTERNS)
+  loaded, _ = load_for_inference(str(tmp_path / 'run'))
+  expected = flatten_dict(variables(), sep='/')
+  for path in ('rpn_head/logits/kernel', 'rpn_head/logits/bias', 'box_head/logits/bias'):
+    expected[f'params/{path}'] = flatten_dict(initial(config.seed), sep='/')[f'params/{path}']
+  for path, value in flatten_dict(loaded, sep='/').items():
+    np.testing.assert_array_equal(value, expected[path], err_msg=path)
+  assert np.any(
+    loaded['params']['rpn_head']['logits']['kernel'] != variables()['params']['rpn_head']['logits']['kernel']
+  )
+
+
+@pytest.mark.parametrize('program', ['detectron2', 'timm', 'torchvision'])
+def test_a_backbone_is_a_start_for_training(tmp_path, program):
+  """ImageNet weights, classifier and all: `train.init_from` takes the backbone, the rest begins as it would."""
+  config = new_config(tmp_path, num_classes=CLASSES)
+  table = frameworks.FRAMEWORKS[program].backbone(model())
+  state = frameworks.export_state(variables(), table) | {'fc.weight': np.ones((1000, 8))}
+  if program == 'detectron2':
+    state.pop('fc.weight')
+  state_files.write_state(str(tmp_path / 'resnet.safetensors'), state)
+  import_checkpoint(config, str(tmp_path / 'run'), program, [str(tmp_path / 'resnet.safetensors')])
+
+  shapes = abstract_state(config, build_detector(model(), CLASSES))
+  started = initialize_from(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), str(tmp_path / 'run'))
+  assert_same(started.params['backbone'], variables()['params']['backbone'])
+  assert_same(started.params['rpn_head'], initial(config.seed)['params']['rpn_head'])
+
+
+def test_categories_are_those_of_the_annotation_file(tmp_path):
+  import_checkpoint(new_config(tmp_path, annotated=True), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  assert load_for_inference(str(tmp_path / 'run'))[1].categories == CATEGORIES
+
+
+def test_without_an_annotation_file_there_are_placeholders(tmp_path, caplog):
+  with caplog.at_level(logging.WARNING, logger='absl'):
+    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  assert f'the {CLASSES} categories have no names' in caplog.text
+  categories = load_for_inference(str(tmp_path / 'run'))[1].categories
+  assert categories == placeholders(CLASSES) and categories[2] == Category(3, 'class 2')
+
+
+def test_a_config_with_another_number_of_classes_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='num_classes is 7, and the annotation file has 5'):
+    config = new_config(tmp_path, annotated=True, num_classes=7)
+    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  with pytest.raises(ValueError, match='6 wrong shape'):
+    config = new_config(tmp_path / 'none', num_classes=7)
+    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+
+
+def test_a_workdir_with_checkpoints_is_left_alone(tmp_path):
+  checkpoints = Checkpoints(str(tmp_path / 'run' / 'checkpoints'), keep=1)
+  checkpoints.save_variables({'params': {'w': np.ones(1)}}, Metadata(new_config(tmp_path), CATEGORIES))
+  checkpoints.close()
+  with pytest.raises(ValueError, match='holds checkpoints already: give another --workdir'):
+    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+
+
+@pytest.mark.parametrize(
+  'program, files, error',
+  [
+    ('mmdet', [], 'import takes one file, not 0'),
+    ('mmdet', ['a.pth', 'b.pth'], 'import takes one file, not 2'),
+    ('mmdet', ['none.pth'], 'there is no file none.pth'),
+    ('mmdet', ['detectron2.safetensors'], '0 loaded|does not fit'),
+    ('jaxdet', ['detectron2.safetensors'], 'is no file of export --to safetensors'),
+  ],
+)
+def test_mistakes(tmp_path, monkeypatch, program, files, error):
+  weights(tmp_path, 'detectron2')
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises((ValueError, OSError), match=error):
+    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), program, files)
+
+
+def test_import_needs_a_config_and_export_a_file(tmp_path):
+  with pytest.raises(ValueError, match='import needs the config of the model that .*mmdet.safetensors holds'):
+    import_checkpoint(None, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  with pytest.raises(ValueError, match='--output FILE'):
+    export_checkpoint(str(tmp_path), 'mmdet', None)
+
+
+@pytest.mark.parametrize('canvas', ['800', '800x', '30x40', '0x32', '-64x64'])
+def test_a_canvas_is_height_and_width_in_whole_strides(canvas):
+  with pytest.raises(ValueError, match='give HEIGHTxWIDTH in multiples of 32 pixels'):
+    conversion_commands._canvas(canvas)
+
+
+def test_an_evaluation_takes_its_data_sets_categories_for_placeholders(tmp_path, monkeypatch):
+  import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  seen = {}
+
+  class Data:
+    categories = CATEGORIES
+
+  monkeypatch.setattr(commands, 'open_dataset', lambda *_: Data)
+  monkeypatch.setattr(
+    commands, 'evaluate', lambda config, detector, variables, dataset, workdir: seen.update(d=dataset)
+  )
+  commands.evaluate_checkpoint(None, str(tmp_path / 'run'))
+  assert seen['d'].categories == CATEGORIES
+  Data.categories = CATEGORIES[1:]
+  with pytest.raises(ValueError, match='knows 5 categories, the annotation file 4'):
+    commands.evaluate_checkpoint(None, str(tmp_path / 'run'))
