@@ -130,7 +130,9 @@ def lvis() -> dict:
     'val': ('annotations/lvis_v1_val.json', 'lvis_v1_val.json', 'val.json'),
     'records': 'records',  # prepared shards, below `dir`
     'max_objects': 300,  # an image; the pipeline counts what it drops
-    'mask_size': 112,
+    'mask_size': 112,  # cells along the side of an object's bitmap
+    # Masks are drawn from outlines of up to so many vertices, as Detectron2's polygons; 0: from bitmaps alone.
+    'max_vertices': 256,
     'sampler': {'name': 'repeat_factor', 'threshold': 1e-3},  # or 'uniform'
     'resize': {
       'name': 'shortest_edge',  # or 'large_scale_jitter'
@@ -194,6 +196,7 @@ def make_mini(config: ConfigDict) -> None:
   config.data.shapes = {'images': 2000, 'val_images': 200, 'image_size': 128, 'categories': 48}
   config.data.max_objects = 12
   config.data.mask_size = 64
+  config.data.max_vertices = 0
   config.data.resize = {**config.data.resize, 'sizes': (128,), 'test_size': 128, 'max_size': 128}
   config.data.canvases = ((128, 128),)
 

@@ -173,6 +173,7 @@ def mmdet_cascade() -> dict:
 
 def set_mmdet(config: ConfigDict, args) -> None:
   """What mmdetection does otherwise than Detectron2."""
+  config.data.max_vertices = 0  # mask targets are cut out of bitmaps
   model = config.model
   model.rpn.anchors.major = 'aspect_ratio'
   model.rpn.coder.clamp = model.roi.coder.clamp = 'both'

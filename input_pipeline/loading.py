@@ -47,7 +47,9 @@ class TrainingImages:
 
   def allocate(self, step: int) -> Fields:
     canvas, _ = self._sampler.batch(step)
-    return empty_fields(len(self._rows), self._data.canvases[canvas], self._data.max_objects, self._data.mask_size)
+    data = self._data
+    fields = empty_fields(len(self._rows), data.canvases[canvas], data.max_objects, data.mask_size)
+    return fields | empty_outlines(len(self._rows), data.max_objects, data.max_vertices)
 
   def fill(self, step: int, row: int, fields: Fields) -> None:
     """Writes image `row` of this process's part."""
@@ -59,13 +61,18 @@ class TrainingImages:
     size = (example.height, example.width)
     placement = transforms.training_placement(size, canvas, self._data.resize, self._data.flip, stream)
     write_image(fields, row, decode_example(example), placement, index)
-    objects = transforms.place_objects(example.objects, placement, self._data.max_objects, self._data.mask_size)
+    objects = transforms.place_objects(
+      example.objects, placement, self._data.max_objects, self._data.mask_size, self._data.max_vertices
+    )
     count = len(objects.labels)
     fields['boxes'][row, :count] = objects.boxes
     fields['labels'][row, :count] = objects.labels
     fields['objects_valid'][row, :count] = True
     fields['mask_bits'][row, :count] = objects.mask_bits
     fields['mask_windows'][row, :count] = objects.mask_windows
+    if 'outlines' in fields:
+      fields['outlines'][row, :count] = objects.outlines
+      fields['outline_parts'][row, :count] = objects.outline_parts
     self._counters.add(
       images_shrunk_to_canvas=int(placement.shrunk),
       objects_beyond_max_objects=objects.beyond_max,
@@ -151,6 +158,14 @@ def empty_fields(batch_size: int, canvas: Size, max_objects: int, mask_size: int
     'mask_bits': np.zeros((*rows, mask_size, mask_size // 8), np.uint8),
     'mask_windows': np.zeros((*rows, 4), np.float32),
   }
+
+
+def empty_outlines(batch_size: int, max_objects: int, max_vertices: int) -> Fields:
+  """Outlines of no object; no fields where there are to be none."""
+  if not max_vertices:
+    return {}
+  rows = (batch_size, max_objects, max_vertices)
+  return {'outlines': np.zeros((*rows, 2), np.float32), 'outline_parts': np.full(rows, -1, np.int8)}
 
 
 def write_image(fields: Fields, row: int, image: Image.Image, placement: Placement, index: int) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int, Int8
 
 from input_pipeline.ragged import Ragged
 
@@ -63,6 +63,30 @@ class Polygons:
     np.maximum.at(high, points_owner, self.points)
     return np.concatenate([low, high], axis=1)
 
+  def outlines(
+    self, num_objects: int, max_vertices: int
+  ) -> tuple[Float32[np.ndarray, 'N V 2'], Int8[np.ndarray, 'N V']]:
+    """The rings of each object, one after the other, each closed by its first point, and the ring of each vertex.
+
+    Objects with more than `max_vertices` (V) of them, or more than 127 rings, have none, as those without polygons: -1.
+    """
+    vertices = np.zeros((num_objects, max_vertices, 2), np.float32)
+    parts = np.full((num_objects, max_vertices), -1, np.int8)
+    rings = self._choose(self.lengths > 0, self.owners[self.lengths > 0])
+    closed = rings.lengths + 1
+    needed = np.bincount(rings.owners, closed, num_objects).astype(int)
+    fits = (needed <= max_vertices) & (rings.counts(num_objects) <= 127)
+
+    ring = np.repeat(np.arange(len(closed)), closed)  # of each vertex
+    owner = rings.owners[ring]
+    in_ring = np.arange(len(ring)) - _starts(closed)[ring]
+    point = _starts(rings.lengths)[ring] + in_ring % rings.lengths[ring]
+    in_object = np.arange(len(ring)) - _starts(needed)[owner]
+    chosen = fits[owner]
+    vertices[owner[chosen], in_object[chosen]] = rings.points[point[chosen]]
+    parts[owner[chosen], in_object[chosen]] = (ring - _starts(rings.counts(num_objects))[owner])[chosen]
+    return vertices, parts
+
   def _extents(self) -> tuple[np.ndarray, np.ndarray]:
     alone = dataclasses.replace(self, owners=np.arange(len(self.lengths)))
     boxes = alone.boxes(len(self.lengths))
@@ -89,6 +113,10 @@ class Polygons:
     lengths = Ragged.from_lengths(given, self.lengths)
     total = np.concatenate([[0], np.cumsum(given.sum(axis=1))])
     return Polygons(points, np.diff(total[lengths.offsets]), self.owners)
+
+
+def _starts(lengths: Int[np.ndarray, 'P']) -> Int[np.ndarray, 'P']:
+  return np.cumsum(lengths) - lengths
 
 
 def _next_point(lengths: Int[np.ndarray, 'P']) -> Int[np.ndarray, 'V']:

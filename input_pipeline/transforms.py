@@ -7,7 +7,7 @@ place in training; image, boxes, polygons and run-length masks all follow that o
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int8, Int32, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -89,11 +89,15 @@ class PlacedObjects:
   labels: Int32[np.ndarray, 'N']
   mask_bits: UInt8[np.ndarray, 'N M M/8']
   mask_windows: Float32[np.ndarray, 'N 4']
+  outlines: Float32[np.ndarray, 'N V 2']
+  outline_parts: Int8[np.ndarray, 'N V']
   without_mask: int
   beyond_max: int
 
 
-def place_objects(objects: Objects, placement: Placement, max_objects: int, mask_size: int) -> PlacedObjects:
+def place_objects(
+  objects: Objects, placement: Placement, max_objects: int, mask_size: int, max_vertices: int = 0
+) -> PlacedObjects:
   """The objects that training uses, in the order of the annotation file.
 
   Left out are crowds, objects outside the crop, and with masks those that have none (as in Detectron2), then
@@ -101,6 +105,7 @@ def place_objects(objects: Objects, placement: Placement, max_objects: int, mask
 
   Args:
     mask_size: M, cells along a mask's side; 0: without masks, boxes alone.
+    max_vertices: V, of an object's outline; one with more is known by its bits alone.
   """
   height, width = placement.size
   polygons = Polygons.from_flat(objects.polygon_points, objects.polygon_lengths, objects.polygons_per_object)
@@ -124,8 +129,10 @@ def place_objects(objects: Objects, placement: Placement, max_objects: int, mask
   kept = kept[:max_objects]
   keep = np.isin(np.arange(len(keep)), kept)
 
+  polygons = polygons.take(keep)
+  outlines, outline_parts = polygons.outlines(len(kept), max_vertices)
   windows = rasterize.mask_windows(boxes[kept], mask_size)
-  bits = rasterize.rasterize_polygons(polygons.take(keep), windows, mask_size)
+  bits = rasterize.rasterize_polygons(polygons, windows, mask_size)
   runs = [row for row, index in enumerate(kept) if mask_size and not has_polygons[index]]
   if runs:
     counts = [objects.rle[index] for index in kept[runs]]
@@ -138,6 +145,8 @@ def place_objects(objects: Objects, placement: Placement, max_objects: int, mask
     labels=objects.labels[kept].astype(np.int32),
     mask_bits=rasterize.pack(bits),
     mask_windows=windows,
+    outlines=outlines,
+    outline_parts=outline_parts,
     without_mask=without_mask,
     beyond_max=beyond_max,
   )

@@ -24,6 +24,9 @@ class Batch:
   A mask is stored as a crop of M x M bits over `mask_windows`: bit (i, j) is the object's mask averaged
   over the window's cell (i, j) and rounded; where the object is at most M pixels wide and high, a cell is
   exactly one pixel. Bits are packed along the row, most significant first (`numpy.packbits`).
+
+  With outlines, an object's mask is what its polygons enclose, to a fraction of a pixel (see ops/polygon_targets.py), and its
+  bits count only where `outline_parts` begins with -1.
   """
 
   image: UInt8[Array, 'B H W 3']  # RGB, 0..255
@@ -36,6 +39,9 @@ class Batch:
   objects_valid: Bool[Array, 'B N']  # True for the rows that hold an object
   mask_bits: UInt8[Array, 'B N M M/8']
   mask_windows: Float[Array, 'B N 4']  # float32 (x1, y1, x2, y2), in canvas pixels
+  # The rings of an object's polygons, one after the other, each with its first vertex again at its end.
+  outlines: Float[Array, 'B N V 2'] | None = None  # float32 (x, y), in canvas pixels
+  outline_parts: Int[Array, 'B N V'] | None = None  # int8, the ring a vertex belongs to; -1: none
   # Regions from elsewhere, best first, for detectors that make none of their own (Fast R-CNN).
   proposals: Float[Array, 'B P 4'] | None = None  # float32, in canvas pixels
   proposals_valid: Bool[Array, 'B P'] | None = None

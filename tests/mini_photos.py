@@ -33,6 +33,7 @@ def make_config(folder: pathlib.Path, **data) -> ConfigDict:
   config.data.canvases = ((128, 224), (224, 128))
   config.data.max_objects = 20
   config.data.mask_size = 32
+  config.data.max_vertices = 64
   config.data.resize.sizes = (96, 112, 128)
   config.data.resize.test_size = 128
   config.data.resize.max_size = 213

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,8 +60,10 @@ def test_shapes_and_types_of_a_training_batch(photos):
     'objects_valid': ((4, 20), np.bool_),
     'mask_bits': ((4, 20, 32, 4), np.uint8),
     'mask_windows': ((4, 20, 4), np.float32),
+    'outlines': ((4, 20, 64, 2), np.float32),
+    'outline_parts': ((4, 20, 64), np.int8),
   }
-  found = {name: (value.shape, value.dtype) for name, value in vars(batch).items()}
+  found = {name: (value.shape, value.dtype) for name, value in vars(batch).items() if value is not None}
   found['image'] = ((4, *sorted(found['image'][0][1:3]), 3), found['image'][1])  # either canvas
   assert found == expected
 
@@ -78,7 +81,8 @@ def test_processes_share_a_batch(photos, folder):
     whole = photos.train_batches(3) if name == 'train' else photos.eval_batches()
     halves = [part.train_batches(3) if name == 'train' else part.eval_batches() for part in parts]
     for batch, *both in itertools.islice(zip(whole, *halves, strict=True), 4):
-      for field, value in vars(batch).items():
+      for field, value in jax.tree_util.tree_leaves_with_path(batch):
+        field = jax.tree_util.keystr(field, simple=True)
         np.testing.assert_array_equal(np.concatenate([getattr(half, field) for half in both]), value, err_msg=field)
 
 

@@ -79,3 +79,14 @@ def test_clipped_area_equals_counting():
     inside ^= ((ay > y) != (by > y)) & (x < (bx - ax) * (y - ay) / (by - ay) + ax)
   np.testing.assert_allclose(area(parts(clipped)[0]), inside.sum() / 1e4, rtol=2e-3)
   np.testing.assert_array_equal(parts(clipped)[1], SQUARE)
+
+
+def test_outlines_are_closed_rings_of_objects_that_fit():
+  shapes = polygons([SQUARE], [], [TRIANGLE, SQUARE], [TRIANGLE])
+  vertices, parts = shapes.outlines(4, max_vertices=5)
+  np.testing.assert_array_equal(vertices[0], [*SQUARE, SQUARE[0]])
+  np.testing.assert_array_equal(vertices[3], [*TRIANGLE, TRIANGLE[0], (0, 0)])
+  np.testing.assert_array_equal(parts, [[0] * 5, [-1] * 5, [-1] * 5, [0, 0, 0, 0, -1]])
+  vertices, parts = shapes.outlines(4, max_vertices=9)
+  np.testing.assert_array_equal(vertices[2], [*TRIANGLE, TRIANGLE[0], *SQUARE, SQUARE[0]])
+  np.testing.assert_array_equal(parts[2], [0, 0, 0, 0, 1, 1, 1, 1, 1])

@@ -19,6 +19,7 @@ from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.masks import crop_masks, unpack_masks
 from jaxdet.ops.nms import nms_top_k
 from jaxdet.ops.per_image import per_image
+from jaxdet.ops.polygon_targets import crop_polygons
 from jaxdet.structures import Batch, Detections
 
 
@@ -103,11 +104,21 @@ def mask_loss(logits: Float[Array, 'B R S S'], regions: RoITargets, batch: Batch
   upstream takes it per GPU and averages those means.
   """
 
-  def one_image(bits, windows, size, regions: RoITargets):
-    masks = unpack_masks(bits)
-    return crop_masks(masks[regions.objects], windows[regions.objects], regions.boxes, size, logits.shape[-1])
+  side = logits.shape[-1]
 
-  wanted = jax.lax.stop_gradient(per_image(one_image)(batch.mask_bits, batch.mask_windows, batch.image_size, regions))
+  def from_bits(bits, windows, size, regions: RoITargets):
+    masks = unpack_masks(bits)
+    return crop_masks(masks[regions.objects], windows[regions.objects], regions.boxes, size, side)
+
+  def from_outlines(outlines, parts, regions: RoITargets):
+    return crop_polygons(outlines[regions.objects], parts[regions.objects], regions.boxes, side)
+
+  wanted = per_image(from_bits)(batch.mask_bits, batch.mask_windows, batch.image_size, regions)
+  if batch.outlines is not None:
+    drawn = per_image(from_outlines)(batch.outlines, batch.outline_parts, regions)
+    has_outline = jnp.take_along_axis(batch.outline_parts[..., 0] >= 0, regions.objects, axis=1)
+    wanted = jnp.where(has_outline[..., None, None], drawn, wanted)
+  wanted = jax.lax.stop_gradient(wanted)
   per_region = optax.sigmoid_binary_cross_entropy(logits, wanted).mean((-2, -1))
   return jnp.where(regions.positive, per_region, 0.0).sum() / jnp.maximum(regions.positive.sum(), 1)
 
