@@ -17,6 +17,7 @@ MASK = 0.01  # 1 - IoU of pixels
 LOSS = 1e-4  # relative
 GRADIENT = 1e-3  # relative, of an array's norm
 TRAINING = 1e-3  # relative
+TINY = 1e-4  # losses and gradient norms below are as good as zero
 DELTA = 1e-2  # of the RMS of what five steps changed, beyond rounding
 
 # What is compared, in the order in which a detector makes it; the columns of a report.
@@ -52,10 +53,9 @@ class Check:
     return self.error <= self.tolerance  # False where it is not a number
 
 
-def relative(ours: float, recorded: float, floor: float = 0.0) -> float:
-  """|ours - recorded| relative to the recorded number, or to `floor` more than that."""
-  difference = abs(float(ours) - recorded)
-  return difference / (abs(recorded) + floor) if difference else 0.0
+def relative(ours: float, recorded: float) -> float:
+  """|ours - recorded| relative to the recorded number, which counts as larger by TINY."""
+  return abs(float(ours) - recorded) / (abs(recorded) + TINY)
 
 
 def upstream_layout(value: np.ndarray) -> np.ndarray:

@@ -20,8 +20,6 @@ from jaxdet.training.optimizer import build_optimizer
 Params = dict
 Gradient = Callable[[Params], tuple[Params, dict]]
 
-TINY = 1e-4  # gradient norms and losses below are as good as zero: errors are relative to so much more than them
-
 
 def compare_learning(subject: Subject, comparison: Comparison) -> None:
   """Adds the checks of 'losses', 'gradients' and, where steps are recorded, 'training'."""
@@ -117,7 +115,7 @@ def _compare_losses(comparison: Comparison, stage: str, prefix: str, ours, recor
   for theirs, value in recorded.items():
     name = loss_name(comparison.case, theirs, ours)
     if name in ours:
-      comparison.add(stage, prefix + theirs, relative(ours[name], value, TINY), tolerance)
+      comparison.add(stage, prefix + theirs, relative(ours[name], value), tolerance)
     elif name is not None:
       comparison.missing(stage, prefix + theirs)
 
@@ -127,7 +125,7 @@ def _compare_gradients(subject: Subject, comparison: Comparison, grads: Params) 
   recorded = subject.case.meta['grad_norms']
   for name, norm in recorded.items():
     if name in ours:
-      error = relative(np.linalg.norm(ours[name].astype(np.float64)), norm, TINY)
+      error = relative(np.linalg.norm(ours[name].astype(np.float64)), norm)
       comparison.add('gradients', name, error, GRADIENT)
     else:
       comparison.missing('gradients', name)

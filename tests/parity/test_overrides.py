@@ -1,0 +1,101 @@
+"""What recorded runs changed in their configs, and whether ours say what theirs do."""
+
+import re
+
+import pytest
+
+from jaxdet.parity.overrides import case_config
+from jaxdet.parity.zoo import Entry
+from small_case import small_case
+from upstream_case import CONFIGS
+
+MODEL = Entry(f'{CONFIGS}/rcnn.py:upstream=detectron2', own=False)
+MMDET = Entry(f'{CONFIGS}/rcnn.py:upstream=mmdet', own=False)
+SYNC_BN = Entry(f'{CONFIGS}/rcnn.py:upstream=detectron2,weights=syncbn,schedule=3x', own=False)
+RGB = {'image_mean': [123.675, 116.28, 103.53], 'image_std': [58.395, 57.12, 57.375], 'channel_order': 'RGB'}
+STD = {'MODEL.PIXEL_STD': [57.375, 57.12, 58.395]}
+
+
+def test_detectron2s_overrides():
+  overrides = {
+    'MODEL.RPN.BATCH_SIZE_PER_IMAGE': 16384,
+    'MODEL.RPN.POSITIVE_FRACTION': 1.0,
+    'MODEL.RPN.PRE_NMS_TOPK_TRAIN': 301,
+    'MODEL.RPN.POST_NMS_TOPK_TEST': 302,
+    'MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE': 128,
+    'MODEL.DEVICE': 'cpu',
+    **STD,
+  }
+  config, differences = case_config(small_case(overrides=overrides), MODEL)
+  model = config.model
+  assert differences == []
+  assert (model.rpn.sampler.num, model.rpn.normalizer, model.rpn.sampler.positive_fraction) == (0, 16384, 1.0)
+  assert (model.rpn.train_proposals.pre_nms, model.rpn.test_proposals.pre_nms) == (301, 1000)
+  assert (model.rpn.train_proposals.post_nms, model.rpn.test_proposals.post_nms) == (1000, 302)
+  assert model.roi.sampler.num == 128
+  assert model.pixel_std == (58.395, 57.12, 57.375)
+  assert model.dtype == 'float32'
+
+
+def test_a_python_configs_overrides():
+  overrides = {'model.proposal_generator.pre_nms_topk': [7, 8], 'model.roi_heads.batch_size_per_image': 4096}
+  model = case_config(small_case(overrides=overrides | STD), MODEL)[0].model
+  assert (model.rpn.train_proposals.pre_nms, model.rpn.test_proposals.pre_nms) == (7, 8)
+  assert model.roi.sampler.num == 0
+
+
+def test_mmdetections_overrides():
+  overrides = {
+    'model.train_cfg.rpn.sampler.num': 1000000,
+    'model.train_cfg.rcnn.2.sampler.num': 1000000,
+    'model.train_cfg.rpn_proposal.max_per_img': 200,
+    'model.test_cfg.rpn.nms_pre': 300,
+    'model.test_cfg.rcnn.max_per_img': 60,
+  }
+  case = small_case('mmdet/a', overrides=overrides, score_thr=0.05, nms_iou=0.5, max_per_img=60, **RGB)
+  config, differences = case_config(case, MMDET)
+  model = config.model
+  assert differences == []
+  assert (model.rpn.sampler.num, model.rpn.normalizer, model.roi.sampler.num) == (0, 0, 0)
+  assert (model.rpn.train_proposals.post_nms, model.rpn.test_proposals.pre_nms) == (200, 300)
+  assert model.test.detections == 60
+
+
+def test_an_unknown_override_is_named_unless_the_line_is_the_cases_own():
+  case = small_case(overrides={'MODEL.NEW': 1, **STD})
+  with pytest.raises(ValueError, match='override not understood: MODEL.NEW'):
+    case_config(case, MODEL)
+  case_config(case, Entry(MODEL.config, own=True))
+
+
+def test_the_recorded_threshold_is_taken_and_the_configs_own_compared():
+  case = small_case(overrides=STD, score_thr=0.29, score_thr_default=0.05, nms_iou=0.5, max_per_img=100)
+  config, differences = case_config(case, MODEL)
+  assert config.model.test.score_threshold == 0.29
+  assert differences == []
+
+
+@pytest.mark.parametrize(
+  'meta, text',
+  [
+    ({'image_mean': [123.675, 116.28, 103.53]}, 'config.model.pixel_mean is'),
+    ({'overrides': {}}, r'config.model.pixel_std is \(1.0, 1.0, 1.0\), recorded with \(58.395, 57.12, 57.375\)'),
+    ({'num_classes': 81}, 'config.model.num_classes is 80, recorded with 81'),
+    ({'score_thr': 0.1, 'nms_iou': 0.5, 'max_per_img': 100}, 'config.model.test.score_threshold is 0.05'),
+    ({'score_thr': 0.05, 'nms_iou': 0.6, 'max_per_img': 100}, 'config.model.test.iou is 0.5, recorded with 0.6'),
+  ],
+)
+def test_disagreements_are_told(meta, text):
+  differences = case_config(small_case(**{'overrides': STD, **meta}), MODEL)[1]
+  assert len(differences) == 1
+  assert re.match(text, differences[0])
+
+
+def test_channels_in_the_other_order_are_told():
+  differences = case_config(small_case(overrides={}, **RGB), MODEL)[1]
+  assert any(text.startswith('config.model.channel_order is BGR, recorded with RGB') for text in differences)
+
+
+def test_batch_norms_use_their_running_statistics():
+  model = case_config(small_case(overrides=STD), SYNC_BN)[0].model
+  assert (model.backbone.norm, model.neck.norm, model.roi.box_head.norm) == ('bn_eval', 'bn_eval', 'bn_eval')
