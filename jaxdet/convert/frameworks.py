@@ -1,8 +1,6 @@
 """The programs whose checkpoints are known, by name, and which of their rules a file needs."""
 
 import dataclasses
-import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -11,6 +9,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from jaxdet.convert import caffe2, detectron2, mmdet, timm, torchvision
+from jaxdet.convert.backbone import bare_rules, is_backbone
 from jaxdet.convert.rules import Rule, export_state
 from jaxdet.models.build import build_detector
 
@@ -33,23 +32,16 @@ def own_table(model: ConfigDict) -> list[Rule]:
   return [Rule(path, path) for path in flatten_dict(shapes(model), sep='/')]
 
 
-def _backbone_of(table: Table, model: ConfigDict) -> list[Rule]:
-  """The rules of the backbone, whose names lose what they have in common."""
-  rules = [rule for rule in table(model) if _is_backbone(rule)]
-  prefix = os.path.commonprefix([rule.upstream for rule in rules]).rpartition('.')[0] + '.'
-  return [dataclasses.replace(rule, upstream=rule.upstream.removeprefix(prefix)) for rule in rules]
-
-
 _DETECTRON2 = Framework(
   detectron2.table,
-  functools.partial(_backbone_of, detectron2.table),
-  # Buffers of old versions, ImageNet classifiers, and the bias of Caffe2's first convolution, which is zero.
+  lambda model: bare_rules(detectron2.table(model)),
+  # Buffers of old versions, ImageNet classifiers, and a bias in Caffe2's files that Detectron2 does not read either.
   unused=('pixel_*', '*anchor_generator.cell_anchors.*', 'fc1000_*', 'pred_*', 'stem.fc.*', 'stem.conv1.bias'),
   frozen_norm_counts=False,
 )
 FRAMEWORKS = {
   'detectron2': _DETECTRON2,
-  'mmdet': Framework(mmdet.table, functools.partial(_backbone_of, mmdet.table), unused=('fc.*', 'head.fc.*')),
+  'mmdet': Framework(mmdet.table, lambda model: bare_rules(mmdet.table(model)), unused=('fc.*', 'head.fc.*')),
   'torchvision': Framework(torchvision.table, timm.table, unused=('fc.*',)),
   'cvpods': _DETECTRON2,
   'timm': Framework(None, timm.table, unused=('fc.*',)),
@@ -79,15 +71,19 @@ def open_source(program: str, state: State, model: ConfigDict) -> Source:
     program: a key of FRAMEWORKS.
     state: arrays by the program's names, or by Caffe2's for Detectron2.
     model: `config.model`, with the number of classes.
+
+  Raises:
+    ValueError: the program has no such detectors.
   """
   framework = FRAMEWORKS[program]
   if framework is _DETECTRON2 and caffe2.is_caffe2(state):
-    state = caffe2.to_detectron2(state)
+    state, model = caffe2.to_detectron2(state), ConfigDict(model.to_dict())
+    model.channel_order = 'BGR'  # of all of Caffe2's
   bare = framework.backbone(model) if framework.backbone else ()
   if framework.table is None or any(rule.upstream in state for rule in bare):
     return Source(state, tuple(bare), True, framework.unused)
-  rules = tuple(framework.table(model))
-  backbone = tuple(rule for rule in rules if _is_backbone(rule))
+  rules = tuple(_detector_rules(program, model))
+  backbone = tuple(rule for rule in rules if is_backbone(rule))
   found = {rule for rule in rules if rule.upstream in state}
   if found and found <= set(backbone):
     return Source(state, backbone, True, framework.unused)
@@ -121,12 +117,11 @@ def export(program: str, variables: Mapping, model: ConfigDict) -> dict[str, np.
   """The state dict that the program's own model of this kind loads with `strict=True`.
 
   Raises:
-    ValueError: the program has no detectors.
+    ValueError: the program has no such detectors.
   """
-  framework = FRAMEWORKS[program]
-  if framework.table is None:
-    raise ValueError(f'{program} has no detectors to export to')
-  rules = framework.table(model)
+  framework, rules = FRAMEWORKS[program], _detector_rules(program, model)
+  if strangers := sorted(set(flatten_dict(variables, sep='/')) ^ {rule.path for rule in rules}):
+    raise ValueError(f"{program} has no such detector as this '{model.name}': it differs in {strangers[0]}")
   state = export_state(variables, rules)
   collections = {rule.upstream: rule.collection for rule in rules}
   for name in collections:
@@ -137,5 +132,11 @@ def export(program: str, variables: Mapping, model: ConfigDict) -> dict[str, np.
   return state
 
 
-def _is_backbone(rule: Rule) -> bool:
-  return rule.path.split('/')[1] == 'backbone'
+def _detector_rules(program: str, model: ConfigDict) -> Sequence[Rule]:
+  table = FRAMEWORKS[program].table
+  if table is None:
+    raise ValueError(f'{program} has no detectors')
+  try:
+    return table(model)
+  except AttributeError as error:  # a table reads the settings of the parts that it knows
+    raise ValueError(f"{program} has no such detector as this '{model.name}': {error}") from error

@@ -1,19 +1,18 @@
-"""Names of timm's ResNets and ResNeXts, which are those of torchvision's: backbones with ImageNet weights."""
+"""Names of timm's ResNets and ResNeXts, and of torchvision's: backbones with ImageNet weights."""
 
 from ml_collections import ConfigDict
 
-from jaxdet.convert import torchvision
+from jaxdet.convert import mmdet
+from jaxdet.convert.backbone import bare_rules
 from jaxdet.convert.rules import Rule
 
 
 def table(model: ConfigDict) -> list[Rule]:
   """The rules of the backbone of `config.model`, without its classifier.
 
-  Raises:
-    ValueError: where the backbone is no ResNet.
+  The names are those that mmdetection gives its ResNets. The weights are for RGB images, whatever
+  `channel_order` says of the detector's own.
   """
-  if model.backbone.name != 'resnet':
-    raise ValueError(
-      f"config.model.backbone is '{model.backbone.name}': of timm and torchvision only ResNets are known"
-    )
-  return torchvision.resnet(model.backbone, channel_order=model.channel_order)
+  rgb = ConfigDict(model.to_dict())
+  rgb.channel_order = 'RGB'
+  return bare_rules(mmdet.table(rgb))

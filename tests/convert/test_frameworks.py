@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from jaxdet.command_line import load_config
 from jaxdet.convert import frameworks
 from jaxdet.convert.frameworks import FRAMEWORKS, count_classes, export, open_source
 from jaxdet.convert.rules import import_state
 from jaxdet.models.build import build_detector
-from small_detector import CLASSES, small_config
+from small_detector import CLASSES, CONFIG, small_config
 from upstream_case import UpstreamCase, load_case, model_config
 
 PROGRAMS = ('detectron2', 'mmdet', 'cvpods')
@@ -106,6 +107,51 @@ def test_the_number_of_classes_is_seen_in_the_file(program):
   undecided.num_classes = None
   assert count_classes(program, state, undecided) == CLASSES
   assert count_classes(program, {k: v for k, v in state.items() if 'backbone' in k}, undecided) is None
+
+
+def c4_model() -> ConfigDict:
+  """Faster R-CNN with the backbone's last stage on every region."""
+  config = load_config(f'{CONFIG.parent}/rcnn.py:method=faster_rcnn,neck=c4').model
+  return ConfigDict(config.to_dict() | {'num_classes': CLASSES})
+
+
+@pytest.mark.parametrize('program, last_stage', [('detectron2', 'res5.'), ('mmdet', 'layer4.'), ('timm', 'layer4.')])
+def test_a_backbones_last_stage_may_be_the_shared_head(program, last_stage):
+  """ImageNet weights have it among the others, a C4 detector on its regions."""
+  rules = FRAMEWORKS[program].backbone(c4_model())
+  last = [rule for rule in rules if rule.upstream.startswith(last_stage)]
+  assert len(last) == 3 * 5 * 3 + 5
+  assert all(rule.path.split('/')[1:3] == ['shared_head', 'stage5'] for rule in last)
+  assert open_source(program, {rule.upstream: np.ones(1) for rule in rules}, c4_model()).backbone_only
+
+
+@pytest.mark.parametrize('order', ['RGB', 'BGR'])
+@pytest.mark.parametrize(
+  'program, name, flipped',
+  [
+    ('timm', 'conv1.weight', {'RGB': False, 'BGR': False}),
+    ('torchvision', 'conv1.weight', {'RGB': False, 'BGR': False}),
+    ('detectron2', 'conv1_w', {'RGB': True, 'BGR': True}),
+    ('detectron2', 'stem.conv1.weight', {'RGB': False, 'BGR': True}),
+  ],
+)
+def test_the_first_convolution_is_turned_to_rgb(program, name, flipped, order):
+  """timm's and torchvision's weights are for RGB and Caffe2's for BGR, whatever the config says of its own."""
+  config = model()
+  config.channel_order = order
+  weight = np.random.default_rng(0).normal(size=(8, 3, 7, 7)).astype(np.float32)
+  source = open_source(program, {name: weight}, config)
+  loaded, _ = import_state(source.state, frameworks.shapes(config), source.rules)
+  expected = (weight[:, ::-1] if flipped[order] else weight).transpose(2, 3, 1, 0)
+  np.testing.assert_array_equal(loaded['params']['backbone']['stem']['conv']['kernel'], expected)
+
+
+def test_a_detector_that_a_program_has_not_is_refused():
+  zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frameworks.shapes(c4_model()))
+  with pytest.raises(ValueError, match="torchvision has no such detector as this 'mask_rcnn'"):
+    export('torchvision', zeros, c4_model())
+  with pytest.raises(ValueError, match="torchvision has no such detector as this 'mask_rcnn': it differs in"):
+    export('torchvision', variables('gn') | {'batch_stats': {'extra': np.zeros(1)}}, model('gn'))
 
 
 def test_timm_has_no_detectors():
