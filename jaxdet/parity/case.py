@@ -21,6 +21,7 @@ from jaxdet.structures import Batch
 
 PROGRAMS = ('mmdet', 'detectron2', 'detic', 'disalign')  # folders of a kit
 MASK_SIZE = 128  # cells of a mask crop: no recorded object is larger, so that a cell is a pixel
+VERTICES = 17  # of an object's polygon, with the first one again at the end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +89,8 @@ def state(case: Case) -> dict[str, np.ndarray]:
   return arrays
 
 
-def batch(case: Case) -> Batch:
-  """The images and their objects, with masks at one bit a pixel."""
+def batch(case: Case, outlines: bool = False) -> Batch:
+  """The images and their objects, with masks at one bit a pixel, and drawn from polygons if `outlines`."""
   count, _, height, width = case.meta['batch_shape']
   truths = [case.recipe.ground_truth(i, _label_count(case)) for i in range(count)]
   rows = max(len(truth['boxes']) for truth in truths) + 1  # one row always holds nothing
@@ -99,6 +100,8 @@ def batch(case: Case) -> Batch:
   labels = np.zeros((count, rows), np.int32)
   valid = np.zeros((count, rows), bool)
   bits = np.zeros((count, rows, MASK_SIZE, MASK_SIZE), bool)
+  vertices = np.zeros((count, rows, VERTICES, 2), np.float32)
+  parts = np.full((count, rows, VERTICES), -1, np.int8)
   for i, truth in enumerate(truths):
     image = case.recipe.image(i)
     sizes[i] = image.shape[:2]
@@ -112,6 +115,7 @@ def batch(case: Case) -> Batch:
       owners=np.arange(objects),
     )
     bits[i, :objects] = rasterize_polygons(polygons, windows[i, :objects], MASK_SIZE)
+    vertices[i, :objects], parts[i, :objects] = polygons.outlines(objects, VERTICES)
   return Batch(
     image=images,
     image_size=sizes,
@@ -123,6 +127,8 @@ def batch(case: Case) -> Batch:
     objects_valid=valid,
     mask_bits=pack(bits),
     mask_windows=windows,
+    outlines=vertices if outlines else None,
+    outline_parts=parts if outlines else None,
     **_given_proposals(case),
   )
 

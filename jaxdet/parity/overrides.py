@@ -20,9 +20,9 @@ Change = Callable[[ConfigDict, Any], None]
 def put(*paths: str) -> Change:
   """Writes the value at these paths below `config.model`."""
 
-  def change(model: ConfigDict, value) -> None:
+  def change(config: ConfigDict, value) -> None:
     for path in paths:
-      _set(model, path, value)
+      _set(config.model, path, value)
 
   return change
 
@@ -30,32 +30,38 @@ def put(*paths: str) -> Change:
 def put_each(*paths: str) -> Change:
   """Writes the parts of a value at these paths."""
 
-  def change(model: ConfigDict, values) -> None:
+  def change(config: ConfigDict, values) -> None:
     for path, value in zip(paths, values, strict=True):
-      _set(model, path, value)
+      _set(config.model, path, value)
 
   return change
 
 
 def sample(path: str) -> Change:
   """The number of rows that a sampler takes."""
-  return lambda model, value: _set(model, path, 0 if value >= EVERYTHING else value)
+  return lambda config, value: _set(config.model, path, 0 if value >= EVERYTHING else value)
 
 
 def both(*changes: Change) -> Change:
-  def change(model: ConfigDict, value) -> None:
+  def change(config: ConfigDict, value) -> None:
     for each in changes:
-      each(model, value)
+      each(config, value)
 
   return change
 
 
-def pixel_std(model: ConfigDict, value) -> None:
+def pixel_std(config: ConfigDict, value) -> None:
   """Upstream's are in its channel order."""
-  model.pixel_std = tuple(value[:: -1 if model.channel_order == 'BGR' else 1])
+  config.model.pixel_std = tuple(value[:: -1 if config.model.channel_order == 'BGR' else 1])
 
 
-def nothing(model: ConfigDict, value) -> None:
+def mask_format(config: ConfigDict, value) -> None:
+  """Bitmaps have no outlines to draw masks from."""
+  if value == 'bitmask':
+    config.data.max_vertices = 0
+
+
+def nothing(config: ConfigDict, value) -> None:
   """Says nothing about the model."""
 
 
@@ -73,7 +79,7 @@ RULES: Mapping[str, Change] = {
   r'MODEL\.ROI_HEADS\.POSITIVE_FRACTION': put('roi.sampler.positive_fraction'),
   r'MODEL\.ROI_HEADS\.NUM_CLASSES': put('num_classes'),
   r'MODEL\.PIXEL_STD': pixel_std,
-  r'INPUT\.MASK_FORMAT': nothing,
+  r'INPUT\.MASK_FORMAT': mask_format,
   r'MODEL\.(WEIGHTS|DEVICE)|FP16': nothing,
   # Detectron2's Python configs
   r'model\.proposal_generator\.batch_size_per_image': both(sample('rpn.sampler.num'), put('rpn.normalizer')),
@@ -109,7 +115,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
   for key, value in (case.meta['overrides'] or {}).items():
     change = next((rule for pattern, rule in RULES.items() if re.fullmatch(pattern, key)), None)
     if change:
-      change(model, value)
+      change(config, value)
     elif not entry.own:
       unknown.append(key)
   if unknown:

@@ -47,4 +47,5 @@ def make_subject(case: Case, entry: Entry) -> Subject:
   shapes = jax.eval_shape(detector.init, jax.random.key(0))
   variables, report = import_state(state, shapes, rules)
   report.check()
-  return Subject(case, config, detector, variables, rules, state, cases.batch(case), tuple(differences))
+  batch = cases.batch(case, outlines=bool(config.data.max_vertices))
+  return Subject(case, config, detector, variables, rules, state, batch, tuple(differences))

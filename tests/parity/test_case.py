@@ -56,7 +56,15 @@ def test_objects_and_their_masks_at_one_bit_a_pixel():
   exact = 0.5 * np.abs((x * np.roll(y, -1, 1) - np.roll(x, -1, 1) * y).sum(1))
   np.testing.assert_allclose(areas, exact, rtol=0.02)
   assert (made.mask_windows[1, :3, 2:] - made.mask_windows[1, :3, :2] == MASK_SIZE).all()
-  assert made.proposals is None
+  assert made.proposals is None and made.outlines is None
+
+
+def test_outlines_are_the_polygons_closed():
+  case = load_case(parity_kit.kit(), 'mmdet/mask_rcnn_r50_fpn')
+  made = batch(case, outlines=True)
+  polygon = case.recipe.ground_truth(1, 80)['polygons'][2]
+  np.testing.assert_array_equal(made.outlines[1, 2], np.float32([*polygon, polygon[0]]))
+  assert (made.outline_parts[1, :3] == 0).all() and (made.outline_parts[1, 3:] == -1).all()
 
 
 @pytest.mark.parametrize('name', ['detectron2/mask_rcnn_R_50_FPN_1x'])

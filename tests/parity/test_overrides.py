@@ -37,6 +37,12 @@ def test_detectron2s_overrides():
   assert model.dtype == 'float32'
 
 
+@pytest.mark.parametrize('overrides, drawn', [({}, True), ({'INPUT.MASK_FORMAT': 'bitmask'}, False)])
+def test_bitmaps_have_no_outlines(overrides, drawn):
+  config, _ = case_config(small_case(overrides=overrides | STD), MODEL)
+  assert (config.data.max_vertices > 0) == drawn
+
+
 def test_a_python_configs_overrides():
   overrides = {'model.proposal_generator.pre_nms_topk': [7, 8], 'model.roi_heads.batch_size_per_image': 4096}
   model = case_config(small_case(overrides=overrides | STD), MODEL)[0].model
