@@ -1,0 +1,126 @@
+"""torchvision's own Mask R-CNN with exported weights finds what jaxdet finds.
+
+The settings below are the differences between the two programs. One has no setting here: torchvision rounds the
+corners of its cell anchors to whole pixels, so that it is given those that are not rounded.
+"""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+import parity_kit
+from jaxdet.conversion_commands import initial_variables
+from jaxdet.convert import frameworks, torch_files
+from jaxdet.convert.rules import import_state
+from jaxdet.models.build import build_detector
+from jaxdet.ops import iou
+from jaxdet.ops.anchors import cell_anchors
+from jaxdet.structures import Batch
+from upstream_case import lvis_mask_rcnn
+
+torch = pytest.importorskip('torch')
+torchvision = pytest.importorskip('torchvision', exc_type=ImportError)
+
+SIZE = (256, 320)  # multiples of 64: torchvision's strides are quotients of sizes, ours powers of two
+THRESHOLD = 0.05
+
+
+def settings() -> ConfigDict:
+  """`config.model` of `maskrcnn_resnet50_fpn` with 90 classes, background aside."""
+  model = lvis_mask_rcnn()
+  model.num_classes = 90
+  model.dtype = 'float32'
+  # On images from 0 to 1 it has mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225): the same.
+  model.rpn.test_proposals.min_size = 1e-3
+  model.roi.aligned = False
+  model.roi.sampling_ratio = 2
+  model.test.update({'score_threshold': THRESHOLD, 'detections': 100, 'candidates': 20000})
+  return model
+
+
+def random_weights(model: ConfigDict) -> dict:
+  """Initial weights, with heads so loud that scores and boxes differ."""
+  variables = initial_variables(ConfigDict({'model': model, 'seed': 0}))
+  rng = np.random.default_rng(0)
+  for head, layer, deviation in (
+    ('rpn_head', 'logits', 0.1),
+    ('rpn_head', 'deltas', 0.05),
+    ('box_head', 'logits', 0.5),
+    ('box_head', 'deltas', 0.3),
+    ('mask_head', 'logits', 0.3),
+  ):
+    kernel = variables['params'][head][layer]['kernel']
+    variables['params'][head][layer]['kernel'] = rng.normal(0, deviation, kernel.shape).astype(np.float32)
+  return variables
+
+
+def photograph() -> Image.Image:
+  folder = parity_kit.photos() / 'mini_lvis'
+  first = json.loads((folder / 'val.json').read_text())['images'][0]
+  name = first.get('file_name') or '/'.join(first['coco_url'].split('/')[-2:])
+  return Image.open(folder / 'images' / name).convert('RGB').resize(SIZE[::-1])
+
+
+def of_torchvision(path: str, image: Image.Image) -> dict[str, np.ndarray]:
+  """Boxes, scores, labels and masks of the regions, before they are pasted."""
+  network = torchvision.models.detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+  network.load_state_dict(torch.load(path, weights_only=True), strict=True)
+  network.eval()
+  network.transform.min_size, network.transform.max_size = (SIZE[0],), SIZE[1]
+  sizes = ((32,), (64,), (128,), (256,), (512,))
+  cells = [torch.from_numpy(cell_anchors(size, (0.5, 1.0, 2.0))) for size in sizes]
+  network.rpn.anchor_generator.cell_anchors = cells
+  with torch.no_grad():
+    images, _ = network.transform([torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255])
+    assert images.tensors.shape[2:] == SIZE
+    features = network.backbone(images.tensors)
+    proposals, _ = network.rpn(images, features)
+    (found,), _ = network.roi_heads(features, proposals, images.image_sizes)
+  return {name: value.numpy() for name, value in found.items()}
+
+
+@pytest.mark.slow
+def test_the_same_weights_give_the_same_detections(tmp_path):
+  model, image = settings(), photograph()
+  variables = random_weights(model)
+  path = str(tmp_path / 'weights.pth')
+  torch_files.write(path, frameworks.export('torchvision', variables, model))
+  expected = of_torchvision(path, image)
+
+  source = frameworks.open_source('torchvision', torch_files.read(path), model)
+  loaded, report = import_state(source.state, frameworks.shapes(model), source.rules)
+  report.check()
+  size = np.array([SIZE], np.int32)
+  batch = Batch(
+    image=np.asarray(image)[None],
+    image_size=size,
+    original_size=size,
+    index=np.zeros(1, np.int32),
+    valid=np.ones(1, bool),
+    boxes=np.zeros((1, 0, 4), np.float32),
+    labels=np.zeros((1, 0), np.int32),
+    objects_valid=np.zeros((1, 0), bool),
+    mask_bits=np.zeros((1, 0, 8, 1), np.uint8),
+    mask_windows=np.zeros((1, 0, 4), np.float32),
+  )
+  with jax.default_matmul_precision('highest'):
+    detections = jax.device_get(jax.jit(build_detector(model, 90).predict)(loaded, batch))
+  valid = detections.valid[0]
+  found = {name: getattr(detections, name)[0][valid] for name in ('boxes', 'scores', 'labels', 'masks')}
+
+  assert len(found['scores']) == len(expected['scores']) == 100
+  labels = expected['labels'] - 1  # background is class 0 there
+  assert len(set(labels)) > 3 and expected['scores'].min() > THRESHOLD
+  # Scores may tie to 1e-6, so that the order is not the program's: match by class and box.
+  overlap = np.array(iou.pairwise_iou(jnp.asarray(expected['boxes']), jnp.asarray(found['boxes'])))
+  overlap[labels[:, None] != found['labels']] = 0
+  row = overlap.argmax(1)
+  assert len(set(row)) == len(row)
+  np.testing.assert_allclose(found['boxes'][row], expected['boxes'], atol=1e-3)
+  np.testing.assert_allclose(found['scores'][row], expected['scores'], atol=1e-4)
+  np.testing.assert_allclose(found['masks'][row], expected['masks'][:, 0], atol=1e-4)
