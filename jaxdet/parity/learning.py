@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxdet.convert.rules import export_state
 from jaxdet.parity.case import Case
-from jaxdet.parity.compare import DELTA, GRADIENT, LOSS, TRAINING, Comparison, relative
+from jaxdet.parity.compare import DELTA, GRADIENT, LOSS, TRAINING, Comparison
 from jaxdet.parity.names import loss_name
 from jaxdet.parity.subject import Subject
 from jaxdet.training import freezing
@@ -22,32 +22,49 @@ Gradient = Callable[[Params], tuple[Params, dict]]
 
 
 def compare_learning(subject: Subject, comparison: Comparison) -> None:
-  """Adds the checks of 'losses', 'gradients' and, where steps are recorded, 'training'."""
-  meta = subject.case.meta
-  gradient = gradient_function(subject)
+  """Adds the checks of 'losses' and 'gradients'."""
   params = subject.variables['params']
   trained, _ = freezing.split(params, subject.detector.trainable(params))
-  grads, losses = gradient(trained)
-  _compare_losses(comparison, 'losses', '', losses, meta['losses'], LOSS)
+  grads, losses = gradient_function(subject)(trained)
+  _compare_losses(comparison, 'losses', '', losses, subject.case.meta['losses'], LOSS)
   _compare_gradients(subject, comparison, grads)
-  if 'train' in meta:
-    _compare_training(subject, comparison, gradient)
+
+
+def compare_training(subject: Subject, comparison: Comparison) -> None:
+  """Adds the checks of 'training': losses before each step, and what the steps changed."""
+  case = subject.case
+  recorded = case.meta['train']
+  history, trained = train(subject, gradient_function(subject), len(recorded))
+  for step, (ours, theirs) in enumerate(zip(history, recorded, strict=True)):
+    _compare_losses(comparison, 'training', f'step {step}: ', ours, theirs, TRAINING)
+  after = by_upstream_name(subject, trained)
+  for name in case.meta['train_after']:
+    if name not in after:
+      comparison.missing('training', name)
+      continue
+    before = case.samples(name, subject.state[name])
+    moved = case.samples(name, after[name]).astype(np.float64) - before
+    delta = case.arrays.get(f't/delta/{name}', case.arrays[f't/after/{name}'].astype(np.float64) - before)
+    # Every step rounds the parameter anew, which is all there is to see where steps are small.
+    beyond = np.maximum(np.abs(moved - delta) - len(recorded) * np.spacing(np.abs(before)), 0.0)
+    comparison.add('training', f'change of {name}', _rms(beyond) / _rms(delta), DELTA)
 
 
 def gradient_function(subject: Subject) -> Gradient:
-  """From the trained part of the parameters to its gradient and the losses by name, with 'total'; compiled once."""
+  """From the trained part of the parameters to its gradient and the losses by name, with 'total'."""
   params = subject.variables['params']
   _, frozen = freezing.split(params, subject.detector.trainable(params))
-
-  def total(trained, frozen, others, batch):
-    variables = others | {'params': freezing.merge(trained, frozen)}
-    losses, _ = subject.detector.loss(variables, batch, jax.random.key(0))
-    losses['total'] = sum(value for name, value in losses.items() if name.startswith('loss_'))
-    return losses['total'], losses
-
   others = {name: value for name, value in subject.variables.items() if name != 'params'}
-  compiled = jax.jit(jax.grad(total, has_aux=True))
-  return functools.partial(compiled, frozen=frozen, others=others, batch=subject.batch)
+  return lambda trained: _gradient(trained, subject.detector, frozen, others, subject.batch)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jax.grad, has_aux=True)
+def _gradient(trained, detector, frozen, others, batch):
+  variables = others | {'params': freezing.merge(trained, frozen)}
+  losses, _ = detector.loss(variables, batch, jax.random.key(0))
+  losses['total'] = sum(value for name, value in losses.items() if name.startswith('loss_'))
+  return losses['total'], losses
 
 
 def training_config(config: ConfigDict, case: Case) -> ConfigDict:
@@ -115,7 +132,7 @@ def _compare_losses(comparison: Comparison, stage: str, prefix: str, ours, recor
   for theirs, value in recorded.items():
     name = loss_name(comparison.case, theirs, ours)
     if name in ours:
-      comparison.add(stage, prefix + theirs, relative(ours[name], value), tolerance)
+      comparison.number(stage, prefix + theirs, ours[name], value, tolerance)
     elif name is not None:
       comparison.missing(stage, prefix + theirs)
 
@@ -125,32 +142,12 @@ def _compare_gradients(subject: Subject, comparison: Comparison, grads: Params) 
   recorded = subject.case.meta['grad_norms']
   for name, norm in recorded.items():
     if name in ours:
-      error = relative(np.linalg.norm(ours[name].astype(np.float64)), norm)
-      comparison.add('gradients', name, error, GRADIENT)
+      comparison.number('gradients', name, np.linalg.norm(ours[name].astype(np.float64)), norm, GRADIENT)
     else:
       comparison.missing('gradients', name)
   for name in ours.keys() - recorded.keys():
     # Frozen upstream: a parameter that is trained here must at least not move.
     comparison.add('gradients', f'{name} (frozen)', float(np.abs(ours[name]).max()), 0.0)
-
-
-def _compare_training(subject: Subject, comparison: Comparison, gradient: Gradient) -> None:
-  case = subject.case
-  recorded = case.meta['train']
-  history, trained = train(subject, gradient, len(recorded))
-  for step, (ours, theirs) in enumerate(zip(history, recorded, strict=True)):
-    _compare_losses(comparison, 'training', f'step {step}: ', ours, theirs, TRAINING)
-  after = by_upstream_name(subject, trained)
-  for name in case.meta['train_after']:
-    if name not in after:
-      comparison.missing('training', name)
-      continue
-    before = case.samples(name, subject.state[name])
-    moved = case.samples(name, after[name]).astype(np.float64) - before
-    delta = case.arrays.get(f't/delta/{name}', case.arrays[f't/after/{name}'].astype(np.float64) - before)
-    # Every step rounds the parameter anew, which is all there is to see where steps are small.
-    beyond = np.maximum(np.abs(moved - delta) - len(recorded) * np.spacing(np.abs(before)), 0.0)
-    comparison.add('training', f'change of {name}', _rms(beyond) / _rms(delta), DELTA)
 
 
 def _rms(x: np.ndarray) -> float:

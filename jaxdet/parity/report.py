@@ -76,6 +76,8 @@ def page(results: Sequence[Result], command: str) -> str:
     f'    {command}\n\nwith jax {version("jax")}, numpy {version("numpy")}, Python {platform.python_version()} on '
     f'{platform.system()} {platform.machine()}, float32.\n',
     _tolerances(),
+    '~: a change of the last bit of every weight moves this number more than the tolerance; the error is within '
+    f'{compare.ROUNDING:g} times of that.\n',
   ]
   for program, title in TITLES.items():
     rows = [result for result in results if result.case.partition('/')[0] == program]
@@ -125,7 +127,7 @@ def _tolerances() -> str:
 
 def _cell(result: Result, stage: str) -> str:
   check = worst(result.checks, stage)
-  return '' if check is None else f'{check.error:.1e}'
+  return '' if check is None else f'{check.error:.1e}{"~" * check.rounding}'
 
 
 def _coverage(result: Result) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxdet.convert import detectron2, mmdet
@@ -49,3 +50,13 @@ def make_subject(case: Case, entry: Entry) -> Subject:
   report.check()
   batch = cases.batch(case, outlines=bool(config.data.max_vertices))
   return Subject(case, config, detector, variables, rules, state, batch, tuple(differences))
+
+
+def nudged(subject: Subject) -> Subject:
+  """The same with every weight moved by its last bit, up or down, which is what rounding does anyway."""
+  rng = np.random.default_rng(0)
+
+  def nudge(x: np.ndarray) -> np.ndarray:
+    return (x * (1 + 2.0**-23 * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype)
+
+  return dataclasses.replace(subject, variables=jax.tree.map(nudge, subject.variables))

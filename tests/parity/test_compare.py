@@ -69,6 +69,22 @@ def test_rows_without_a_recorded_one_leave_a_tensor_uncovered_but_nans_do_not_pa
   assert not comparison.checks[0].passed
 
 
+def test_tolerance_grows_to_what_rounding_does():
+  def comparison(shift: float, gradient: float) -> Comparison:
+    made = Comparison(case())
+    made.tensor('neck', 'neck/p2', VALUE + shift)
+    made.number('gradients', 'weight', gradient, 1.0, 1e-3)
+    return made
+
+  ours = comparison(0.01, 1.01)
+  assert [check.passed for check in ours.checks] == [False, False]
+  ours.allow_rounding(comparison(0.02, 1.0101))
+  tensor, gradient = ours.checks
+  assert tensor.passed and tensor.rounding
+  assert tensor.tolerance == pytest.approx(3 * 0.01 / case().tensors['neck/p2']['rms'], rel=1e-3)
+  assert not gradient.passed and not gradient.rounding and gradient.tolerance == 1e-3
+
+
 def test_a_relative_error_of_next_to_nothing_is_small():
   assert relative(1.1, 1.0) == pytest.approx(0.1, rel=1e-3)
   assert relative(0.0, 0.0) == 0
