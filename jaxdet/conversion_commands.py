@@ -183,7 +183,7 @@ def _categories(config: ConfigDict, program: str, state: state_files.State) -> t
     count = config.model.num_classes or frameworks.count_classes(program, state, config.model) or 1
     categories = placeholders(count)
     logging.warning(
-      'no annotation file in %s: the %d categories have no names; an evaluation takes those of its data set',
+      'no annotation file in %s: categories have no names (%d of them); an evaluation takes those of its data set',
       config.data.dir,
       count,
     )

@@ -101,9 +101,11 @@ class Checkpoints:
     """The state of a step, with the structure and the shardings of `like` (arrays or jax.ShapeDtypeStruct).
 
     Raises:
-      ValueError: where names or shapes differ, naming the first one.
+      ValueError: where names or shapes differ, naming the first one; where there is no more than weights.
     """
     folder = self._folder / str(step)
+    if not (folder / 'training').exists():
+      raise ValueError(f'{folder} holds weights alone: train in another workdir, with train.init_from={self._folder}')
     if (folder / 'ema').exists() != (like.ema_params is not None):
       raise ValueError(f'{folder} was trained with another train.ema_decay (zero or not); use that, or train.init_from')
     variables = _restore(folder / 'variables', {'params': like.params, **like.collections})

@@ -48,6 +48,15 @@ def test_a_restored_state_is_the_saved_one(tmp_path):
   assert_same(checkpoints.restore(7, like=shapes), state)
 
 
+def test_weights_alone_are_nothing_to_go_on_from(tmp_path):
+  state = new_state()
+  checkpoints = Checkpoints(str(tmp_path), keep=1)
+  checkpoints.save_variables({'params': state.params, **state.collections}, metadata())
+  checkpoints.close()
+  with pytest.raises(ValueError, match='holds weights alone: train in another workdir, with train.init_from='):
+    Checkpoints(str(tmp_path), keep=1).restore(0, like=state)
+
+
 def test_only_the_last_ones_are_kept(tmp_path):
   checkpoints = Checkpoints(str(tmp_path), keep=2)
   for step in (1, 2, 3):
