@@ -23,17 +23,17 @@ BESIDE = ROOT.parent / 'shared' / 'parity'
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-  kit = os.environ.get('JAXDET_PARITY', BESIDE)
-  parser.add_argument('--kit', type=pathlib.Path, default=kit, help='folder of golden files (or JAXDET_PARITY)')
-  parser.add_argument('--map', type=pathlib.Path, help='a table like configs/zoo.csv, whose lines win')
+  kit = os.environ.get('JAXDET_PARITY', str(BESIDE))
+  parser.add_argument('--kit', type=_path, default=kit, help='folder of golden files (or JAXDET_PARITY)')
+  parser.add_argument('--map', type=_path, help='a table like configs/zoo.csv, whose lines win')
   parser.add_argument('--case', default='*', help="glob of case names, 'mmdet/*c4*' or '*c4*'")
-  parser.add_argument('--json', type=pathlib.Path, help='where to write every single number')
-  parser.add_argument('--docs', type=pathlib.Path, help='where to write the page; of all cases: docs/parity.md')
+  parser.add_argument('--json', type=_path, help='where to write every single number')
+  parser.add_argument('--docs', type=_path, help='where to write the page; of all cases: docs/parity.md')
   options = parser.parse_args()
 
   os.chdir(ROOT)  # the table's configs are relative to it
   use_compilation_cache()
-  zoo = read_zoo(file for file in (ROOT / 'configs' / 'zoo.csv', options.map) if file and file.exists())
+  zoo = read_zoo(filter(None, (ROOT / 'configs' / 'zoo.csv', options.map)))
   names = case_names(options.kit, options.case)
   if not names:
     sys.exit(f"no case of {options.kit} matches '{options.case}'")
@@ -42,13 +42,17 @@ def main():
   for name in names:
     results.append(run_case(options.kit, name, zoo))
     print('\n'.join([report.line(results[-1]), *report.details(results[-1])]), flush=True)
+    if options.json:
+      report.write_json(results, options.json)
 
   page = options.docs or (ROOT / 'docs' / 'parity.md' if options.case == '*' else None)
   if page:
     page.write_text(report.page(results, 'python scripts/parity.py'))
-  if options.json:
-    report.write_json(results, options.json)
   sys.exit(any(result.config and not result.passed for result in results))
+
+
+def _path(text: str) -> pathlib.Path:
+  return pathlib.Path(text).resolve()
 
 
 if __name__ == '__main__':

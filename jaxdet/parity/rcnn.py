@@ -42,10 +42,14 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   case = subject.case
   regions, real = fixed_regions(case)
   threshold = case.meta.get('fixed_roi_score_thr', case.meta.get('score_thr'))
+  # Masks of all classes are large: only those of as many detections as there should be.
+  mask_rows = max(len(case.arrays[f'det{image}/boxes']) for image in range(len(real)))
   # Detectron2's recordings put the same boxes through every stage of a cascade.
-  run = jax.jit(infer, static_argnums=(0, 5, 6))
   same_boxes = case.program != 'mmdet'
-  made = jax.device_get(run(subject.detector, subject.variables, subject.batch, regions, real, threshold, same_boxes))
+  run = jax.jit(infer, static_argnums=(0, 5, 6, 7))
+  made = jax.device_get(
+    run(subject.detector, subject.variables, subject.batch, regions, real, threshold, same_boxes, mask_rows)
+  )
 
   comparison.tensor('input', 'input', made.input[..., ::-1] if case.bgr else made.input)
   for part, maps in made.maps.items():
@@ -56,7 +60,7 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   proposed = [_compare_proposals(comparison, image, made.proposals) for image in images]
   detected = [comparison.detections('det', image, made.detections) for image in images]
   _compare_rows(comparison, 'roi', made.proposed, made.proposals.valid, proposed)
-  _compare_rows(comparison, 'roi', made.detected, made.detections.valid, detected)
+  _compare_rows(comparison, 'roi', made.detected, made.detections.valid[:, :mask_rows], detected)
   _compare_rows(comparison, 'fixed_roi', made.fixed, real, [np.arange(count) for count in real.sum(1)])
   if made.fixed_detections is not None:
     for image in images:
@@ -71,6 +75,7 @@ def infer(
   real: Bool[Array, 'B R'],
   threshold: float,
   same_boxes: bool,
+  mask_rows: int,
 ) -> Inference:
   """Runs a detector on images, and its RoI stages on regions too.
 
@@ -82,6 +87,7 @@ def infer(
     real: which of them there are.
     threshold: of scores, for the detections of these regions.
     same_boxes: every stage of a cascade sees the regions, not what the stage before made of them.
+    mask_rows: detections of an image whose masks are made for every class, best first.
   """
   settings = detector.settings
   forward = detector.forward(variables, train=False)
@@ -97,7 +103,7 @@ def infer(
   fixed, proposed, detected, fixed_detections = {}, {}, {}, None
   if any(network.startswith('box_head') for network in detector.networks):
     proposed, _ = box_stages(detector, forward, pyramid, proposals, batch)
-    detected = mask_stages(detector, forward, pyramid, detections.boxes)
+    detected = mask_stages(detector, forward, pyramid, detections.boxes[:, :mask_rows])
     given = Proposals(regions, jnp.zeros(real.shape), real)
     test = FrozenConfigDict({**settings.test.to_dict(), 'score_threshold': threshold})
     fixed, fixed_detections = box_stages(detector, forward, pyramid, given, batch, test)
@@ -185,8 +191,8 @@ def _compare_rows(
   for mask, rows in zip(valid, matched, strict=True):
     rest = np.setdiff1d(np.flatnonzero(mask), rows)
     order = np.concatenate([rows, rest])[: mask.sum()].astype(int)
-    orders.append(order)
-    known.append((np.arange(len(order)) < len(rows)) & (order >= 0))
+    orders.append(order.clip(0, len(mask) - 1))
+    known.append((np.arange(len(order)) < len(rows)) & (order == orders[-1]))
   shared_head = 'shared' in tensors or 'mask/shared' in tensors
   for ours, value in tensors.items():
     ordered = np.concatenate([x[order] for x, order in zip(value, orders, strict=True)])
