@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 from collections.abc import Sequence
 
 import jax
@@ -21,7 +20,6 @@ from jaxdet.training.checkpoint import Checkpoints, Metadata, load_for_inference
 
 HEADER = 'jaxdet'  # of .safetensors: a checkpoint's metadata as JSON
 REPORT = 'import_report.txt'
-CANVAS_DIVISOR = 32  # the coarsest stride of backbones
 
 
 def import_checkpoint(
@@ -131,29 +129,17 @@ def export_program(
   if not output:
     raise ValueError('export needs the file to write: --output FILE')
   variables, metadata = load_for_inference(checkpoint or workdir)
-  size = _canvas(canvas) if canvas else tuple(metadata.config.data.canvases[0])
-  model, resize = model_of(metadata), metadata.config.data.resize
+  size = stablehlo.parse_canvas(canvas) if canvas else tuple(metadata.config.data.canvases[0])
+  model = model_of(metadata)
   program = stablehlo.export_predict(
     build_detector(model, model.num_classes), jax.device_get(variables), batch_size, size
   )
   path = pathlib.Path(output)
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_bytes(program)
-  about = {
-    'categories': [category.name for category in metadata.categories],
-    'category_ids': [category.id for category in metadata.categories],
-    'shortest_side': resize.test_size,  # in pixels, of the resized image; less where a longer side would pass
-    'longest_side': resize.max_size,
-  }
+  about = stablehlo.description(metadata.categories, metadata.config.data.resize)
   pathlib.Path(f'{output}.json').write_text(json.dumps(about, indent=1))
   logging.info('wrote %s: %d images of %d x %d pixels', output, batch_size, *size)
-
-
-def _canvas(text: str) -> tuple[int, int]:
-  found = re.fullmatch(r'(\d+)x(\d+)', text)
-  if not found or any(int(side) < CANVAS_DIVISOR or int(side) % CANVAS_DIVISOR for side in found.groups()):
-    raise ValueError(f"--canvas is '{text}': give HEIGHTxWIDTH in multiples of {CANVAS_DIVISOR} pixels, as 800x1344")
-  return int(found[1]), int(found[2])
 
 
 def model_of(metadata: Metadata) -> ConfigDict:

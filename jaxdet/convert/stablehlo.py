@@ -1,14 +1,18 @@
 """A detector as one file that JAX runs without jaxdet: its program for CPU, CUDA and TPU, with the weights inside."""
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.export
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
-from jaxdet.structures import Batch
+from jaxdet.structures import Batch, Category
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
+STRIDE = 32  # of the coarsest features of a backbone
 
 
 def export_predict(
@@ -43,6 +47,28 @@ def export_predict(
     return bytes(exported.serialize())
   except ImportError as error:
     raise ValueError("export --to stablehlo needs flatbuffers: pip install 'jaxdet[convert]'") from error
+
+
+def description(categories: Sequence[Category], resize: ConfigDict) -> dict[str, Any]:
+  """What one must know to feed such a program and to read its results; `resize` is config.data.resize."""
+  return {
+    'categories': [category.name for category in categories],
+    'category_ids': [category.id for category in categories],
+    'shortest_side': resize.test_size,  # in pixels, of the resized image; less where a longer side would pass
+    'longest_side': resize.max_size,
+  }
+
+
+def parse_canvas(text: str) -> tuple[int, int]:
+  """(height, width) of 'HEIGHTxWIDTH'.
+
+  Raises:
+    ValueError: it is something else, or not in multiples of the coarsest stride.
+  """
+  found = re.fullmatch(r'(\d+)x(\d+)', text)
+  if not found or any(int(side) < STRIDE or int(side) % STRIDE for side in found.groups()):
+    raise ValueError(f"--canvas is '{text}': give HEIGHTxWIDTH in multiples of {STRIDE} pixels, as 800x1344")
+  return int(found[1]), int(found[2])
 
 
 def _batch(image, image_size) -> Batch:

@@ -32,6 +32,7 @@ def detector_and_variables():
   return detector, jax.device_get(init(jax.random.key(0)))
 
 
+@pytest.mark.slow
 def test_the_program_gives_the_same_detections():
   pytest.importorskip('flatbuffers')
   detector, variables = detector_and_variables()
@@ -71,6 +72,16 @@ def test_each_platform_has_its_form_of_roi_align(monkeypatch):
     assert f'dense<{number}' in traced.lower(lowering_platforms=(platform,)).as_text(), platform
   both = traced.lower(lowering_platforms=('cpu', 'tpu')).as_text()
   assert 'dense<2.350' in both and 'dense<4.250' in both
+
+
+def test_a_canvas():
+  assert stablehlo.parse_canvas('800x1344') == (800, 1344)
+
+
+@pytest.mark.parametrize('canvas', ['800', '800x', '30x40', '0x32', '-64x64'])
+def test_a_canvas_is_height_and_width_in_whole_strides(canvas):
+  with pytest.raises(ValueError, match='give HEIGHTxWIDTH in multiples of 32 pixels'):
+    stablehlo.parse_canvas(canvas)
 
 
 @pytest.mark.slow
