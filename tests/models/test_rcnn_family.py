@@ -1,0 +1,160 @@
+"""Cascade, C4, DC5, Fast R-CNN and proposals alone, on networks small enough to compile in seconds."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import rcnn
+from jaxdet.models.build import build_detector
+from small_detector import CLASSES, make_batch, small_config
+
+
+# Most of the time goes into compiling.
+quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
+
+
+def cascade(model, upstream: str):
+  model.name = 'cascade_rcnn'
+  model.roi.box_head.class_agnostic = True
+  model.roi.cascade = {'detectron2': rcnn.detectron2_cascade, 'mmdet': rcnn.mmdet_cascade}[upstream]()
+
+
+def single_level(model, neck: str):
+  model.backbone = {**model.backbone, 'depth': 18, 'style': 'pytorch', 'norm': 'gn'}
+  rcnn.set_neck(model, ConfigDict({'neck': neck}))
+  model.rpn.channels = 16
+  model.rpn.anchors.sizes = ((12, 24, 48, 96),)
+  model.rpn.train_proposals.update(pre_nms=300, post_nms=50)
+  model.rpn.test_proposals.update(pre_nms=300, post_nms=50)
+
+
+def fast_rcnn(model):
+  model.rpn.name = ''
+
+
+def proposals_alone(model):
+  model.name = 'proposal_network'
+
+
+CHANGES = {
+  'detectron2 cascade': functools.partial(cascade, upstream='detectron2'),
+  'mmdet cascade': functools.partial(cascade, upstream='mmdet'),
+  'c4': functools.partial(single_level, neck='c4'),
+  'dc5': functools.partial(single_level, neck='dc5'),
+  'fast r-cnn': fast_rcnn,
+  'proposals alone': proposals_alone,
+}
+
+
+@functools.cache
+def built(change: str):
+  """(detector, variables, jitted losses and gradients, jitted predict) of a changed small config."""
+  config = small_config().copy_and_resolve_references()
+  config.model.backbone.frozen_stages = 4  # its backward pass is the same in all, and tested elsewhere
+  CHANGES[change](config.model)
+  detector = build_detector(config.model, CLASSES)
+  variables = quick_jit(detector.init)(jax.random.key(0))
+
+  def total(params, rest, batch, key):
+    losses, _ = detector.loss(rest | {'params': params}, batch, key)
+    return sum(value for name, value in losses.items() if name.startswith('loss_')), losses
+
+  return detector, variables, quick_jit(jax.grad(total, has_aux=True)), quick_jit(detector.predict)
+
+
+def batch_for(change: str, images: int = 2):
+  batch = make_batch(images=images)
+  if change != 'fast r-cnn':
+    return batch
+  proposals = np.tile(
+    np.array([[2, 2, 30, 30], [28, 8, 72, 52], [0, 0, 9, 9], [0, 0, 0, 0]], np.float32), (images, 1, 1)
+  )
+  return batch.replace(proposals=proposals, proposals_valid=np.tile([True, True, True, False], (images, 1)))
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_losses_are_finite_and_reach_every_network(change):
+  _, variables, loss, _ = built(change)
+  gradients, losses = loss(variables['params'], variables, batch_for(change), jax.random.key(1))
+  assert all(np.isfinite(v) for v in losses.values())
+  for network, gradient in gradients.items():
+    if network == 'backbone':
+      continue
+    largest = [float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient)]
+    assert np.isfinite(largest).all() and max(largest, default=1) > 0, network
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_detections_lie_on_the_image(change):
+  _, variables, _, predict = built(change)
+  found = predict(variables, batch_for(change))
+  boxes, valid = np.asarray(found.boxes), np.asarray(found.valid)
+  assert valid.any()
+  assert (boxes[valid] >= 0).all() and (boxes[valid] <= [80, 56, 80, 56]).all()
+  assert (np.diff(np.where(valid, found.scores, 0)) <= 1e-6).all()
+  has_masks = change not in ('proposals alone',)
+  assert (found.masks is not None) == has_masks
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_one_compilation_serves_all_batches_of_a_shape(change):
+  _, variables, loss, predict = built(change)
+  batch = batch_for(change)
+  other = batch.replace(image=batch.image[::-1].copy(), objects_valid=np.zeros_like(batch.objects_valid))
+  for each in (batch, other):
+    loss(variables['params'], variables, each, jax.random.key(2))
+    predict(variables, each)
+  assert loss._cache_size() == predict._cache_size() == 1
+
+
+def test_a_cascade_has_the_losses_of_every_stage():
+  expected = {f'loss_{kind}_{k}' for kind in ('class', 'box') for k in range(3)} | {
+    'loss_rpn_objectness',
+    'loss_rpn_box',
+  }
+  for upstream, masks in (('detectron2', {'loss_mask_0'}), ('mmdet', {f'loss_mask_{k}' for k in range(3)})):
+    _, variables, loss, _ = built(f'{upstream} cascade')
+    _, losses = loss(variables['params'], variables, batch_for(''), jax.random.key(1))
+    assert {name for name in losses if name.startswith('loss_')} == expected | masks
+
+
+def test_a_cascade_passes_part_of_the_gradient_to_the_features():
+  detector, variables, *_ = built('detectron2 cascade')
+  batch = make_batch()
+
+  def grown(scale):
+    settings = detector.settings.as_configdict()
+    settings.roi.cascade.feature_gradient = scale
+    changed = build_detector(settings, CLASSES)
+
+    def box_loss(params):
+      losses = changed.loss(variables | {'params': params}, batch, jax.random.key(1))[0]
+      return losses['loss_class_0']
+
+    return quick_jit(jax.grad(box_loss))(variables['params'])
+
+  third, whole = grown(1 / 3), grown(1.0)
+  np.testing.assert_allclose(
+    third['neck']['output2']['kernel'], whole['neck']['output2']['kernel'] / 3, rtol=1e-4, atol=1e-8
+  )
+  np.testing.assert_allclose(third['box_head0']['fc0']['kernel'], whole['box_head0']['fc0']['kernel'], rtol=1e-5)
+
+
+def test_fast_rcnn_says_that_it_wants_proposals():
+  detector, variables, *_ = built('fast r-cnn')
+  with pytest.raises(ValueError, match='the batch must bring proposals'):
+    detector.predict(variables, make_batch())
+
+
+def test_a_dilated_stage_keeps_the_size_and_the_weights():
+  detector, variables, *_ = built('dc5')
+  plain = detector.networks['backbone'].clone(dilate_last=False)
+  own = {collection: value['backbone'] for collection, value in variables.items() if 'backbone' in value}
+  images = jax.random.normal(jax.random.key(0), (1, 64, 96, 3))
+  dilated = detector.networks['backbone'].apply(own, images, train=False)
+  assert dilated[5].shape[1:3] == dilated[4].shape[1:3] == (4, 6)
+  assert plain.apply(own, images, train=False)[5].shape[1:3] == (2, 3)
