@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from jaxdet.convert import caffe2, detectron2, mmdet, timm, torchvision
+from jaxdet.convert import caffe2, detectron2, mmdet, old_torchvision, timm, torchvision
 from jaxdet.convert.backbone import bare_rules, is_backbone
 from jaxdet.convert.rules import Rule, export_state
 from jaxdet.models.build import build_detector
@@ -69,7 +69,7 @@ def open_source(program: str, state: State, model: ConfigDict) -> Source:
 
   Args:
     program: a key of FRAMEWORKS.
-    state: arrays by the program's names, or by Caffe2's for Detectron2.
+    state: arrays by the program's names, of old versions too, or by Caffe2's for Detectron2.
     model: `config.model`, with the number of classes.
 
   Raises:
@@ -79,6 +79,8 @@ def open_source(program: str, state: State, model: ConfigDict) -> Source:
   if framework is _DETECTRON2 and caffe2.is_caffe2(state):
     state, model = caffe2.to_detectron2(state), ConfigDict(model.to_dict())
     model.channel_order = 'BGR'  # of all of Caffe2's
+  if program == 'torchvision':
+    state = old_torchvision.to_current(state)
   bare = framework.backbone(model) if framework.backbone else ()
   if framework.table is None or any(rule.upstream in state for rule in bare):
     return Source(state, tuple(bare), True, framework.unused)
@@ -95,21 +97,20 @@ def count_classes(program: str, state: State, model: ConfigDict) -> int | None:
 
   The arrays whose shapes change with the number of classes are found by building the model for two and for three.
   """
-  sizes, sources = {}, {}
+  sizes = {}
   for count in (2, 3):
     model = ConfigDict(model.to_dict())
     model.num_classes = count
     sizes[count] = {path: x.shape for path, x in flatten_dict(shapes(model), sep='/').items()}
-    sources[count] = open_source(program, state, model)
-  for rule in sources[2].rules:
+  source = open_source(program, state, model)
+  for rule in source.rules:
     small, large = sizes[2][rule.path], sizes[3][rule.path]
-    if small == large or rule.upstream not in state:
+    if small == large or rule.upstream not in source.state:
       continue
-    shape = np.shape(rule.layout.to_jaxdet(np.asarray(state[rule.upstream])))
+    shape = np.shape(rule.layout.to_jaxdet(np.asarray(source.state[rule.upstream])))
     axis = next(i for i, (a, b) in enumerate(zip(small, large, strict=True)) if a != b)
-    per_class = large[axis] - small[axis]
     if len(shape) == len(small):
-      return 2 + (shape[axis] - small[axis]) // per_class
+      return 2 + (shape[axis] - small[axis]) // (large[axis] - small[axis])
   return None
 
 

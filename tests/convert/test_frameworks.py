@@ -90,6 +90,16 @@ def test_a_resnet_by_torchvisions_names(program):
   assert {rule.upstream for rule in source.rules} == set(state)
 
 
+def test_a_detector_of_an_old_torchvision():
+  config = model('frozen_bn')
+  state = {rule.upstream: np.ones(1) for rule in FRAMEWORKS['torchvision'].table(config)}
+  renamed = {name.replace('.conv.0.0.', '.conv.').replace('mask_head.0.0.', 'mask_head.mask_fcn1.') for name in state}
+  renamed = {name.replace('blocks.0.0.', 'blocks.0.') for name in renamed}
+  assert len(renamed - state.keys()) == 8
+  source = open_source('torchvision', dict.fromkeys(renamed, np.ones(1)), config)
+  assert source.state.keys() == state.keys() and not source.backbone_only
+
+
 def test_a_file_of_another_program_is_not_taken_for_a_backbone():
   state = export('mmdet', variables(), model())
   assert not open_source('detectron2', state, model()).backbone_only

@@ -15,7 +15,7 @@ from PIL import Image
 
 import parity_kit
 from jaxdet.conversion_commands import initial_variables
-from jaxdet.convert import frameworks, torch_files
+from jaxdet.convert import frameworks, old_torchvision, torch_files
 from jaxdet.convert.rules import import_state
 from jaxdet.models.build import build_detector
 from jaxdet.ops import iou
@@ -64,6 +64,29 @@ def photograph() -> Image.Image:
   first = json.loads((folder / 'val.json').read_text())['images'][0]
   name = first.get('file_name') or '/'.join(first['coco_url'].split('/')[-2:])
   return Image.open(folder / 'images' / name).convert('RGB').resize(SIZE[::-1])
+
+
+# What these layers were called before torchvision 0.13, and are in its own COCO weights.
+OLD_NAMES = {
+  'backbone.fpn.inner_blocks.2.weight': 'backbone.fpn.inner_blocks.2.0.weight',
+  'backbone.fpn.layer_blocks.0.bias': 'backbone.fpn.layer_blocks.0.0.bias',
+  'rpn.head.conv.weight': 'rpn.head.conv.0.0.weight',
+  'roi_heads.mask_head.mask_fcn1.weight': 'roi_heads.mask_head.0.0.weight',
+  'roi_heads.mask_head.mask_fcn4.bias': 'roi_heads.mask_head.3.0.bias',
+}
+
+
+def test_old_names_are_read_as_torchvision_reads_them():
+  network = torchvision.models.detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+  state = dict(network.state_dict())  # without the versions that tell torchvision that its names are new
+  ours = dict(state)
+  for old, new in OLD_NAMES.items():
+    ours[old] = state[old] = state.pop(new) + 1
+    del ours[new]
+  current = old_torchvision.to_current(ours)
+  network.load_state_dict(dict(state), strict=True)
+  assert current.keys() == network.state_dict().keys()
+  assert all(torch.equal(current[name], array) for name, array in network.state_dict().items())
 
 
 def of_torchvision(path: str, image: Image.Image) -> dict[str, np.ndarray]:
