@@ -52,9 +52,9 @@ def make_subject(case: Case, entry: Entry) -> Subject:
   return Subject(case, config, detector, variables, rules, state, batch, tuple(differences))
 
 
-def nudged(subject: Subject) -> Subject:
+def nudged(subject: Subject, seed: int) -> Subject:
   """The same with every weight moved by its last bit, up or down, which is what rounding does anyway."""
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
 
   def nudge(x: np.ndarray) -> np.ndarray:
     return (x * (1 + 2.0**-23 * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype)
