@@ -117,11 +117,13 @@ class GroupNorm(nn.Module):
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     wide = x.astype(jnp.float32)
-    # Channels are reduced first over space, which keeps them on the last axis, then within their group.
-    mean = wide.mean((1, 2))
-    square = (wide * wide).mean((1, 2))
-    mean, square = (v.reshape(v.shape[0], groups, -1).mean(-1) for v in (mean, square))
-    var = jnp.maximum(square - mean * mean, 0.0)
-    mean, inverse = (jnp.repeat(v, channels // groups, axis=1) for v in (mean, jax.lax.rsqrt(var + EPSILON)))
-    factor = scale * inverse
-    return (wide * factor[:, None, None] + (bias - mean * factor)[:, None, None]).astype(self.dtype)
+
+    def group_mean(v: Float[Array, 'B H W C']) -> Float[Array, 'B 1 1 C']:
+      # Channels are reduced first over space, which keeps them on the last axis, then within their group.
+      means = v.mean((1, 2)).reshape(v.shape[0], groups, -1).mean(-1)
+      return jnp.repeat(means, channels // groups, axis=1)[:, None, None]
+
+    # In two passes: the mean of squares less the square of the mean would round away a small variance.
+    centred = wide - group_mean(wide)
+    inverse = jax.lax.rsqrt(group_mean(centred * centred) + EPSILON)
+    return (centred * (scale * inverse) + bias).astype(self.dtype)
