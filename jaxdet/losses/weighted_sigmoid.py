@@ -1,0 +1,30 @@
+"""Binary cross entropy with a weight for each region and class: what the sigmoid losses for long tails differ in."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdet.losses.regions import harmless_rows, mean_over
+
+
+def weighted_sigmoid_loss(
+  logits: Float[Array, '*B R C'],
+  labels: Int[Array, '*B R'],
+  valid: Bool[Array, '*B R'],
+  weights: Float[Array, '#*B #R C'],
+) -> Float[Array, '']:
+  """Binary cross entropy times weight, summed over columns; the mean over regions.
+
+  Args:
+    logits, labels, valid: as regions.py tells. A label behind the last column is a negative of all.
+    weights: what broadcasts with the logits; taken as constants.
+  """
+  logits, labels = harmless_rows(logits, labels, valid, background=logits.shape[-1])
+  each = optax.sigmoid_binary_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
+  return mean_over((each * jax.lax.stop_gradient(weights)).sum(-1), valid)
+
+
+def is_label(labels: Int[Array, '*B R'], columns: int) -> Bool[Array, '*B R C']:
+  """True in the column of a region's own label."""
+  return labels[..., None] == jnp.arange(columns)
