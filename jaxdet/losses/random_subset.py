@@ -1,0 +1,12 @@
+"""Some of the rows of a mask, drawn without replacement, at a static shape."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+
+def random_subset(key: Array, among: Bool[Array, '*N'], count: Int[Array, '']) -> Bool[Array, '*N']:
+  """True for `count` random rows of those that are True in `among`, or for all of these where they are fewer."""
+  priority = jnp.where(among, jax.random.uniform(key, among.shape), jnp.inf).ravel()
+  rank = jnp.zeros(priority.shape, int).at[jnp.argsort(priority)].set(jnp.arange(priority.size))
+  return (rank.reshape(among.shape) < count) & among
