@@ -99,6 +99,8 @@ def mask_rcnn() -> dict:
         'channels': 1024,
         'roi_size': 7,
         'class_agnostic': False,
+        'classifier': 'linear',  # or 'cosine'
+        'calibration': '',  # 'disalign': trained alone, on a trained model
       },
       'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above', 'extra': 0},
       'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},

@@ -83,7 +83,7 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_end: str) -> li
       layout = rules.LINEAR if i else rules.linear_after_flatten(box.roi_size)
       entries += rules.layer(f'{upstream}.fc{i + 1}', f'box_head{end}/fc{i}', layout)
     upstream = f'roi_heads.box_predictor.{end}'.rstrip('.')
-    entries += rules.layer(f'{upstream}.cls_score', f'box_head{end}/logits', rules.LINEAR)
+    entries += classifier(model, upstream, f'box_head{end}')
     entries += rules.layer(f'{upstream}.bbox_pred', f'box_head{end}/deltas', rules.LINEAR)
   mask = model.roi.mask_head
   if mask.name:
@@ -92,6 +92,20 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_end: str) -> li
       entries += conv_norm(f'roi_heads.mask_head.mask_fcn{i + 1}', f'{path}/conv{i}', mask.norm)
     entries += rules.layer('roi_heads.mask_head.deconv', f'{path}/deconv', rules.DECONV)
     entries += rules.layer('roi_heads.mask_head.predictor', f'{path}/logits')
+  return entries
+
+
+def classifier(model: ConfigDict, upstream: str, path: str) -> list[Rule]:
+  """The rules of a box head's last layer for classes; the cosine form and DisAlign have the names of cvpods."""
+  if model.roi.box_head.classifier == 'linear':
+    entries = rules.layer(f'{upstream}.cls_score', f'{path}/logits', rules.LINEAR)
+  else:
+    entries = rules.layer(f'{upstream}.cls_score', f'{path}/logits', rules.LINEAR, bias=False)
+    entries += [Rule(f'{upstream}.cls_score.scale', f'params/{path}/logits/scale')]
+  if model.roi.box_head.calibration == 'disalign':
+    for name in ('scale', 'bias'):
+      entries.append(Rule(f'{upstream}.logit_{name}', f'params/{path}/calibration/{name}'))
+    entries += rules.layer(f'{upstream}.confidence_layer', f'{path}/calibration/confidence', rules.LINEAR)
   return entries
 
 

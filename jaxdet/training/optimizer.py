@@ -13,7 +13,7 @@ from jaxdet.training.schedules import build_schedule
 # The first pattern found in a parameter's path decides its group. Biases decay like weights, as upstream.
 DECAY_GROUPS = (
   ('norm', re.compile(r'(^|/)(\w*norm|bn|gn|ln)_?\d*/(scale|bias)$', re.IGNORECASE)),
-  ('weight', re.compile(r'(^|/)(kernel|bias|embedding)$')),
+  ('weight', re.compile(r'(^|/)(kernel|bias|embedding)$|(^|/)(logits|calibration)/scale$')),
 )
 
 

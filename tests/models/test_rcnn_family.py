@@ -12,7 +12,6 @@ from configs import rcnn
 from jaxdet.models.build import build_detector
 from small_detector import CLASSES, make_batch, small_config
 
-
 # Most of the time goes into compiling.
 quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 

@@ -21,7 +21,7 @@ def make(head, *args):
 
 
 def box_head(num_classes, num_fcs, channels, class_agnostic, dtype=jnp.float32):
-  return ConvFCBoxHead(num_classes, 0, 0, '', num_fcs, channels, class_agnostic, dtype)
+  return ConvFCBoxHead(num_classes, 0, 0, '', num_fcs, channels, class_agnostic, dtype=dtype)
 
 
 def test_box_head_gives_a_column_for_background_and_four_deltas_a_class():

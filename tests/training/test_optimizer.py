@@ -73,6 +73,7 @@ def test_clipping_is_by_the_global_norm_and_before_weight_decay():
     ('rpn_head/conv/bias', 'weight'),
     ('normal_conv/bias', 'weight'),
     ('query/embedding', 'weight'),
+    ('box_head/logits/scale', 'weight'),
   ],
 )
 def test_decay_groups(path, group):

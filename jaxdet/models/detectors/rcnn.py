@@ -83,11 +83,14 @@ class RCNN:
     return variables
 
   def trainable(self, params: Variables) -> Variables:
-    """A tree of bool like `params`: False for the backbone's frozen stages."""
+    """A tree of bool like `params`: False for the backbone's frozen stages, and for all but a calibration."""
     frozen_stages = self.settings.backbone.frozen_stages
+    calibrated = bool(self.settings.roi.box_head.calibration) if 'roi' in self.settings else False
 
     def is_trained(path, _):
       names = tuple(entry.key for entry in path)
+      if calibrated:
+        return 'calibration' in names
       return not (names[0] == 'backbone' and resnet.is_frozen(names[1:], frozen_stages))
 
     return jax.tree_util.tree_map_with_path(is_trained, params)

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv_norm import conv_norm
+from jaxdet.models.roi_heads.classifiers import CosineClassifier, DisAlign
 
 
 class ConvFCBoxHead(nn.Module):
-  """Convolutions `conv0`, ..., hidden layers `fc0`, ..., then `logits` and `deltas` in float32.
+  """Convolutions `conv0`, ..., hidden layers `fc0`, ..., then `logits` and `deltas` in float32; `calibration` if any.
 
   Regions are flattened as (y, x, channel) or, where there is no hidden layer, averaged. Background is the last of the
   K + 1 logits.
@@ -25,6 +26,8 @@ class ConvFCBoxHead(nn.Module):
   num_fcs: int
   channels: int  # of the hidden layers
   class_agnostic: bool  # one box a region, not one a class
+  classifier: str = 'linear'  # or 'cosine'
+  calibration: str = ''  # of the logits; '': none, or 'disalign'
   dtype: jnp.dtype = jnp.float32  # of the convolutions and the hidden layers
 
   @nn.compact
@@ -40,7 +43,18 @@ class ConvFCBoxHead(nn.Module):
       init = nn.initializers.xavier_uniform()
       x = nn.relu(nn.Dense(self.channels, kernel_init=init, dtype=self.dtype, name=f'fc{i}')(x))
     x = x.astype(jnp.float32)
-    logits = nn.Dense(self.num_classes + 1, kernel_init=nn.initializers.normal(0.01), name='logits')(x)
+    logits = self._classifier()(x)
+    if self.calibration:
+      if self.calibration != 'disalign':
+        raise ValueError(f"unknown calibration '{self.calibration}' of a box head: choose '' or 'disalign'")
+      logits = DisAlign(name='calibration')(logits, x)
     boxes = 1 if self.class_agnostic else self.num_classes
     deltas = nn.Dense(4 * boxes, kernel_init=nn.initializers.normal(0.001), name='deltas')(x)
     return logits, deltas.reshape(*regions, boxes, 4)
+
+  def _classifier(self) -> nn.Module:
+    if self.classifier == 'linear':
+      return nn.Dense(self.num_classes + 1, kernel_init=nn.initializers.normal(0.01), name='logits')
+    if self.classifier == 'cosine':
+      return CosineClassifier(self.num_classes + 1, name='logits')
+    raise ValueError(f"unknown classifier '{self.classifier}' of a box head: choose linear or cosine")
