@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from configs import arguments, lvis_maskrcnn
 
 CHOICES = {
-  'upstream': ('detectron2', 'mmdet', 'mmdet1'),  # whose settings; mmdet1: with the coordinates of mmdetection 1.x
+  # Whose settings. mmdet1: mmdetection with the coordinates of its version 1; cvpods: DisAlign's, like Detectron2's.
+  'upstream': ('detectron2', 'mmdet', 'mmdet1', 'cvpods'),
   'method': ('mask_rcnn', 'faster_rcnn', 'fast_rcnn', 'cascade_mask_rcnn', 'cascade_rcnn', 'rpn'),
   'backbone': ('r50', 'r18', 'r34', 'r101', 'r152', 'x50_32x4d', 'x101_32x4d', 'x101_64x4d', 'x101_32x8d'),
   # What the backbone starts from; '': msra for Detectron2, torchvision for mmdetection, fair for x101_32x8d.
@@ -20,11 +21,10 @@ CHOICES = {
   'neck': ('fpn', 'c4', 'dc5'),
   'box_loss': ('', 'iou', 'giou', 'ciou', 'bounded_iou'),  # '': that of the method
   'class_agnostic': ('false', 'true'),  # one box and one mask a region; a cascade's boxes always are
-  'recipe': (
-    'multiscale',
-    'plain',
-    'lsj',
-  ),  # lsj: large-scale jitter, with norms and deeper heads (Ghiasi et al., 2021)
+  'classifier': ('linear', 'cosine'),
+  'sampler': ('', 'uniform', 'rfs'),  # of training images; '': rfs on LVIS, but for cvpods
+  # lsj: large-scale jitter, and batch norm and deeper heads with it (Ghiasi et al., 2021).
+  'recipe': ('multiscale', 'plain', 'lsj'),
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes', 'voc', 'deepfashion'),
   'schedule': ('1x', '2x', '3x', '6x', '9x', '20e', '50ep', '100ep', '200ep', '400ep'),
 }
@@ -65,7 +65,7 @@ def get_config(variant: str = '') -> ConfigDict:
   config.model.num_classes = CLASSES[args.dataset]
   set_backbone(config.model, args)
   set_dataset(config, args)
-  if args.upstream != 'detectron2':
+  if args.upstream.startswith('mmdet'):
     set_mmdet(config, args)
   set_neck(config.model, args)
   set_method(config.model, args)
@@ -81,7 +81,7 @@ def get_config(variant: str = '') -> ConfigDict:
 def set_backbone(model: ConfigDict, args) -> None:
   """The network, what its weights expect of images, and the norms in neck and heads that go with it."""
   depth, groups, group_width = NETWORKS[args.backbone]
-  detectron2 = args.upstream == 'detectron2'
+  detectron2 = not args.upstream.startswith('mmdet')
   weights = args.weights or ('fair' if args.backbone == 'x101_32x8d' else 'msra' if detectron2 else 'torchvision')
   style, norm, order, std = WEIGHTS[weights]
   if detectron2 and weights == 'torchvision':
@@ -126,9 +126,10 @@ def set_neck(model: ConfigDict, args) -> None:
 
 def set_method(model: ConfigDict, args) -> None:
   """Which networks there are, and the settings of a cascade."""
-  detectron2 = args.upstream == 'detectron2'
+  detectron2 = not args.upstream.startswith('mmdet')
   if args.method not in ('mask_rcnn', 'cascade_mask_rcnn'):
     model.roi.mask_head.name = ''
+  model.roi.box_head.classifier = args.classifier
   if args.class_agnostic == 'true':
     model.roi.box_head.class_agnostic = model.roi.mask_head.class_agnostic = True
   if args.method == 'fast_rcnn':
@@ -208,9 +209,10 @@ def set_loss(model: ConfigDict, args) -> None:
   """An IoU loss of boxes; Detectron2 has it for proposals too."""
   if not args.box_loss:
     return
-  name = 'ciou_gated' if args.box_loss == 'ciou' and args.upstream != 'detectron2' else args.box_loss
+  is_mmdet = args.upstream.startswith('mmdet')
+  name = 'ciou_gated' if args.box_loss == 'ciou' and is_mmdet else args.box_loss
   model.roi.loss.update(name=name, weight=12.0 if args.box_loss == 'ciou' else 10.0)
-  if args.upstream == 'detectron2':
+  if not is_mmdet:
     model.rpn.loss.update(name=name, weight=2.0)
 
 
@@ -233,12 +235,15 @@ def set_dataset(config: ConfigDict, args) -> None:
   if args.method not in ('mask_rcnn', 'cascade_mask_rcnn'):
     config.eval.iou_types = ('bbox',)
     config.train.best_metric = 'bbox/AP'
-  if args.dataset.startswith('lvis'):
+  is_lvis = args.dataset.startswith('lvis')
+  sampler = args.sampler or ('rfs' if is_lvis and args.upstream != 'cvpods' else 'uniform')
+  config.data.sampler.name = {'rfs': 'repeat_factor', 'uniform': 'uniform'}[sampler]
+  if is_lvis:
     if args.dataset == 'lvis_v0.5':
-      config.data.update(lvis_maskrcnn.get_config('v0.5').data)
+      v05 = lvis_maskrcnn.get_config('v0.5').data
+      config.data.update(train=v05.train, val=v05.val, records=v05.records)
     return
   config.data.name = config.eval.protocol = 'coco'
-  config.data.sampler.name = 'uniform'
   config.data.train = ('annotations/instances_train2017.json', 'annotations/train.json', 'train.json')
   config.data.val = ('annotations/instances_val2017.json', 'annotations/val.json', 'val.json')
   config.model.test.update(score_threshold=0.05, detections=100)
@@ -248,7 +253,7 @@ def set_dataset(config: ConfigDict, args) -> None:
     config.data.canvases = ((1024, 2048), (2048, 1024))
   elif args.dataset == 'voc':
     resize.sizes = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
-  if args.recipe == 'plain' or args.upstream != 'detectron2' and args.dataset == 'coco':
+  if args.recipe == 'plain' or args.upstream.startswith('mmdet') and args.dataset == 'coco':
     resize.sizes = (800,)
 
 
@@ -265,9 +270,9 @@ def set_schedule(train: ConfigDict, args) -> None:
     train.steps = int(args.schedule.removesuffix('ep')) * EPOCH['coco'] // 64
     schedule.milestones = tuple(int(share * train.steps) for share in (0.9, 0.96))
     schedule.update(warmup_steps=500, warmup_factor=0.067)
-  elif args.dataset == 'lvis_v1' and args.upstream == 'detectron2':
+  elif args.dataset == 'lvis_v1' and not args.upstream.startswith('mmdet'):
     return  # as configs/lvis_maskrcnn.py
-  elif args.upstream == 'detectron2':
+  elif not args.upstream.startswith('mmdet'):
     train.steps = {'1x': 90_000, '2x': 180_000, '3x': 270_000, '9x': 810_000}[args.schedule]
     last = {'1x': (30_000, 10_000), '2x': (60_000, 20_000)}.get(args.schedule, (60_000, 20_000))
     schedule.milestones = tuple(train.steps - steps for steps in last)
