@@ -18,7 +18,7 @@ MASK = 0.01  # 1 - IoU of pixels
 LOSS = 1e-4  # relative
 GRADIENT = 1e-3  # relative, of an array's norm
 TRAINING = 1e-3  # relative
-ROUNDING = 5.0  # times what the last bit of the weights does
+ROUNDING = 5.0  # an error up to so many times what the last bits of the weights do is laid to rounding
 TINY = 1e-4  # losses and gradient norms below are as good as zero
 DELTA = 1e-2  # of the RMS of what five steps changed, beyond rounding
 
@@ -49,11 +49,16 @@ class Check:
   name: str
   error: float  # in the stage's unit; infinite where nothing could be compared
   tolerance: float
-  rounding: bool = False  # the tolerance is what rounding may do to this number, see `Comparison.allow_rounding`
+  rounding: float = 0.0  # how far changes of the weights' last bits move the number; looked at where it failed
 
   @property
   def passed(self) -> bool:
     return self.error <= self.tolerance  # False where it is not a number
+
+  @property
+  def is_rounding(self) -> bool:
+    """Whether the number did not pass, and rounding explains it."""
+    return not self.passed and self.error <= ROUNDING * self.rounding
 
 
 def relative(ours: float, recorded: float) -> float:
@@ -125,10 +130,10 @@ class Comparison:
       samples = self.case.samples(name, upstream_layout(np.asarray(value)))
       self._made[stage, name] = samples / self.case.tensors[name]['rms']
 
-  def allow_rounding(self, nudged: 'Sequence[Comparison]') -> None:
-    """Widens the tolerance of what failed to ROUNDING times what changes of every weight's last bit do to it.
+  def measure_rounding(self, nudged: 'Sequence[Comparison]') -> None:
+    """Notes of what failed how far changes of every weight's last bit move it.
 
-    Some networks amplify rounding layer by layer, the upstream program's as well as ours.
+    Some networks amplify rounding layer by layer, the upstream program's as well as ours; no tolerance changes by this.
 
     Args:
       nudged: comparisons of the detector with such weights, several, since a number may stay by chance.
@@ -140,8 +145,7 @@ class Comparison:
           (float(np.abs(self._made[key] - other._made[key]).max()) for other in nudged if key in other._made),
           default=0.0,
         )
-        if ROUNDING * moved > check.tolerance:
-          self.checks[i] = dataclasses.replace(check, tolerance=ROUNDING * moved, rounding=True)
+        self.checks[i] = dataclasses.replace(check, rounding=moved)
 
   def detections(self, prefix: str, image: int, found: Detections) -> Int[np.ndarray, 'N']:
     """Compares the detections of an image with the recorded 'det0' or 'fixed_roi/det0'.

@@ -42,13 +42,20 @@ class Result:
     return list(dict.fromkeys(check.stage for check in self.checks if not check.passed))
 
   @property
+  def is_rounding(self) -> bool:
+    """Whether rounding explains all that did not pass."""
+    return bool(self.failed) and not self.notes and all(check.passed or check.is_rounding for check in self.checks)
+
+  @property
   def verdict(self) -> str:
     if self.error:
       return self.error
     if not self.config:
       return 'no config yet'
     failed = ['config'] * bool(self.notes) + self.failed
-    return f'FAIL {", ".join(failed)}' if failed else 'PASS'
+    if not failed:
+      return 'PASS'
+    return f'{"ROUNDING" if self.is_rounding else "FAIL"} {", ".join(failed)}'
 
   @property
   def passed(self) -> bool:
@@ -90,7 +97,7 @@ def compare_case(case: Case, entry: Entry) -> tuple[Comparison, tuple[str, ...]]
   with jax.default_matmul_precision('highest'):
     comparison = _compare(subject)
     if not all(check.passed for check in comparison.checks):
-      comparison.allow_rounding([_compare(nudged(subject, seed)) for seed in range(NUDGES)])
+      comparison.measure_rounding([_compare(nudged(subject, seed)) for seed in range(NUDGES)])
     if 'train' in case.meta:
       compare_training(subject, comparison)
   return comparison, subject.differences

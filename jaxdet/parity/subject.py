@@ -16,7 +16,8 @@ from jaxdet.parity.overrides import case_config
 from jaxdet.parity.zoo import Entry
 from jaxdet.structures import Batch
 
-TABLES = {'mmdet': mmdet.table, 'detectron2': detectron2.table}  # of weights, by program
+# Of weights, by program; cvpods, on which DisAlign rests, has Detectron2's names.
+TABLES = {'mmdet': mmdet.table, 'detectron2': detectron2.table, 'disalign': detectron2.table}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from jaxdet.parity.run import Result, run_case
 
 GOOD, CLOSE = Check('losses', 'loss_a', 1e-6, 1e-4), Check('losses', 'loss_b', 5e-5, 1e-4)
 BAD, WORSE = Check('rpn', 'rpn/cls/0', 2e-4, 1e-4), Check('rpn', 'rpn/cls/1', math.nan, 1e-4)
+ROUNDED = Check('backbone', 'backbone/3', 2e-4, 1e-4, rounding=1e-4)
 
 
 def result(*checks, **kwargs) -> Result:
@@ -22,6 +23,8 @@ def result(*checks, **kwargs) -> Result:
   [
     (result(GOOD, CLOSE), 'PASS'),
     (result(GOOD, BAD, WORSE), 'FAIL rpn'),
+    (result(GOOD, ROUNDED), 'ROUNDING backbone'),
+    (result(ROUNDED, BAD), 'FAIL backbone, rpn'),
     (result(GOOD, notes=('config.model.test.iou is 0.6',)), 'FAIL config'),
     (result(error='override not understood: X'), 'override not understood: X'),
     (Result('mmdet/a', ''), 'no config yet'),
