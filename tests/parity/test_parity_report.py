@@ -44,12 +44,14 @@ def test_a_stage_shows_what_comes_closest_to_its_tolerance():
 
 
 def test_what_failed_is_named():
-  assert report.details(result(GOOD, BAD, BAD)) == ['    rpn: rpn/cls/0 2.00e-04 > 0.0001 (2 checks failed)']
+  assert report.details(result(GOOD, BAD, BAD)) == ['    rpn: rpn/cls/0 2.00e-04 > 0.0001 (2 checks)']
+  [line] = report.details(result(ROUNDED))
+  assert line == '    backbone: backbone/3 2.00e-04 > 0.0001, last bits of the weights move it by 1.0e-04 (1 checks)'
 
 
 def test_the_page_groups_by_program_and_lists_what_did_not_run():
   page = report.page([result(GOOD), Result('mmdet/b', ''), Result('detectron2/c', '')], 'python x.py')
-  assert '1 of 1 cases that ran pass; 2 of 3 recorded cases did not run.' in page
+  assert '1 of 1 cases that ran pass, 0 differ by rounding (~); 2 of 3 recorded cases did not run.' in page
   assert '| a | `configs/a.py` | 1.0e-06 |' in page
   assert page.index('## mmdetection') < page.index('No config yet: b.') < page.index('## Detectron2')
 
@@ -57,7 +59,7 @@ def test_the_page_groups_by_program_and_lists_what_did_not_run():
 def test_json_holds_every_number(tmp_path):
   report.write_json([result(GOOD, CLOSE, covered=3, recorded=4)], tmp_path / 'x.json')
   [row] = json.loads((tmp_path / 'x.json').read_text())
-  assert row['checks'] == [['losses', 'loss_a', 1e-6, 1e-4, True], ['losses', 'loss_b', 5e-5, 1e-4, True]]
+  assert row['checks'] == [['losses', 'loss_a', 1e-6, 1e-4, True, 0.0], ['losses', 'loss_b', 5e-5, 1e-4, True, 0.0]]
   assert row['tensors'] == {'compared': 3, 'recorded': 4}
 
 
