@@ -1,7 +1,7 @@
 """Losses of box regression: which of them a config names, and each per coordinate or per box, not reduced.
 
-The classification losses are optax's: `sigmoid_binary_cross_entropy`, `sigmoid_focal_loss` and
-`softmax_cross_entropy_with_integer_labels` are what upstream computes.
+The classification losses that upstream shares with everybody are optax's (`sigmoid_binary_cross_entropy`,
+`softmax_cross_entropy_with_integer_labels`, ..); those for long tails are in this folder, see docs/losses.md.
 """
 
 from collections.abc import Mapping
