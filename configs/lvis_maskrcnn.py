@@ -67,8 +67,12 @@ def mask_rcnn() -> dict:
         'offset': 0.0,  # of an anchor's centre in its cell, in strides
         'rounded': False,  # whole pixels, as mmdetection 1.x had them
       },
-      # clamp: the scales, 'above' or 'both' (mmdetection); extra 1: corners are inclusive (mmdetection 1.x)
-      'coder': {'weights': (1.0, 1.0, 1.0, 1.0), 'clamp': 'above', 'extra': 0},
+      'coder': {
+        'weights': (1.0, 1.0, 1.0, 1.0),
+        'clamp': 'above',  # of scales; mmdetection: 'both'
+        'clip': True,  # to the image
+        'extra': 0,  # 1: the corners of boxes are inclusive (mmdetection 1.x)
+      },
       # low_quality: an object's best anchors are positive though below positive_iou, and belong to
       # 'own': the object they overlap most (Detectron2); 'object': that object (mmdetection); 'none': off.
       'matcher': {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality': 'own', 'low_quality_min_iou': 0.0},
@@ -102,7 +106,7 @@ def mask_rcnn() -> dict:
         'classifier': 'linear',  # or 'cosine'
         'calibration': '',  # 'disalign': trained alone, on a trained model
       },
-      'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above', 'extra': 0},
+      'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above', 'clip': True, 'extra': 0},
       'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},
       'mask_head': {
         'name': 'conv',

@@ -25,8 +25,8 @@ class Batch:
   over the window's cell (i, j) and rounded; where the object is at most M pixels wide and high, a cell is
   exactly one pixel. Bits are packed along the row, most significant first (`numpy.packbits`).
 
-  With outlines, an object's mask is what its polygons enclose, to a fraction of a pixel (see ops/polygon_targets.py), and its
-  bits count only where `outline_parts` begins with -1.
+  With outlines, an object's mask is what its polygons enclose, to a fraction of a pixel (ops/polygon_targets.py), and
+  its bits count only where `outline_parts` begins with -1.
   """
 
   image: UInt8[Array, 'B H W 3']  # RGB, 0..255

@@ -5,9 +5,13 @@ Boxes without area, such as padding, give finite numbers of no meaning.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+from jaxdet.ops.boxes import clip
 
 # A box grows by no more than this factor, nor shrinks where both sides are clamped.
 MAX_SCALE = 1000 / 16
@@ -65,6 +69,25 @@ def decode(
   log_scale = jnp.clip(deltas[..., 2:], -limit if clamp == 'both' else None, limit)
   half = 0.5 * jnp.exp(log_scale) * sides
   return jnp.concatenate([centre + shift - half, centre + shift + half], -1)
+
+
+def decode_clipped(
+  deltas: Float[Array, 'N 4'], boxes: Float[Array, 'N 4'], image_size: Int[Array, '2'], coder: Mapping[str, Any]
+) -> Float[Array, 'N 4']:
+  """Decodes the deltas of one image as a config's `coder` says, and clips the boxes to the image.
+
+  What is not finite stays so.
+
+  Args:
+    deltas, boxes: as for `decode`.
+    image_size: (height, width) in pixels.
+    coder: `weights`, `clamp` and `extra` as `decode` takes them; boxes with an extra pixel end at size - 1. With `clip`
+      False boxes that cross the border stay as they are (mmdetection's `clip_border`).
+  """
+  decoded = decode(deltas, boxes, coder['weights'], coder['clamp'], extra=coder['extra'])
+  if not coder['clip']:
+    return decoded
+  return jnp.where(jnp.isfinite(decoded), clip(decoded, image_size - coder['extra']), decoded)
 
 
 def encode_sides(boxes: Float[Array, '... 4'], targets: Float[Array, '... 4'], relative: bool) -> Float[Array, '... 4']:

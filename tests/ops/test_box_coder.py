@@ -113,3 +113,16 @@ def test_deltas_are_mmdetections(name, form):
     last = int(form.get('extra', 0))
     clipped = boxes.clip(decoded, (192 - last, 256 - last)).reshape(30, -1)
     np.testing.assert_allclose(clipped, recorded.outputs['decoded_clipped0'], rtol=1e-5, atol=1e-3)
+
+
+def test_a_configs_coder_clips_to_the_image_or_not():
+  coder = {'weights': UNIT, 'clamp': 'above', 'clip': True, 'extra': 0}
+  deltas = jnp.array([[0.0, 0, 0, 0], [5.0, -5, 0, 0], [jnp.nan, 0, 0, 0]])
+  anchors = jnp.tile(BOX, (3, 1))
+  clipped = box_coder.decode_clipped(deltas, anchors, jnp.array([50, 100]), coder)
+  np.testing.assert_allclose(clipped[:2], [[10, 20, 30, 50], [100, 0, 100, 0]], atol=1e-5)
+  assert not np.isfinite(clipped[2]).all()
+  whole = box_coder.decode_clipped(deltas, anchors, jnp.array([50, 100]), coder | {'clip': False})
+  np.testing.assert_allclose(whole[0], BOX[0], atol=1e-5)
+  inclusive = box_coder.decode_clipped(deltas[1:2] * 2, anchors[:1], jnp.array([50, 100]), coder | {'extra': 1})
+  np.testing.assert_allclose(inclusive, [[99, 0, 99, 0]], atol=1e-5)

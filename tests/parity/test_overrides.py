@@ -47,7 +47,8 @@ def test_a_python_configs_overrides():
   overrides = {'model.proposal_generator.pre_nms_topk': [7, 8], 'model.roi_heads.batch_size_per_image': 4096}
   model = case_config(small_case(overrides=overrides | STD), MODEL)[0].model
   assert (model.rpn.train_proposals.pre_nms, model.rpn.test_proposals.pre_nms) == (7, 8)
-  assert model.roi.sampler.num == 0
+  # All proposals and objects, where at most a quarter is positive: what the mask head is shown.
+  assert (model.roi.sampler.num, model.roi.sampler.positive_fraction) == (1008, 0.25)
 
 
 def test_mmdetections_overrides():
@@ -62,7 +63,7 @@ def test_mmdetections_overrides():
   config, differences = case_config(case, MMDET)
   model = config.model
   assert differences == []
-  assert (model.rpn.sampler.num, model.rpn.normalizer, model.roi.sampler.num) == (0, 0, 0)
+  assert (model.rpn.sampler.num, model.rpn.normalizer, model.roi.sampler.num) == (0, 0, 208)
   assert (model.rpn.train_proposals.post_nms, model.rpn.test_proposals.pre_nms) == (200, 300)
   assert model.test.detections == 60
 
@@ -105,3 +106,41 @@ def test_channels_in_the_other_order_are_told():
 def test_batch_norms_use_their_running_statistics():
   model = case_config(small_case(overrides=STD), SYNC_BN)[0].model
   assert (model.backbone.norm, model.neck.norm, model.roi.box_head.norm) == ('bn_eval', 'bn_eval', 'bn_eval')
+
+
+@pytest.mark.parametrize(
+  'entry, key, value, path, ours',
+  [
+    (MODEL, 'MODEL.BACKBONE.FREEZE_AT', 0, 'backbone.frozen_stages', -1),
+    (MODEL, 'MODEL.RESNETS.STRIDE_IN_1X1', False, 'backbone.style', 'pytorch'),
+    (MODEL, 'MODEL.ROI_HEADS.IOU_THRESHOLDS', [0.6], 'roi.matcher.negative_iou', 0.6),
+    (MODEL, 'MODEL.ROI_BOX_HEAD.POOLER_TYPE', 'ROIAlign', 'roi.aligned', False),
+    (MODEL, 'MODEL.ANCHOR_GENERATOR.SIZES', [[16], [32], [64], [128], [256]], 'rpn.anchors.sizes', None),
+    (MODEL, 'MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE', 'diou', 'roi.loss.name', 'diou'),
+    (MMDET, 'model.rpn_head.anchor_generator.scales', [4], 'rpn.anchors.sizes', None),
+    (
+      MMDET,
+      'model.roi_head.bbox_head.bbox_coder.target_stds',
+      [0.1, 0.1, 0.2, 0.2],
+      'roi.coder.weights',
+      (10, 10, 5, 5),
+    ),
+    (MMDET, 'model.roi_head.bbox_roi_extractor.finest_scale', 28, 'roi.canonical_size', 112),
+    (MMDET, 'model.rpn_head.bbox_coder.clip_border', False, 'rpn.coder.clip', False),
+    (MMDET, 'model.train_cfg.rcnn.assigner.match_low_quality', False, 'roi.matcher.low_quality', 'none'),
+  ],
+)
+def test_options_of_upstream(entry, key, value, path, ours):
+  extra = STD if entry is MODEL else {}
+  pixels = RGB if entry is MMDET else {}
+  model = case_config(small_case(overrides={key: value} | extra, **pixels), entry)[0].model
+  for part in path.split('.'):
+    model = model[part]
+  expected = ((16,), (32,), (64,), (128,), (256,)) if ours is None else ours
+  assert model == (pytest.approx(expected) if isinstance(expected, float) or key.endswith('stds') else expected)
+
+
+def test_a_value_of_which_nothing_is_known_is_an_error():
+  overrides = {'MODEL.ROI_BOX_HEAD.POOLER_TYPE': 'ROIPool', **STD}
+  with pytest.raises(ValueError, match="'ROIPool', which belongs to config.model.roi.aligned"):
+    case_config(small_case(overrides=overrides), MODEL)

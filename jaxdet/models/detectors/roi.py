@@ -4,6 +4,8 @@ Fast R-CNN (Girshick, 2015) and Mask R-CNN (He et al., 2017) as Detectron2 and m
 `settings` is `config.model.roi`, `test` is `config.model.test`.
 """
 
+from functools import partial
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -179,15 +181,15 @@ def detect(
     best, index = jax.lax.top_k(ranking, min(test.candidates, ranking.shape[0]))
     rows, labels = jnp.divmod(index, scores.shape[1])
     chosen = deltas[rows, labels % deltas.shape[1]]
-    decoded = box_coder.decode(chosen, proposal_boxes[rows], coder.weights, coder.clamp, extra=coder.extra)
+    decoded = box_coder.decode_clipped(chosen, proposal_boxes[rows], size, coder)
     finite = jnp.isfinite(decoded).all(-1)
-    clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size - coder.extra)
+    decoded = jnp.where(finite[:, None], decoded, 0.0)
     kept, kept_valid = nms_top_k(
-      clipped, best, jnp.isfinite(best) & finite, test.iou, groups=labels, k=min(test.detections, best.shape[0])
+      decoded, best, jnp.isfinite(best) & finite, test.iou, groups=labels, k=min(test.detections, best.shape[0])
     )
     cut = eligible.sum() > best.shape[0]
     return Detections(
-      boxes=jnp.where(kept_valid[:, None], clipped[kept], 0.0),
+      boxes=jnp.where(kept_valid[:, None], decoded[kept], 0.0),
       scores=jnp.where(kept_valid, best[kept], 0.0),
       labels=jnp.where(kept_valid, labels[kept], 0),
       valid=kept_valid,
@@ -199,8 +201,8 @@ def detect(
 
 
 def _decode_class(deltas, labels, regions, image_size, coder: FrozenConfigDict) -> Float[Array, 'B R 4']:
-  decoded = box_coder.decode(_of_class(deltas, labels), regions, coder.weights, coder.clamp, extra=coder.extra)
-  return jax.lax.stop_gradient(jax.vmap(boxes.clip)(decoded, image_size - coder.extra))
+  decode = jax.vmap(partial(box_coder.decode_clipped, coder=coder))
+  return jax.lax.stop_gradient(decode(_of_class(deltas, labels), regions, image_size))
 
 
 def _of_class(deltas: Float[Array, 'B R K 4'], labels: Int[Array, 'B R']) -> Float[Array, 'B R 4']:

@@ -68,17 +68,16 @@ def propose(
   """
   limits = settings.train_proposals if train else settings.test_proposals
   anchors = level_anchors(logits, settings)
-  coder = settings.coder
 
   def one_image(logits: Levels, deltas: Levels, size: Int[Array, '2']):
     per_level = []
     for level in anchors:
       scores, index = jax.lax.top_k(logits[level], min(limits.pre_nms, logits[level].shape[0]))
       best_anchors = jnp.asarray(anchors[level])[index]
-      decoded = box_coder.decode(deltas[level][index], best_anchors, coder.weights, coder.clamp, extra=coder.extra)
+      decoded = box_coder.decode_clipped(deltas[level][index], best_anchors, size, settings.coder)
       finite = jnp.isfinite(decoded).all(-1) & jnp.isfinite(scores)
-      clipped = boxes.clip(jnp.where(finite[:, None], decoded, 0.0), size - coder.extra)
-      per_level.append((clipped, scores, finite & boxes.has_sides(clipped, limits.min_size)))
+      decoded = jnp.where(finite[:, None], decoded, 0.0)
+      per_level.append((decoded, scores, finite & boxes.has_sides(decoded, limits.min_size)))
     # Levels are suppressed side by side: padded to equal length, one vmap.
     length = max(scores.shape[0] for _, scores, _ in per_level)
     level_boxes, scores, valid = (
