@@ -54,7 +54,6 @@ WEIGHTS = {  # style, norm, order of colours in the images they expect, deviatio
   'scratch_syncbn': ('pytorch', 'sync_bn', 'BGR', IMAGENET_STD),
 }
 
-CLASSES = {'coco': 80, 'lvis_v1': 1203, 'lvis_v0.5': 1230, 'cityscapes': 8, 'voc': 20, 'deepfashion': 15}
 EPOCH = {'coco': 117_266, 'lvis_v1': 100_170, 'lvis_v0.5': 57_000, 'cityscapes': 2_965, 'voc': 16_551}  # images
 
 
@@ -62,7 +61,6 @@ def get_config(variant: str = '') -> ConfigDict:
   """The complete configuration of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   config = lvis_maskrcnn.get_config().unlock()
-  config.model.num_classes = CLASSES[args.dataset]
   set_backbone(config.model, args)
   set_dataset(config, args)
   if args.upstream.startswith('mmdet'):

@@ -41,7 +41,7 @@ def test_every_model_of_the_table_has_a_complete_locked_config():
     file, _, variant = path.partition(':')
     assert file == 'configs/rcnn.py', upstream
     config = rcnn.get_config(variant)
-    assert config.is_locked and config.train.steps > 0 and config.model.num_classes >= 8, upstream
+    assert config.is_locked and config.train.steps > 0, upstream
     assert list(config.train.schedule.milestones) == sorted(config.train.schedule.milestones), upstream
 
 

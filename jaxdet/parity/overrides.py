@@ -57,8 +57,6 @@ def disagreements(model: ConfigDict, case: Case) -> list[str]:
     'pixel_std': case.pixel_std,
     'channel_order': meta['channel_order'],
   }
-  if model.num_classes is not None:
-    expected['num_classes'] = meta['num_classes']
   if meta.get('score_thr') is not None:
     # Detectron2's recordings have a threshold of their own, between two scores.
     expected['test.score_threshold'] = meta.get('score_thr_default', meta['score_thr'])
