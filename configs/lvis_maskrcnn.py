@@ -39,6 +39,8 @@ def mask_rcnn() -> dict:
     'name': 'mask_rcnn',  # or 'cascade_rcnn', 'proposal_network'
     # None: as many as the annotation file's category table has.
     'num_classes': config_dict.placeholder(int),
+    # Of the training annotations, for class losses that ask: () is filled in when training begins.
+    'class_counts': {'images': (), 'instances': (), 'num_images': 0},
     'dtype': 'bfloat16',  # of activations; parameters, losses and geometry are float32
     'pixel_mean': (123.675, 116.28, 103.53),  # RGB
     'pixel_std': (58.395, 57.12, 57.375),
@@ -108,6 +110,7 @@ def mask_rcnn() -> dict:
       },
       'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above', 'clip': True, 'extra': 0},
       'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},
+      'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
       'mask_head': {
         'name': 'conv',
         'num_convs': 4,

@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -113,6 +114,16 @@ class RecordDataset:
     rows = self._rows(config.eval.batch_size)
     images = EvaluationImages(self.val, plan, config.data, rows, self._counters)
     return pipeline.batches(images.allocate, images.fill, range(len(plan)))
+
+  def class_counts(self) -> dict[str, Any]:
+    """Training images that hold each class (`images`), its objects (`instances`), and `num_images`."""
+    labels, classes = self.train.labels, len(self.categories)
+    pairs = np.unique(labels.rows() * classes + labels.values)
+    return {
+      'images': tuple(np.bincount(pairs % classes, minlength=classes).tolist()),
+      'instances': tuple(np.bincount(labels.values, minlength=classes).tolist()),
+      'num_images': len(self.train),
+    }
 
   def counters(self) -> Mapping[str, int]:
     """What was met so far in images that were loaded, also in those read ahead."""

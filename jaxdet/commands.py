@@ -13,7 +13,7 @@ from input_pipeline.predict_images import image_batches, list_images
 from jaxdet.evaluation import evaluate, predict
 from jaxdet.models.build import build_detector
 from jaxdet.training import loop
-from jaxdet.training.categories import check_same_categories, set_num_classes
+from jaxdet.training.categories import check_same_categories, set_class_counts, set_num_classes
 from jaxdet.training.checkpoint import load_for_inference
 
 
@@ -21,6 +21,7 @@ def train(config: ConfigDict, workdir: str) -> None:
   """Trains `config` in `workdir`, from its last checkpoint if there is one, and evaluates at the end."""
   dataset = open_dataset(config, workdir)
   set_num_classes(config, dataset.categories)
+  set_class_counts(config, dataset.class_counts())
   detector = build_detector(config.model, config.model.num_classes)
 
   if config.model.backbone.norm in ('frozen_bn', 'bn_eval') and not config.train.init_from:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from ml_collections import ConfigDict, FrozenConfigDict
 
+from jaxdet.losses.class_loss import make_class_loss
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.dense_heads.rpn_head import RPNHead
 from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
@@ -26,12 +27,14 @@ MASK_HEADS = {'conv': ConvMaskHead}
 
 def proposal_network(config: FrozenConfigDict) -> ProposalNetwork:
   """A region proposal network alone."""
-  return ProposalNetwork(config, _features(config))
+  return ProposalNetwork(config, _features(config), class_loss=None)
 
 
 def mask_rcnn(config: FrozenConfigDict) -> MaskRCNN:
   """Mask R-CNN; Faster R-CNN where `roi.mask_head.name` is '', Fast R-CNN where `rpn.name` is '' too."""
-  return MaskRCNN(config, _features(config) | _roi_heads(config, box_heads=('',), mask_heads=('',)))
+  class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
+  heads = _roi_heads(config, class_loss.columns, box_heads=('',), mask_heads=('',))
+  return MaskRCNN(config, _features(config) | heads, class_loss)
 
 
 def cascade_rcnn(config: FrozenConfigDict) -> CascadeRCNN:
@@ -39,7 +42,8 @@ def cascade_rcnn(config: FrozenConfigDict) -> CascadeRCNN:
   cascade = config.roi.cascade
   stages = [str(k) for k in range(len(cascade.ious))]
   mask_heads = stages if cascade.mask_heads == 'every' else stages[:1]
-  return CascadeRCNN(config, _features(config) | _roi_heads(config, stages, mask_heads))
+  class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
+  return CascadeRCNN(config, _features(config) | _roi_heads(config, class_loss.columns, stages, mask_heads), class_loss)
 
 
 DETECTORS = {'mask_rcnn': mask_rcnn, 'cascade_rcnn': cascade_rcnn, 'proposal_network': proposal_network}
@@ -69,7 +73,7 @@ def _features(config: FrozenConfigDict) -> dict:
   return networks
 
 
-def _roi_heads(config: FrozenConfigDict, box_heads: Sequence[str], mask_heads: Sequence[str]) -> dict:
+def _roi_heads(config: FrozenConfigDict, num_logits: int, box_heads: Sequence[str], mask_heads: Sequence[str]) -> dict:
   """Shared, box and mask heads as far as there are any, with these at the ends of their names."""
   shared = {'num_classes': config.num_classes, 'dtype': jnp.dtype(config.dtype)}
   box_head, mask_head = (_without(head, 'roi_size') for head in (config.roi.box_head, config.roi.mask_head))
@@ -77,7 +81,7 @@ def _roi_heads(config: FrozenConfigDict, box_heads: Sequence[str], mask_heads: S
   if config.roi.shared_head:
     backbone = _make(BACKBONES, config.backbone, dtype=shared['dtype'])
     networks['shared_head'] = _find(SHARED_HEADS, config.roi.shared_head)(backbone)
-  networks |= {f'box_head{end}': _make(BOX_HEADS, box_head, **shared) for end in box_heads}
+  networks |= {f'box_head{end}': _make(BOX_HEADS, box_head, num_logits=num_logits, **shared) for end in box_heads}
   if mask_head['name']:
     networks |= {f'mask_head{end}': _make(MASK_HEADS, mask_head, **shared) for end in mask_heads}
   return networks

@@ -166,7 +166,8 @@ class Comparison:
   def rows(self, stage: str, name: str, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Compares an image's proposals or detections with recorded ones; as `detections`."""
     matches = match_rows(boxes, scores, labels, recorded_rows(self.case, name))
-    lost = abs(recorded_count(self.case, name) - len(boxes))
+    count = recorded_count(self.case, name)
+    lost = 0 if count is None else abs(count - len(boxes))
     self.add(stage, f'{name}/unmatched', (matches.rows < 0).sum() + lost, 0)
     self.add(stage, name, matches.box, BOX)
     self.add('scores', name, matches.score, SCORE)

@@ -11,6 +11,7 @@ from jaxdet.ops.paste import paste_mask
 from jaxdet.parity.case import Case
 
 SAME_BOX = 1.0  # pixels: rows that lie further apart are different detections
+MOST_PROPOSALS = 256  # of an image that the recordings hold but for mmdetection's: the best
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +59,15 @@ def recorded_rows(case: Case, prefix: str) -> tuple[np.ndarray, np.ndarray, np.n
   return boxes, scores, np.zeros(len(boxes), np.int64)
 
 
-def recorded_count(case: Case, name: str) -> int:
-  """How many proposals or detections there were, of which the best may be recorded only."""
+def recorded_count(case: Case, name: str) -> int | None:
+  """How many proposals or detections there were, of which the best may be recorded only; None: it is not known."""
   part, image = name[:-1], int(name[-1])
   if part == 'proposals' and 'num_proposals' in case.meta:
     return case.meta['num_proposals'][image]
   if part == 'det' and 'detection_stats' in case.meta:
     return int(case.meta['detection_stats']['rows'][image][0])
-  return len(case.arrays[f'{name}/boxes'])
+  count = len(case.arrays[f'{name}/boxes'])
+  return None if part == 'proposals' and case.program != 'mmdet' and count == MOST_PROPOSALS else count
 
 
 def mask_errors(

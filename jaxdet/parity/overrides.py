@@ -58,8 +58,9 @@ def disagreements(model: ConfigDict, case: Case) -> list[str]:
     'channel_order': meta['channel_order'],
   }
   if meta.get('score_thr') is not None:
-    # Detectron2's recordings have a threshold of their own, between two scores.
-    expected['test.score_threshold'] = meta.get('score_thr_default', meta['score_thr'])
+    # Detectron2's and DisAlign's recordings have a threshold of their own, between two scores.
+    if case.program == 'mmdet' or 'score_thr_default' in meta:
+      expected['test.score_threshold'] = meta.get('score_thr_default', meta['score_thr'])
     expected['test.iou'], expected['test.detections'] = meta['nms_iou'], meta['max_per_img']
   found = {path: read(model, path) for path in expected}
   return [

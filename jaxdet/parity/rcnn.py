@@ -62,7 +62,7 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   _compare_rows(comparison, 'roi', made.proposed, made.proposals.valid, proposed)
   _compare_rows(comparison, 'roi', made.detected, made.detections.valid[:, :mask_rows], detected)
   _compare_rows(comparison, 'fixed_roi', made.fixed, real, [np.arange(count) for count in real.sum(1)])
-  if made.fixed_detections is not None:
+  if made.fixed_detections is not None and 'fixed_roi/det0/boxes' in case.arrays:
     for image in images:
       comparison.detections('fixed_roi/det', image, made.fixed_detections)
 
@@ -146,9 +146,9 @@ def box_stages(
     tensors[f'{k}/decoded'] = decode(deltas, boxes)
     all_logits.append(logits)
     if refine and k + 1 < len(stages):
-      moved = roi.refine(logits, deltas, boxes, batch.image_size, settings.coder)
+      moved = roi.refine(detector.class_loss.scores(logits), deltas, boxes, batch.image_size, settings.coder)
       proposals = proposals.replace(boxes=moved)
-  scores = detector.average_scores(jnp.stack(all_logits)) if cascade else roi.class_scores(logits)
+  scores = detector.average_scores(jnp.stack(all_logits)) if cascade else detector.class_loss.scores(logits)
   return tensors, roi.detect(scores, deltas, proposals, batch.image_size, settings.coder, test)
 
 

@@ -1,6 +1,7 @@
 """A model and a data set must speak of the same categories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -20,6 +21,18 @@ def set_num_classes(config: ConfigDict, categories: Sequence[Category]) -> None:
       f'config.model.num_classes is {config.model.num_classes}, and the annotation file has {len(categories)} '
       'categories: leave num_classes None, or take another annotation file'
     )
+
+
+def set_class_counts(config: ConfigDict, counts: Mapping[str, Any]) -> None:
+  """Sets `config.model.class_counts` to those of the training annotations where it has none.
+
+  Args:
+    config: the whole configuration.
+    counts: `images` and `instances` of each class, and `num_images`.
+  """
+  if not config.model.class_counts.images:
+    with config.model.class_counts.ignore_type():
+      config.model.class_counts.update(counts)
 
 
 def placeholders(count: int) -> tuple[Category, ...]:

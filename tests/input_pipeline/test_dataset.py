@@ -289,3 +289,12 @@ def test_other_processes_wait(folder, tmp_path, monkeypatch):
     dataset.build(config, process_index=1, process_count=2)
   shutil.copytree(folder / 'records', tmp_path / 'records')
   assert dataset.build(config, process_index=1, process_count=2).num_train_images == TRAIN
+
+
+def test_class_counts_are_those_of_the_annotations(photos):
+  counts = photos.class_counts()
+  per_image = [photos.train.labels[row] for row in range(len(photos.train))]
+  assert counts['num_images'] == len(per_image) and sum(counts['instances']) == sum(map(len, per_image))
+  for label, (images, instances) in enumerate(zip(counts['images'], counts['instances'], strict=True)):
+    assert images == sum(label in labels for labels in per_image)
+    assert instances == sum((labels == label).sum() for labels in per_image)

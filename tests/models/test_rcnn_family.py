@@ -35,6 +35,10 @@ def fast_rcnn(model):
   model.rpn.name = ''
 
 
+def seesaw(model):
+  model.roi.class_loss = {'name': 'seesaw', 'p': 0.8, 'q': 2.0}
+
+
 def proposals_alone(model):
   model.name = 'proposal_network'
 
@@ -45,6 +49,7 @@ CHANGES = {
   'c4': functools.partial(single_level, neck='c4'),
   'dc5': functools.partial(single_level, neck='dc5'),
   'fast r-cnn': fast_rcnn,
+  'seesaw': seesaw,
   'proposals alone': proposals_alone,
 }
 
@@ -157,3 +162,12 @@ def test_a_dilated_stage_keeps_the_size_and_the_weights():
   dilated = detector.networks['backbone'].apply(own, images, train=False)
   assert dilated[5].shape[1:3] == dilated[4].shape[1:3] == (4, 6)
   assert plain.apply(own, images, train=False)[5].shape[1:3] == (2, 3)
+
+
+def test_a_class_loss_keeps_its_state_where_batch_norms_do():
+  detector, variables, *_ = built('seesaw')
+  batch = make_batch()
+  assert variables['params']['box_head']['logits']['kernel'].shape[-1] == CLASSES + 2
+  _, state = quick_jit(detector.loss)(variables, batch, jax.random.key(1))
+  before, after = (x['batch_stats']['class_loss']['samples'] for x in (variables, state))
+  assert not before.any() and after.sum() > 0

@@ -61,17 +61,17 @@ def test_the_next_stage_of_a_cascade_gets_boxes_moved_by_their_own_class():
     is_object=jnp.array([[False, False, True, False]]),
     valid=jnp.array([[True, True, True, False]]),
   )
-  logits = jnp.zeros((1, 4, CLASSES + 1)).at[:, :, 0].set(1.0).at[:, :, CLASSES].set(9.0)
+  scores = jnp.zeros((1, 4, CLASSES)).at[:, :, 0].set(1.0)
   shift = 10.0 * jnp.arange(CLASSES)  # class k moves by k times the width
   deltas = jnp.zeros((1, 4, CLASSES, 4)).at[..., 0].set(shift)
   size = jnp.array([[50, 50]])
-  anew = roi.refined_regions(logits, deltas, regions, size, cascade_settings(True))
+  anew = roi.refined_regions(scores, deltas, regions, size, cascade_settings(True))
   # The first has label 1; the second is background, and class 0 is its likeliest; the third was an object's own box.
   np.testing.assert_allclose(anew.boxes[0, :2], [[10, 0, 20, 10], [20, 20, 40, 40]])
   np.testing.assert_array_equal(anew.valid, [[True, True, False, False]])
-  kept = roi.refined_regions(logits, deltas, regions, size, cascade_settings(False))
+  kept = roi.refined_regions(scores, deltas, regions, size, cascade_settings(False))
   np.testing.assert_array_equal(kept.valid, [[True, True, True, False]])
-  outside = roi.refined_regions(logits, deltas + jnp.array([100.0, 0, 0, 0]), regions, size, cascade_settings(False))
+  outside = roi.refined_regions(scores, deltas + jnp.array([100.0, 0, 0, 0]), regions, size, cascade_settings(False))
   assert not outside.valid.any()
 
 

@@ -21,7 +21,7 @@ def make(head, *args):
 
 
 def box_head(num_classes, num_fcs, channels, class_agnostic, dtype=jnp.float32):
-  return ConvFCBoxHead(num_classes, 0, 0, '', num_fcs, channels, class_agnostic, dtype=dtype)
+  return ConvFCBoxHead(num_classes, num_classes + 1, 0, 0, '', num_fcs, channels, class_agnostic, dtype=dtype)
 
 
 def test_box_head_gives_a_column_for_background_and_four_deltas_a_class():
@@ -36,7 +36,7 @@ def test_box_head_gives_a_column_for_background_and_four_deltas_a_class():
 
 def test_convolutions_with_a_norm_before_one_hidden_layer():
   x = jax.random.normal(jax.random.key(0), (2, 5, 3, 3, 4))
-  head = ConvFCBoxHead(7, 2, 6, 'gn', 1, 16, False)
+  head = ConvFCBoxHead(7, 8, 2, 6, 'gn', 1, 16, False)
   _, variables = make(head, x)
   shapes = jax.tree.map(jnp.shape, variables['params'])
   assert shapes['conv0'] == {'kernel': (3, 3, 4, 6)} and shapes['conv0_norm'] == {'scale': (6,), 'bias': (6,)}

@@ -87,7 +87,10 @@ def test_the_recorded_threshold_is_taken_and_the_configs_own_compared():
   [
     ({'image_mean': [123.675, 116.28, 103.53]}, 'config.model.pixel_mean is'),
     ({'overrides': {}}, r'config.model.pixel_std is \(1.0, 1.0, 1.0\), recorded with \(58.395, 57.12, 57.375\)'),
-    ({'score_thr': 0.1, 'nms_iou': 0.5, 'max_per_img': 100}, 'config.model.test.score_threshold is 0.05'),
+    (
+      {'score_thr': 0.29, 'score_thr_default': 0.1, 'nms_iou': 0.5, 'max_per_img': 100},
+      'config.model.test.score_threshold is 0.05',
+    ),
     ({'score_thr': 0.05, 'nms_iou': 0.6, 'max_per_img': 100}, 'config.model.test.iou is 0.5, recorded with 0.6'),
   ],
 )

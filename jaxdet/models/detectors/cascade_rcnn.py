@@ -34,15 +34,18 @@ class CascadeRCNN(RCNN):
     for k, settings in enumerate(stages):
       regions = roi.targets(proposals, batch, keys[:, 1 + k], self.settings.num_classes, settings)
       features = optax.scale_gradient(self.box_features(forward, pyramid, regions.boxes), cascade.feature_gradient)
-      logits, deltas = forward(f'box_head{k}', features)
-      of_stage = roi.box_losses(logits, deltas, regions, batch, settings)
+      stage_key = jax.random.fold_in(key, k)
+      of_stage, (logits, deltas) = self.box_losses(
+        forward, f'box_head{k}', features, regions, batch, settings, stage_key
+      )
       if f'mask_head{k}' in self.networks:
         rows = roi.mask_rows(regions, settings)
         mask_logits = forward(f'mask_head{k}', self.mask_features(forward, pyramid, rows.boxes), rows.labels)
         of_stage['loss_mask'] = roi.mask_loss(mask_logits, rows, batch)
       for name, value in of_stage.items():
         losses[f'{name}_{k}'] = cascade.loss_weights[k] * value if name.startswith('loss_') else value
-      proposals = roi.refined_regions(logits, deltas, regions, batch.image_size, settings)
+      scores = self.class_loss.scores(logits)
+      proposals = roi.refined_regions(scores, deltas, regions, batch.image_size, settings)
     return losses, forward.new_state
 
   def predict(self, variables: Variables, batch: Batch) -> Detections:
@@ -56,7 +59,8 @@ class CascadeRCNN(RCNN):
       logits, deltas = forward(f'box_head{k}', self.box_features(forward, pyramid, proposals.boxes))
       all_logits.append(logits)
       if k + 1 < len(stages):
-        refined = roi.refine(logits, deltas, proposals.boxes, batch.image_size, settings.coder)
+        scores = self.class_loss.scores(logits)
+        refined = roi.refine(scores, deltas, proposals.boxes, batch.image_size, settings.coder)
         proposals = proposals.replace(boxes=refined)
     scores = self.average_scores(jnp.stack(all_logits))
     detections = roi.detect(scores, deltas, proposals, batch.image_size, settings.coder, self.settings.test)
@@ -82,7 +86,7 @@ class CascadeRCNN(RCNN):
     return stages
 
   def average_scores(self, logits: Array) -> Array:
-    """Foreground probabilities [B, P, K] from the logits of all stages [S, B, P, K + 1]."""
+    """Scores [B, P, K] from the logits of all stages [S, B, P, C]."""
     if self.settings.roi.cascade.average == 'logits':
-      return roi.class_scores(logits.mean(0))
-    return roi.class_scores(logits).mean(0)
+      return self.class_loss.scores(logits.mean(0))
+    return self.class_loss.scores(logits).mean(0)

@@ -31,7 +31,7 @@ class MaskRCNN(RCNN):
     settings = self.settings.roi
     regions = roi.targets(proposals, batch, roi_keys, self.settings.num_classes, settings)
     features = self.box_features(forward, pyramid, regions.boxes)
-    losses |= roi.box_losses(*forward('box_head', features), regions, batch, settings)
+    losses |= self.box_losses(forward, 'box_head', features, regions, batch, settings, key)[0]
     if 'mask_head' in self.networks:
       regions = roi.mask_rows(regions, settings)
       if 'shared_head' in self.networks:
@@ -48,9 +48,8 @@ class MaskRCNN(RCNN):
     pyramid = self.pyramid(forward, batch)
     proposals = self.proposals(forward, pyramid, batch)
     logits, deltas = forward('box_head', self.box_features(forward, pyramid, proposals.boxes))
-    scores = roi.class_scores(logits)
     coder, test = self.settings.roi.coder, self.settings.test
-    detections = roi.detect(scores, deltas, proposals, batch.image_size, coder, test)
+    detections = roi.detect(self.class_loss.scores(logits), deltas, proposals, batch.image_size, coder, test)
     if 'mask_head' not in self.networks:
       return detections
     features = self.mask_features(forward, pyramid, detections.boxes)

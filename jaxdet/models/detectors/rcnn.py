@@ -10,12 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from ml_collections import FrozenConfigDict
 
+from jaxdet.losses.class_loss import ClassLoss
 from jaxdet.models.backbones import resnet
-from jaxdet.models.detectors import rpn
+from jaxdet.models.detectors import roi, rpn
 from jaxdet.models.detectors.preprocess import normalize
 from jaxdet.models.detectors.rpn import Levels, Proposals
 from jaxdet.ops.roi_align import multilevel_roi_align
 from jaxdet.structures import Batch
+
+NO_IMAGE = 2**31 - 1  # in the place of an image's position, where a random key is the whole batch's
 
 Variables = dict[str, Any]
 Losses = dict[str, Float[Array, '']]
@@ -36,9 +39,18 @@ class Forward:
       self._moved[network] = moved['batch_stats']
     return out
 
+  def state(self, name: str) -> Variables:
+    """What training keeps under this name besides the networks' own statistics; {} where there is none."""
+    return self._variables.get('batch_stats', {}).get(name, {})
+
+  def move(self, name: str, state: Variables) -> None:
+    """Sets what is kept under this name."""
+    if state:
+      self._moved[name] = state
+
   @property
   def new_state(self) -> Variables:
-    """{'batch_stats': ..} of the networks that have some, in training; else {}."""
+    """{'batch_stats': ..} of all that has some, in training; else {}."""
     return {'batch_stats': self._moved} if self._moved else {}
 
 
@@ -52,6 +64,7 @@ class RCNN:
 
   settings: FrozenConfigDict  # config.model, with the number of classes
   networks: Mapping[str, nn.Module]
+  class_loss: ClassLoss | None  # of every box head; None where there is none
 
   def init(self, key: Array) -> Variables:
     """Random variables, {'params': .., 'constants': .., 'batch_stats': ..}; no shape depends on a canvas."""
@@ -77,6 +90,8 @@ class RCNN:
         shared = initialize(network, pool(self.settings.roi.box_head.roi_size))
       elif network.startswith('box_head'):
         initialize(network, pool(self.settings.roi.box_head.roi_size) if shared is None else shared)
+        if self.class_loss.state:
+          variables['batch_stats'][class_loss_name(network)] = self.class_loss.state
       elif network.startswith('mask_head'):
         pooled = pool(self.settings.roi.mask_head.roi_size) if shared is None else shared
         initialize(network, pooled, jnp.zeros((1, 1), jnp.int32))
@@ -130,6 +145,39 @@ class RCNN:
     pooled = self._pool(pyramid, boxes, self.settings.roi.box_head.roi_size)
     return forward('shared_head', pooled) if 'shared_head' in self.networks else pooled
 
+  def box_losses(
+    self,
+    forward: Forward,
+    box_head: str,
+    features: Float[Array, 'B R S S C'],
+    regions: roi.RoITargets,
+    batch: Batch,
+    settings: FrozenConfigDict,
+    key: Array,
+  ) -> tuple[Losses, tuple[Float[Array, 'B R C'], Float[Array, 'B R K|1 4']]]:
+    """The losses of a box head on regions, and its logits and deltas.
+
+    Args:
+      forward, features, regions, batch: of this step.
+      box_head: name of the network.
+      settings: `settings.roi`, in a cascade that of the stage.
+      key: random key of the step, for class losses that draw.
+    """
+    logits, deltas = forward(box_head, features)
+    name = class_loss_name(box_head)
+    key = jax.random.fold_in(key, NO_IMAGE)
+    loss_class, state = self.class_loss.loss(logits, regions.labels, regions.valid, key, forward.state(name))
+    forward.move(name, jax.lax.stop_gradient(state))
+    likeliest = self.class_loss.scores(jax.lax.stop_gradient(logits)).argmax(-1)
+    positives = regions.positive.sum()
+    losses = {
+      'loss_class': loss_class,
+      'loss_box': roi.box_loss(deltas, regions, batch, settings),
+      'accuracy': (regions.positive & (likeliest == regions.labels)).sum() / jnp.maximum(positives, 1),  # of positives
+      'positives': positives / len(batch.image),
+    }
+    return losses, (logits, deltas)
+
   def mask_features(self, forward: Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']) -> Float[Array, 'B R S S C']:
     """What the mask head sees of each region: with a shared head the same as the box head."""
     if 'shared_head' in self.networks:
@@ -147,6 +195,11 @@ class RCNN:
       canonical_size=settings.canonical_size,
       canonical_level=settings.canonical_level,
     )
+
+
+def class_loss_name(box_head: str) -> str:
+  """Under which a box head's class loss keeps its state: 'class_loss0' for 'box_head0'."""
+  return box_head.replace('box_head', 'class_loss')
 
 
 def image_keys(key: Array, batch: Batch) -> Array:

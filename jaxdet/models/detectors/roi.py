@@ -1,4 +1,4 @@
-"""The second stage: which boxes are trained on and with what targets, the two losses, and the detections.
+"""The second stage: which boxes are trained on and with what targets, box and mask losses, and the detections.
 
 Fast R-CNN (Girshick, 2015) and Mask R-CNN (He et al., 2017) as Detectron2 and mmdetection have them.
 `settings` is `config.model.roi`, `test` is `config.model.test`.
@@ -68,29 +68,17 @@ def targets(
   return jax.lax.stop_gradient(chosen)
 
 
-def box_losses(
-  logits: Float[Array, 'B R K+1'],
-  deltas: Float[Array, 'B R K 4'],
-  regions: RoITargets,
-  batch: Batch,
-  settings: FrozenConfigDict,
-) -> dict[str, Float[Array, '']]:
-  """Cross entropy over all sampled regions; regression summed over positives, divided by all sampled.
+def box_loss(
+  deltas: Float[Array, 'B R K|1 4'], regions: RoITargets, batch: Batch, settings: FrozenConfigDict
+) -> Float[Array, '']:
+  """Regression summed over positives, divided by all sampled regions.
 
-  The regression loss is `settings.loss`, see losses/box_regression.py.
+  The loss is `settings.loss`, see losses/box_regression.py.
   """
-  normalizer = jnp.maximum(regions.valid.sum(), 1)
-  cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, regions.labels)
   objects = jnp.take_along_axis(batch.boxes, regions.objects[..., None], axis=1)
   own = _of_class(deltas, regions.labels)
-  regression = regression_loss(own, regions.boxes, objects, regions.positive, settings.coder, settings.loss)
-  correct = regions.valid & (logits.argmax(-1) == regions.labels)
-  return {
-    'loss_class': jnp.where(regions.valid, cross_entropy, 0.0).sum() / normalizer,
-    'loss_box': regression / normalizer,
-    'accuracy': correct.sum() / normalizer,
-    'positives': regions.positive.sum() / regions.positive.shape[0],
-  }
+  total = regression_loss(own, regions.boxes, objects, regions.positive, settings.coder, settings.loss)
+  return total / jnp.maximum(regions.valid.sum(), 1)
 
 
 def mask_rows(regions: RoITargets, settings: FrozenConfigDict) -> RoITargets:
@@ -125,24 +113,19 @@ def mask_loss(logits: Float[Array, 'B R S S'], regions: RoITargets, batch: Batch
   return jnp.where(regions.positive, per_region, 0.0).sum() / jnp.maximum(regions.positive.sum(), 1)
 
 
-def class_scores(logits: Float[Array, '*B K+1']) -> Float[Array, '*B K']:
-  """Probabilities of the classes without background."""
-  return jax.nn.softmax(logits)[..., :-1]
-
-
 def refine(
-  logits: Float[Array, 'B R K+1'],
+  scores: Float[Array, 'B R K'],
   deltas: Float[Array, 'B R K|1 4'],
   regions: Float[Array, 'B R 4'],
   image_size: Int[Array, 'B 2'],
   coder: FrozenConfigDict,
 ) -> Float[Array, 'B R 4']:
   """Regions moved by the deltas of their likeliest class and clipped to the image; without gradient."""
-  return _decode_class(deltas, logits[..., :-1].argmax(-1), regions, image_size, coder)
+  return _decode_class(deltas, scores.argmax(-1), regions, image_size, coder)
 
 
 def refined_regions(
-  logits: Float[Array, 'B R K+1'],
+  scores: Float[Array, 'B R K'],
   deltas: Float[Array, 'B R K|1 4'],
   regions: RoITargets,
   image_size: Int[Array, 'B 2'],
@@ -153,7 +136,7 @@ def refined_regions(
   Background goes by its likeliest class. With `cascade.resample` the objects' own boxes are left out, since the next
   stage adds them again (mmdetection); without, only regions that became empty are (Detectron2).
   """
-  labels = jnp.where(regions.positive, regions.labels, logits[..., :-1].argmax(-1))
+  labels = jnp.where(regions.positive, regions.labels, scores.argmax(-1))
   moved = _decode_class(deltas, labels, regions.boxes, image_size, settings.coder)
   valid = regions.valid & (~regions.is_object if settings.cascade.resample else boxes.has_sides(moved, 0.0))
   return Proposals(jnp.where(valid[..., None], moved, 0.0), jnp.zeros(valid.shape), valid)

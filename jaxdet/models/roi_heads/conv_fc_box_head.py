@@ -15,11 +15,12 @@ from jaxdet.models.roi_heads.classifiers import CosineClassifier, DisAlign
 class ConvFCBoxHead(nn.Module):
   """Convolutions `conv0`, ..., hidden layers `fc0`, ..., then `logits` and `deltas` in float32; `calibration` if any.
 
-  Regions are flattened as (y, x, channel) or, where there is no hidden layer, averaged. Background is the last of the
-  K + 1 logits.
+  Regions are flattened as (y, x, channel) or, where there is no hidden layer, averaged. What the logits mean is the
+  class loss's affair (losses/class_loss.py); in most, background is the last of K + 1.
   """
 
   num_classes: int
+  num_logits: int  # K + 1, unless the class loss wants other columns
   num_convs: int
   conv_channels: int
   norm: str  # of the convolutions; '': none, and biases; else a kind of layers/norm.py
@@ -33,7 +34,7 @@ class ConvFCBoxHead(nn.Module):
   @nn.compact
   def __call__(
     self, roi_features: Float[Array, 'B R S S C'], *, train: bool = False
-  ) -> tuple[Float[Array, 'B R K+1'], Float[Array, 'B R K|1 4']]:
+  ) -> tuple[Float[Array, 'B R L'], Float[Array, 'B R K|1 4']]:
     regions = roi_features.shape[:2]
     x = roi_features.reshape(-1, *roi_features.shape[2:])
     for i in range(self.num_convs):
@@ -54,7 +55,7 @@ class ConvFCBoxHead(nn.Module):
 
   def _classifier(self) -> nn.Module:
     if self.classifier == 'linear':
-      return nn.Dense(self.num_classes + 1, kernel_init=nn.initializers.normal(0.01), name='logits')
+      return nn.Dense(self.num_logits, kernel_init=nn.initializers.normal(0.01), name='logits')
     if self.classifier == 'cosine':
-      return CosineClassifier(self.num_classes + 1, name='logits')
+      return CosineClassifier(self.num_logits, name='logits')
     raise ValueError(f"unknown classifier '{self.classifier}' of a box head: choose linear or cosine")
