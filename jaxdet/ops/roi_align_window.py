@@ -38,7 +38,8 @@ def pool(
 
     def step(i, pooled, group=group, feature=feature):
       roi, y, x, wy, wx = plan.window(i, group, sampling)
-      window = lax.dynamic_slice(feature, (roi // num_rois, y, x, 0), (1, *group.size, channels))
+      corner = (roi // num_rois, y, x, jnp.int32(0))
+      window = lax.dynamic_slice(feature, corner, (1, *group.size, channels))
       rows = wy @ window.reshape(group.size[0], -1).astype(jnp.float32)
       bins = jnp.einsum('qw,pwc->pqc', wx, rows.reshape(height, group.size[1], channels))
       return lax.dynamic_update_index_in_dim(pooled, bins, roi, 0)
@@ -66,7 +67,7 @@ def spread(
       roi, y, x, wy, wx = plan.window(i, group, sampling)
       rows = jnp.einsum('qw,pqc->pwc', wx, cotangents[roi])
       window = (wy.T @ rows.reshape(height, -1)).reshape(1, *group.size, channels)
-      corner = (roi // num_rois, y, x, 0)
+      corner = (roi // num_rois, y, x, jnp.int32(0))
       return lax.dynamic_update_slice(gradient, window + lax.dynamic_slice(gradient, corner, window.shape), corner)
 
     gradients[group.level] = lax.fori_loop(group.begin, group.end, step, gradients[group.level])
@@ -120,7 +121,7 @@ def _plan(shapes, strides, rois, levels, sampling):
     fits = (reach[:, None] < jnp.array(sizes)).all(-1)
     keys = jnp.where(levels == level, len(windows) + jnp.argmax(fits, axis=-1), keys)
     windows += [(level, size) for size in sizes]
-  order = jnp.argsort(keys)
+  order = jnp.argsort(keys).astype(jnp.int32)
   ends = jnp.searchsorted(keys[order], jnp.arange(len(windows)), side='right')
   begins = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
   groups = [_Group(*window, begins[k], ends[k]) for k, window in enumerate(windows)]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -18,7 +17,7 @@ MASK = 0.01  # 1 - IoU of pixels
 LOSS = 1e-4  # relative
 GRADIENT = 1e-3  # relative, of an array's norm
 TRAINING = 1e-3  # relative
-ROUNDING = 5.0  # an error up to so many times what the last bits of the weights do is laid to rounding
+ROUNDING = 5.0  # an error up to so many times that of a float64 run is laid to rounding
 TINY = 1e-4  # losses and gradient norms below are as good as zero
 DELTA = 1e-2  # of the RMS of what five steps changed, beyond rounding
 
@@ -49,7 +48,7 @@ class Check:
   name: str
   error: float  # in the stage's unit; infinite where nothing could be compared
   tolerance: float
-  rounding: float = 0.0  # how far changes of the weights' last bits move the number; looked at where it failed
+  rounding: float = 0.0  # the error of a float64 run; looked at where the number failed
 
   @property
   def passed(self) -> bool:
@@ -105,7 +104,6 @@ class Comparison:
     self.case = case
     self.checks: list[Check] = []
     self.covered: set[str] = set()
-    self._made: dict[tuple[str, str], np.ndarray] = {}  # what was compared, in units of its error
 
   def add(self, stage: str, name: str, error: float, tolerance: float) -> None:
     self.checks.append(Check(stage, name, float(error), tolerance))
@@ -113,7 +111,6 @@ class Comparison:
   def number(self, stage: str, name: str, ours: float, recorded: float, tolerance: float) -> None:
     """Compares a number relative to the recorded one, which counts as larger by TINY."""
     self.add(stage, name, relative(ours, recorded), tolerance)
-    self._made[stage, name] = np.asarray(ours, np.float64) / (abs(recorded) + TINY)
 
   def missing(self, stage: str, name: str) -> None:
     """Something recorded that jaxdet's detector does not have."""
@@ -127,25 +124,16 @@ class Comparison:
     if not (rows is not None and math.isnan(error) and not np.isnan(np.asarray(value)).any()):
       self.covered.add(name)
       self.add(stage, name, error, TENSOR)
-      samples = self.case.samples(name, upstream_layout(np.asarray(value)))
-      self._made[stage, name] = samples / self.case.tensors[name]['rms']
 
-  def measure_rounding(self, nudged: 'Sequence[Comparison]') -> None:
-    """Notes of what failed how far changes of every weight's last bit move it.
+  def measure_rounding(self, exact: 'Comparison') -> None:
+    """Notes of what failed how far a float64 run is from the recorded number; no tolerance changes by this.
 
-    Some networks amplify rounding layer by layer, the upstream program's as well as ours; no tolerance changes by this.
-
-    Args:
-      nudged: comparisons of the detector with such weights, several, since a number may stay by chance.
+    Some networks amplify rounding layer by layer, the upstream program's as well as ours.
     """
+    errors = {(check.stage, check.name): check.error for check in exact.checks}
     for i, check in enumerate(self.checks):
-      key = check.stage, check.name
-      if not check.passed and key in self._made:
-        moved = max(
-          (float(np.abs(self._made[key] - other._made[key]).max()) for other in nudged if key in other._made),
-          default=0.0,
-        )
-        self.checks[i] = dataclasses.replace(check, rounding=moved)
+      if not check.passed:
+        self.checks[i] = dataclasses.replace(check, rounding=errors.get((check.stage, check.name), 0.0))
 
   def detections(self, prefix: str, image: int, found: Detections) -> Int[np.ndarray, 'N']:
     """Compares the detections of an image with the recorded 'det0' or 'fixed_roi/det0'.

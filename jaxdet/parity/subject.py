@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from jaxdet.convert import detectron2, mmdet
@@ -34,13 +33,14 @@ class Subject:
   differences: tuple[str, ...]  # what the config says and the recorded run did otherwise
 
 
-def make_subject(case: Case, entry: Entry) -> Subject:
+def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
   """The detector of a case's config with the recorded weights, every one of them used.
 
   Raises:
     ValueError: where an override is not understood, or the weights do not fit.
   """
   config, differences = case_config(case, entry)
+  config.model.dtype = dtype
   if case.program not in TABLES:
     raise ValueError(f'no table of weights for {case.program}')
   rules = TABLES[case.program](config.model)
@@ -51,13 +51,3 @@ def make_subject(case: Case, entry: Entry) -> Subject:
   report.check()
   batch = cases.batch(case, outlines=bool(config.data.max_vertices))
   return Subject(case, config, detector, variables, rules, state, batch, tuple(differences))
-
-
-def nudged(subject: Subject, seed: int) -> Subject:
-  """The same with every weight moved by its last bit, up or down, which is what rounding does anyway."""
-  rng = np.random.default_rng(seed)
-
-  def nudge(x: np.ndarray) -> np.ndarray:
-    return (x * (1 + 2.0**-23 * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype)
-
-  return dataclasses.replace(subject, variables=jax.tree.map(nudge, subject.variables))

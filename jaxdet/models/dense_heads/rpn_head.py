@@ -23,7 +23,8 @@ class RPNHead(nn.Module):
     init = nn.initializers.normal(0.01)
     convs = [Conv(self.channels, kernel_init=init, dtype=self.dtype, name=f'conv{i}') for i in range(self.num_convs)]
     # float32, so that top-k ranks logits of different value as different.
-    last = {'size': 1, 'kernel_init': init, 'dtype': self.dtype, 'output_dtype': jnp.float32}
+    wide = jnp.promote_types(self.dtype, jnp.float32)
+    last = {'size': 1, 'kernel_init': init, 'dtype': self.dtype, 'output_dtype': wide}
     to_logits = Conv(self.num_anchors, **last, name='logits')
     to_deltas = Conv(4 * self.num_anchors, **last, name='deltas')
     logits, deltas = {}, {}

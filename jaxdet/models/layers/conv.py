@@ -55,6 +55,11 @@ class Conv(nn.Module):
     return y
 
 
+def at_least_float32(x: Float[Array, '...']) -> Float[Array, '...']:
+  """A bfloat16 array in float32; float64, with which one asks whose rounding a difference is, stays."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def standardized(kernel: Float[Array, 'S S I O']) -> Float[Array, 'S S I O']:
   """Weight standardisation (Qiao et al., 2019): mean 0 and deviation 1 over the weights of each output channel.
 

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdet.models.layers.conv import at_least_float32
+
 EPSILON = 1e-5
 MOMENTUM = 0.1  # torch's: the weight of the new value
 
@@ -39,7 +41,7 @@ def norm(
     kind: 'frozen_bn', 'bn_eval', 'sync_bn', 'gn' or 'gn_ws'.
     train: whether 'sync_bn' takes and updates statistics; the others ignore it.
     ends_branch: whether the layer is the last of a residual branch.
-    dtype: of the result; the arithmetic is float32.
+    dtype: of the result; the arithmetic is float32, or float64 on such an array.
     name: of the submodule.
   """
   if kind not in AFFINE:
@@ -82,7 +84,7 @@ class BatchNorm(nn.Module):
     bias = self._array('bias', self.affine, nn.initializers.zeros, shape)
     running_mean = self.variable(self.statistics, 'mean', jnp.zeros, shape, jnp.float32)
     running_var = self.variable(self.statistics, 'var', jnp.ones, shape, jnp.float32)
-    wide = x.astype(jnp.float32)
+    wide = at_least_float32(x)
     mean, var = running_mean.value, running_var.value
     if self.train:
       axes = tuple(range(x.ndim - 1))
@@ -116,7 +118,7 @@ class GroupNorm(nn.Module):
     groups = max(g for g in range(1, 33) if channels % g == 0 and (g == 1 or 2 * g <= channels))
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
-    wide = x.astype(jnp.float32)
+    wide = at_least_float32(x)
 
     def group_mean(v: Float[Array, 'B H W C']) -> Float[Array, 'B 1 1 C']:
       # Channels are reduced first over space, which keeps them on the last axis, then within their group.

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdet.models.layers.conv import at_least_float32
 from jaxdet.models.layers.conv_norm import conv_norm
 from jaxdet.models.roi_heads.classifiers import CosineClassifier, DisAlign
 
@@ -39,11 +40,11 @@ class ConvFCBoxHead(nn.Module):
     x = roi_features.reshape(-1, *roi_features.shape[2:])
     for i in range(self.num_convs):
       x = nn.relu(conv_norm(x, self.conv_channels, norm=self.norm, train=train, dtype=self.dtype, name=f'conv{i}'))
-    x = x.reshape(*regions, -1) if self.num_fcs else x.astype(jnp.float32).mean((1, 2)).reshape(*regions, -1)
+    x = x.reshape(*regions, -1) if self.num_fcs else at_least_float32(x).mean((1, 2)).reshape(*regions, -1)
     for i in range(self.num_fcs):
       init = nn.initializers.xavier_uniform()
       x = nn.relu(nn.Dense(self.channels, kernel_init=init, dtype=self.dtype, name=f'fc{i}')(x))
-    x = x.astype(jnp.float32)
+    x = at_least_float32(x)
     logits = self._classifier()(x)
     if self.calibration:
       if self.calibration != 'disalign':

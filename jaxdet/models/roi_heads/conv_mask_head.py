@@ -70,7 +70,8 @@ class ClassLogits(nn.Module):
     shape = (1, 1, x.shape[-1], self.num_classes)
     kernel = self.param('kernel', nn.initializers.normal(0.001), shape, jnp.float32).astype(self.dtype)[0, 0]
     bias = self.param('bias', nn.initializers.zeros, (self.num_classes,), jnp.float32)
+    wide = jnp.promote_types(self.dtype, jnp.float32)
     if labels is None:
-      return jnp.matmul(x, kernel, preferred_element_type=jnp.float32) + bias
+      return jnp.matmul(x, kernel, preferred_element_type=wide) + bias
     weights = kernel.T[labels][..., None]
-    return jnp.matmul(x, weights, preferred_element_type=jnp.float32) + bias[labels][..., None, None]
+    return jnp.matmul(x, weights, preferred_element_type=wide) + bias[labels][..., None, None]
