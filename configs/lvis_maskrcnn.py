@@ -124,6 +124,7 @@ def mask_rcnn() -> dict:
       'score_threshold': 0.0001,
       'iou': 0.5,
       'detections': 300,
+      'drop_empty': True,  # boxes without area, after suppression; mmdetection: False
       'candidates': 4096,  # (box, class) pairs an image that enter NMS, best first
     },
   }

@@ -178,6 +178,7 @@ def set_mmdet(config: ConfigDict, args) -> None:
   model.rpn.coder.clamp = model.roi.coder.clamp = 'both'
   model.rpn.matcher.update(low_quality='object', low_quality_min_iou=0.3)
   model.rpn.update(train_anchors='image', normalizer=0)
+  model.test.drop_empty = False
   cascade = args.method.startswith('cascade')
   if args.method == 'mask_rcnn' and args.neck == 'fpn' or args.upstream == 'mmdet1' and not cascade:
     model.roi.matcher.update(low_quality='object', low_quality_min_iou=0.5)

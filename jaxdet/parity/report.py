@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from jaxdet.parity import compare
+from jaxdet.parity.causes import CAUSES
 from jaxdet.parity.compare import STAGES, Check
 from jaxdet.parity.run import Result
 
@@ -103,6 +104,8 @@ def _section(title: str, results: Sequence[Result]) -> str:
   for result in ran:
     if not result.passed:
       lines += [f'{result.case}:\n', *(f'- {text.strip()}' for text in details(result)), '']
+      if result.case in CAUSES:
+        lines += [CAUSES[result.case], '']
   for verdict in dict.fromkeys(result.verdict for result in results if not result.checks):
     names = [r.case.partition('/')[2] for r in results if not r.checks and r.verdict == verdict]
     lines += [f'{verdict[:1].upper()}{verdict[1:]}: {", ".join(names)}.\n']

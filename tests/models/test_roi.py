@@ -83,3 +83,26 @@ def test_added_objects_are_marked():
   keys = jax.random.split(jax.random.key(0), 2)
   found = roi.targets(proposals, batch, keys, CLASSES, FrozenConfigDict(settings))
   assert found.valid.sum(1).tolist() == [5, 5] and found.is_object.sum(1).tolist() == [3, 3]
+
+
+def test_boxes_without_area_are_left_out_of_what_survives():
+  config = small_config().model.copy_and_resolve_references().unlock()
+  config.test.update(score_threshold=0.1, detections=3)
+  proposals = Proposals(
+    jnp.array([[[0.0, 0, 10, 10], [50, 0, 60, 10], [20, 20, 40, 40]]]), jnp.zeros((1, 3)), jnp.ones((1, 3), bool)
+  )
+  scores = jnp.zeros((1, 3, CLASSES)).at[0, :, 0].set(jnp.array([0.9, 0.8, 0.7]))
+  size = jnp.array([[50, 50]])  # the second proposal lies outside
+
+  def detect(drop_empty):
+    config.test.drop_empty = drop_empty
+    deltas = jnp.zeros((1, 3, 1, 4))
+    return roi.detect(
+      scores, deltas, proposals, size, FrozenConfigDict(config.roi.coder), FrozenConfigDict(config.test)
+    )
+
+  kept, dropped = detect(False), detect(True)
+  np.testing.assert_allclose(kept.scores, [[0.9, 0.8, 0.7]], rtol=1e-6)
+  np.testing.assert_array_equal(kept.boxes[0, 1], [50, 0, 50, 10])
+  np.testing.assert_allclose(dropped.scores, [[0.9, 0.7, 0.0]], rtol=1e-6)
+  np.testing.assert_array_equal(dropped.valid, [[True, True, False]])

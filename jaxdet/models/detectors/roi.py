@@ -155,7 +155,8 @@ def detect(
   Upstream decodes every box for every class and suppresses all pairs above the threshold. Here the best
   `test.candidates` pairs an image are decoded and enter suppression, which gives the same detections
   whenever these hold every pair above the threshold, or `test.detections` survive among them;
-  `incomplete` marks the images where neither is so.
+  `incomplete` marks the images where neither is so. With `test.drop_empty` boxes without area are left out of what
+  survives (Detectron2).
   """
 
   def one_image(scores, deltas, proposal_boxes, valid, size):
@@ -170,14 +171,18 @@ def detect(
     kept, kept_valid = nms_top_k(
       decoded, best, jnp.isfinite(best) & finite, test.iou, groups=labels, k=min(test.detections, best.shape[0])
     )
-    cut = eligible.sum() > best.shape[0]
+    incomplete = (eligible.sum() > best.shape[0]) & ~kept_valid.all()
+    if test.drop_empty:
+      kept_valid &= boxes.has_sides(decoded[kept], 0.0)
+      front = jnp.argsort(~kept_valid, stable=True)
+      kept, kept_valid = kept[front], kept_valid[front]
     return Detections(
       boxes=jnp.where(kept_valid[:, None], decoded[kept], 0.0),
       scores=jnp.where(kept_valid, best[kept], 0.0),
       labels=jnp.where(kept_valid, labels[kept], 0),
       valid=kept_valid,
       masks=None,
-      incomplete=cut & ~kept_valid.all(),
+      incomplete=incomplete,
     )
 
   return per_image(one_image)(scores, deltas, proposals.boxes, proposals.valid, image_size)
