@@ -105,7 +105,9 @@ def infer(
     proposed, _ = box_stages(detector, forward, pyramid, proposals, batch)
     detected = mask_stages(detector, forward, pyramid, detections.boxes[:, :mask_rows])
     given = Proposals(regions, jnp.zeros(real.shape), real)
-    test = FrozenConfigDict({**settings.test.to_dict(), 'score_threshold': threshold})
+    # Recorded before upstream's last step, in which Detectron2 drops boxes without area.
+    changes = {'score_threshold': threshold, 'drop_empty': False}
+    test = FrozenConfigDict({**settings.test.to_dict(), **changes})
     fixed, fixed_detections = box_stages(detector, forward, pyramid, given, batch, test)
     if same_boxes:
       fixed, _ = box_stages(detector, forward, pyramid, given, batch, refine=False)
