@@ -11,7 +11,7 @@ CAUSES = {
   'detectron2/mask_rcnn_R_50_FPN_1x_pixel_std_1': (
     'Pixels that are not divided by their deviation saturate everything: all scores are 1, and boxes are slivers. The '
     'recorded mask features are those of all detections, the ones without area among them, which Detectron2 drops '
-    'after its mask head and jaxdet before; their rows cannot be compared. One mask of a box 0.1 pixels wide differs.'
+    'after its mask head and jaxdet before; their rows cannot be compared. The mask of one sliver differs.'
   ),
   'mmdet/lvis_mask_rcnn_r101_fpn_v05': EQUAL_PROBABILITIES,
   'mmdet/mask_rcnn_r101_fpn': EQUAL_PROBABILITIES,
