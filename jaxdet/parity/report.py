@@ -79,8 +79,8 @@ def page(results: Sequence[Result], command: str) -> str:
     f'    {command}\n\nwith jax {version("jax")}, numpy {version("numpy")}, Python {platform.python_version()} on '
     f'{platform.system()} {platform.machine()}, float32.\n',
     _tolerances(),
-    '~: beyond the tolerance, and within '
-    f'{compare.ROUNDING:g} times the error of the same networks in float64: the recorded float32 number itself is no '
+    '~: beyond the tolerance in float64 too, and within '
+    f'{compare.ROUNDING:g} times the error there: the recorded float32 number itself is no '
     'more exact. Group norm amplifies rounding stage by stage, most after standardised weights, and its gradients '
     'cancel.\n',
   ]

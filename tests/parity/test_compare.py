@@ -83,6 +83,7 @@ def test_rounding_explains_an_error_and_excuses_none():
   assert tensor.rounding == pytest.approx(0.005 / case().tensors['neck/p2']['rms'], rel=1e-3)
   assert not tensor.passed and tensor.is_rounding and tensor.tolerance == TENSOR
   assert not gradient.passed and not gradient.is_rounding
+  assert not Check('losses', 'a', 2e-4, 1e-4, rounding=9e-5).is_rounding  # float64 passes: it is our own rounding
 
 
 def test_a_relative_error_of_next_to_nothing_is_small():

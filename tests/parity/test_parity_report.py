@@ -11,7 +11,7 @@ from jaxdet.parity.run import Result, run_case
 
 GOOD, CLOSE = Check('losses', 'loss_a', 1e-6, 1e-4), Check('losses', 'loss_b', 5e-5, 1e-4)
 BAD, WORSE = Check('rpn', 'rpn/cls/0', 2e-4, 1e-4), Check('rpn', 'rpn/cls/1', math.nan, 1e-4)
-ROUNDED = Check('backbone', 'backbone/3', 2e-4, 1e-4, rounding=1e-4)
+ROUNDED = Check('backbone', 'backbone/3', 2e-4, 1e-4, rounding=1.5e-4)
 
 
 def result(*checks, **kwargs) -> Result:
@@ -46,7 +46,7 @@ def test_a_stage_shows_what_comes_closest_to_its_tolerance():
 def test_what_failed_is_named():
   assert report.details(result(GOOD, BAD, BAD)) == ['    rpn: rpn/cls/0 2.00e-04 > 0.0001 (2 checks)']
   [line] = report.details(result(ROUNDED))
-  assert line == '    backbone: backbone/3 2.00e-04 > 0.0001, in float64 1.0e-04 (1 checks)'
+  assert line == '    backbone: backbone/3 2.00e-04 > 0.0001, in float64 1.5e-04 (1 checks)'
 
 
 def test_the_page_groups_by_program_and_lists_what_did_not_run():
