@@ -44,8 +44,9 @@ def test_the_program_gives_the_same_detections():
   expected = jax.jit(detector.predict)(variables, batch)
   assert expected.valid.sum() > 10
   assert found.keys() == {'boxes', 'scores', 'labels', 'valid', 'masks', 'incomplete'}
+  # Two compilations may fuse, and so round, otherwise.
   for name, value in found.items():
-    np.testing.assert_array_equal(value, getattr(expected, name), err_msg=name)
+    np.testing.assert_allclose(value, getattr(expected, name), rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 class Marker:
@@ -110,5 +111,6 @@ def test_a_script_without_jaxdet_runs_it(tmp_path):
   lines = [line.rsplit(maxsplit=4) for line in done.stdout.splitlines()]
   assert len(lines) == expected.valid.sum() > 5
   for line, score, label, box in zip(lines, expected.scores[0], expected.labels[0], expected.boxes[0], strict=False):
-    assert line[0] == f'{score:.4f} thing {label}'
+    number, name = line[0].split(maxsplit=1)
+    assert name == f'thing {label}' and float(number) == pytest.approx(score, abs=2e-4)
     np.testing.assert_allclose(np.float64(line[1:]), box * 160 / 128, atol=0.06)
