@@ -26,7 +26,7 @@ CHOICES = {
   # lsj: large-scale jitter, and batch norm and deeper heads with it (Ghiasi et al., 2021).
   'recipe': ('multiscale', 'plain', 'lsj'),
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes', 'voc', 'deepfashion'),
-  'schedule': ('1x', '2x', '3x', '6x', '9x', '20e', '50ep', '100ep', '200ep', '400ep'),
+  'schedule': ('1x', '2x', '3x', '6x', '9x', '15e', '20e', '24e', '50ep', '100ep', '200ep', '400ep'),
 }
 
 NETWORKS = {  # depth, groups, channels of a group
@@ -54,7 +54,21 @@ WEIGHTS = {  # style, norm, order of colours in the images they expect, deviatio
   'scratch_syncbn': ('pytorch', 'sync_bn', 'BGR', IMAGENET_STD),
 }
 
-EPOCH = {'coco': 117_266, 'lvis_v1': 100_170, 'lvis_v0.5': 57_000, 'cityscapes': 2_965, 'voc': 16_551}  # images
+EPOCH = {'coco': 117_266, 'lvis_v1': 100_170, 'lvis_v0.5': 57_263, 'cityscapes': 2_965, 'voc': 16_551}  # images
+STEPS = {  # of Detectron2, and after which of them the learning rate falls
+  '1x': (90_000, (60_000, 80_000)),
+  '2x': (180_000, (120_000, 160_000)),
+  '3x': (270_000, (210_000, 250_000)),
+}
+EPOCHS = {  # of mmdetection, the same
+  '1x': (12, (8, 11)),
+  '2x': (24, (16, 22)),
+  '3x': (36, (27, 33)),
+  '6x': (73, (65, 71)),
+  '15e': (15, (8, 11)),
+  '20e': (20, (16, 19)),
+  '24e': (24, (20, 23)),
+}
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -257,31 +271,42 @@ def set_dataset(config: ConfigDict, args) -> None:
 
 
 def set_schedule(train: ConfigDict, args) -> None:
-  """Detectron2 counts steps of 16 images, mmdetection epochs."""
-  schedule = train.schedule
-  if args.dataset == 'voc':
-    train.steps, schedule.milestones = 18_000, (12_000, 16_000)
-    schedule.warmup_steps = 100
+  """How long, and at which learning rate: Detectron2 counts steps, mmdetection epochs."""
+  if args.recipe == 'lsj':
+    train.steps = int(args.schedule.removesuffix('ep')) * EPOCH['coco'] // 64
+    train.schedule.milestones = tuple(int(share * train.steps) for share in (0.9, 0.96))
+    train.schedule.update(warmup_steps=500, warmup_factor=0.067)
+  elif args.dataset == 'voc' and (args.neck == 'c4' or not args.upstream.startswith('mmdet')):
+    train.steps, train.schedule.milestones, train.schedule.warmup_steps = 18_000, (12_000, 16_000), 100
+  elif args.upstream.startswith('mmdet'):
+    set_epochs(train, args)
   elif args.dataset == 'cityscapes':
     train.update(steps=24_000, batch_size=8)
-    schedule.update(base_lr=0.01, base_batch_size=8, milestones=(18_000,))
-  elif args.recipe == 'lsj':
-    train.steps = int(args.schedule.removesuffix('ep')) * EPOCH['coco'] // 64
-    schedule.milestones = tuple(int(share * train.steps) for share in (0.9, 0.96))
-    schedule.update(warmup_steps=500, warmup_factor=0.067)
-  elif args.dataset == 'lvis_v1' and not args.upstream.startswith('mmdet'):
-    return  # as configs/lvis_maskrcnn.py
-  elif not args.upstream.startswith('mmdet'):
-    train.steps = {'1x': 90_000, '2x': 180_000, '3x': 270_000, '9x': 810_000}[args.schedule]
-    last = {'1x': (30_000, 10_000), '2x': (60_000, 20_000)}.get(args.schedule, (60_000, 20_000))
-    schedule.milestones = tuple(train.steps - steps for steps in last)
-  else:
-    epochs, milestones = {
-      '1x': (12, (8, 11)),
-      '2x': (24, (16, 22)),
-      '3x': (36, (27, 33)),
-      '6x': (73, (65, 71)),
-      '20e': (20, (16, 19)),
-    }[args.schedule]
-    per_epoch = -(-EPOCH.get(args.dataset, EPOCH['coco']) // 16)
-    train.steps, schedule.milestones = epochs * per_epoch, tuple(epoch * per_epoch for epoch in milestones)
+    train.schedule.update(base_lr=0.01, base_batch_size=8, milestones=(18_000,))
+  elif args.schedule == '9x':  # from scratch, with four times the images a step
+    train.update(steps=202_500, batch_size=64)
+    train.schedule.update(base_lr=0.08, base_batch_size=64, milestones=(187_500, 197_500))
+  elif args.dataset != 'lvis_v1':  # whose steps are those of configs/lvis_maskrcnn.py
+    train.steps, train.schedule.milestones = chosen(STEPS, args)
+
+
+def set_epochs(train: ConfigDict, args) -> None:
+  """mmdetection's schedules; data sets that it repeats within an epoch count as often."""
+  epochs, milestones = chosen(EPOCHS, args)
+  batch_size = 16
+  if args.dataset == 'cityscapes':
+    epochs, milestones, batch_size = 64, (56,), 8
+    train.batch_size = 8
+    train.schedule.update(base_lr=0.01, base_batch_size=8)
+  elif args.dataset == 'voc':
+    epochs, milestones = 12, (9,)
+    train.schedule.update(base_lr=0.01, warmup_steps=0)
+  per_epoch = -(-EPOCH.get(args.dataset, EPOCH['coco']) // batch_size)
+  train.steps, train.schedule.milestones = epochs * per_epoch, tuple(epoch * per_epoch for epoch in milestones)
+
+
+def chosen(schedules: dict, args) -> tuple[int, tuple[int, ...]]:
+  """Length and milestones of the schedule that is asked for."""
+  if args.schedule not in schedules:
+    raise ValueError(f"{args.upstream} has no schedule '{args.schedule}': choose one of {', '.join(schedules)}")
+  return schedules[args.schedule]

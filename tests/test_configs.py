@@ -61,3 +61,29 @@ def test_some_settings_of_upstream():
   assert mmdet.train.optimizer.weight_decay_norm == mmdet.train.optimizer.weight_decay
   lsj = rcnn.get_config('recipe=lsj,schedule=100ep')
   assert lsj.model.rpn.num_convs == 2 and lsj.model.neck.norm == 'sync_bn' and lsj.train.steps == 183_228
+
+
+@pytest.mark.parametrize(
+  'variant, steps, milestones, batch_size, base_lr',
+  [
+    ('', 90_000, (60_000, 80_000), 16, 0.02),
+    ('schedule=3x', 270_000, (210_000, 250_000), 16, 0.02),
+    ('weights=scratch_syncbn,schedule=9x', 202_500, (187_500, 197_500), 64, 0.08),
+    ('dataset=lvis_v1', 180_000, (120_000, 160_000), 16, 0.02),
+    ('dataset=cityscapes', 24_000, (18_000,), 8, 0.01),
+    ('upstream=mmdet', 87_960, (58_640, 80_630), 16, 0.02),
+    ('upstream=mmdet,weights=gn_ws,schedule=24e', 175_920, (146_600, 168_590), 16, 0.02),
+    ('upstream=mmdet,dataset=cityscapes', 23_744, (20_776,), 8, 0.01),
+    ('upstream=mmdet,method=faster_rcnn,dataset=voc', 12_420, (9_315,), 16, 0.01),
+    ('upstream=mmdet,method=faster_rcnn,neck=c4,weights=msra,dataset=voc', 18_000, (12_000, 16_000), 16, 0.02),
+  ],
+)
+def test_schedules(variant, steps, milestones, batch_size, base_lr):
+  train = rcnn.get_config(variant).train
+  assert (train.steps, tuple(train.schedule.milestones)) == (steps, milestones)
+  assert (train.batch_size, train.schedule.base_batch_size, train.schedule.base_lr) == (batch_size, batch_size, base_lr)
+
+
+def test_a_schedule_that_a_program_does_not_have_is_named():
+  with pytest.raises(ValueError, match="detectron2 has no schedule '6x': choose one of 1x, 2x, 3x"):
+    rcnn.get_config('schedule=6x')

@@ -73,7 +73,7 @@ def page(results: Sequence[Result], command: str) -> str:
     'The same weights, the same images: how far jaxdet is from what the upstream programs gave. Every number is the '
     'error of a stage that comes closest to its tolerance.\n',
     f'{sum(result.passed for result in results)} of {len(ran)} cases that ran pass, '
-    f'{sum(result.is_rounding for result in ran)} differ by rounding (~); '
+    f'{sum(result.is_rounding for result in ran)} miss by rounding alone (~); '
     f'{len(results) - len(ran)} of {len(results)} recorded cases did not run.\n',
     'Written by\n\n'
     f'    {command}\n\nwith jax {version("jax")}, numpy {version("numpy")}, Python {platform.python_version()} on '

@@ -51,7 +51,7 @@ def test_what_failed_is_named():
 
 def test_the_page_groups_by_program_and_lists_what_did_not_run():
   page = report.page([result(GOOD), Result('mmdet/b', ''), Result('detectron2/c', '')], 'python x.py')
-  assert '1 of 1 cases that ran pass, 0 differ by rounding (~); 2 of 3 recorded cases did not run.' in page
+  assert '1 of 1 cases that ran pass, 0 miss by rounding alone (~); 2 of 3 recorded cases did not run.' in page
   assert '| a | `configs/a.py` | 1.0e-06 |' in page
   assert page.index('## mmdetection') < page.index('No config yet: b.') < page.index('## Detectron2')
 
