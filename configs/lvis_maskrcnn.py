@@ -1,242 +1,33 @@
-"""Mask R-CNN R50-FPN on LVIS with repeat-factor sampling.
+"""Mask R-CNN on LVIS, the long tail and its remedies.
 
-  --config configs/lvis_maskrcnn.py        LVIS v1 from config.data.dir, eight or more accelerators
-  --config configs/lvis_maskrcnn.py:v0.5   LVIS v0.5
-  --config configs/lvis_maskrcnn.py:mini   a small model on generated images, minutes on a laptop
+  --config configs/lvis_maskrcnn.py             LVIS v1, R50-FPN, repeat-factor sampling, 180k steps of 16 images
+  --config configs/lvis_maskrcnn.py:v0.5        the same on LVIS v0.5
+  --config configs/lvis_maskrcnn.py:mini        a small model on generated images, minutes on a laptop
+  --config configs/lvis_maskrcnn.py:version=v1,backbone=r101,classifier=cosine,upstream=cvpods,sampler=rfs
 
-Heads, losses and schedule are those of Detectron2's LVISv1-InstanceSegmentation/mask_rcnn_R_50_FPN_1x;
-the backbone has torchvision's form (stride in the 3 x 3, RGB, ImageNet deviation).
+CHOICES lists the arguments; a version may stand first without its name. docs/lvis.md says which string is which
+published model.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
+
+from configs import arguments, rcnn
+from configs.base import base_config
+from configs.mini import make_mini
+
+CHOICES = {
+  'version': ('v1', 'v0.5', 'mini'),
+}
 
 
-def get_config(variant: str = 'v1') -> ConfigDict:
-  """The complete configuration of a variant: 'v1', 'v0.5' or 'mini'."""
-  config = ConfigDict(
-    {
-      'seed': 0,
-      'model': mask_rcnn(),
-      'data': lvis(),
-      'train': training(),
-      'eval': evaluation(),
-    }
-  )
-  if variant == 'v0.5':
-    config.data.train = ('annotations/lvis_v0.5_train.json', 'lvis_v0.5_train.json')
-    config.data.val = ('annotations/lvis_v0.5_val.json', 'lvis_v0.5_val.json')
-    config.data.records = 'records_v0.5'
-  elif variant == 'mini':
+def get_config(variant: str = '') -> ConfigDict:
+  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  if '=' not in variant.partition(',')[0]:
+    variant = f'version={variant or "v1"}'
+  args = arguments.parse(variant, CHOICES)
+  config = base_config()
+  if args.version == 'mini':
     make_mini(config)
-  elif variant not in ('', 'v1'):
-    raise ValueError(f"unknown variant '{variant}' of lvis_maskrcnn: choose v1, v0.5 or mini")
+  elif args.version == 'v0.5':
+    rcnn.set_lvis_v05(config.data)
   return config.lock()
-
-
-def mask_rcnn() -> dict:
-  """Mask R-CNN R50-FPN; every number a user may change is here."""
-  return {
-    'name': 'mask_rcnn',  # or 'cascade_rcnn', 'proposal_network'
-    # None: as many as the annotation file's category table has.
-    'num_classes': config_dict.placeholder(int),
-    # Of the training annotations, for class losses that ask: () is filled in when training begins.
-    'class_counts': {'images': (), 'instances': (), 'num_images': 0},
-    'dtype': 'bfloat16',  # of activations; parameters, losses and geometry are float32
-    'pixel_mean': (123.675, 116.28, 103.53),  # RGB
-    'pixel_std': (58.395, 57.12, 57.375),
-    'channel_order': 'RGB',  # that imported and exported weights expect; here images are always RGB
-    'backbone': {
-      'name': 'resnet',
-      'depth': 50,
-      'style': 'pytorch',  # stride in the 3 x 3; 'caffe': in the first 1 x 1
-      'norm': 'frozen_bn',  # or 'bn_eval' (affine trained), 'sync_bn', 'gn', 'gn_ws'
-      'groups': 1,  # ResNeXt 32x4d: groups 32, group_width 4
-      'group_width': 64,
-      'stem_width': 64,  # channels of the stem; the stages follow
-      'num_stages': 4,  # 3: the last one is the regions' shared head (C4)
-      'dilate_last': False,  # the last stage at stride 16 (DC5)
-      'frozen_stages': 1,  # 1: stem and first stage; 0: stem; -1: nothing
-    },
-    'neck': {'name': 'fpn', 'levels': (2, 3, 4, 5, 6), 'channels': 256, 'norm': ''},
-    'rpn': {
-      'name': 'rpn',  # '': none; proposals come with the batch (Fast R-CNN)
-      'num_convs': 1,
-      'channels': 256,
-      'anchors': {
-        'sizes': ((32,), (64,), (128,), (256,), (512,)),  # pixels, one tuple a level
-        'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
-        'major': 'size',  # outer loop of a cell's anchors; mmdetection: 'aspect_ratio'
-        'offset': 0.0,  # of an anchor's centre in its cell, in strides
-        'rounded': False,  # whole pixels, as mmdetection 1.x had them
-      },
-      'coder': {
-        'weights': (1.0, 1.0, 1.0, 1.0),
-        'clamp': 'above',  # of scales; mmdetection: 'both'
-        'clip': True,  # to the image
-        'extra': 0,  # 1: the corners of boxes are inclusive (mmdetection 1.x)
-      },
-      # low_quality: an object's best anchors are positive though below positive_iou, and belong to
-      # 'own': the object they overlap most (Detectron2); 'object': that object (mmdetection); 'none': off.
-      'matcher': {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality': 'own', 'low_quality_min_iou': 0.0},
-      'train_anchors': 'canvas',  # mmdetection: 'image', only those on the image's own padded size
-      'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
-      'sampler': {'num': 256, 'positive_fraction': 0.5},  # num 0: take every anchor
-      'normalizer': 256,  # anchors an image by which the losses are divided; 0: those sampled (mmdetection)
-      'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},  # beta 0: L1; or the name of an IoU loss
-      'train_proposals': {'pre_nms': 2000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},
-      'test_proposals': {'pre_nms': 1000, 'post_nms': 1000, 'iou': 0.7, 'min_size': 0.0},
-    },
-    'roi': {
-      'levels': (2, 3, 4, 5),
-      'canonical_size': 224,
-      'canonical_level': 4,
-      'aligned': True,
-      'sampling_ratio': 0,  # 0: as many samples as a bin has pixels
-      'matcher': {'negative_iou': 0.5, 'positive_iou': 0.5, 'low_quality': 'none', 'low_quality_min_iou': 0.0},
-      'sampler': {'num': 512, 'positive_fraction': 0.25},
-      'add_ground_truth': True,  # as proposals
-      'shared_head': '',  # 'res5': the backbone's last stage on every region (C4)
-      'box_head': {
-        'name': 'conv_fc',
-        'num_convs': 0,
-        'conv_channels': 256,
-        'norm': '',  # of the convolutions
-        'num_fcs': 2,  # 0: the mean over the region
-        'channels': 1024,
-        'roi_size': 7,
-        'class_agnostic': False,
-        'classifier': 'linear',  # or 'cosine'
-        'calibration': '',  # 'disalign': trained alone, on a trained model
-      },
-      'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above', 'clip': True, 'extra': 0},
-      'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},
-      'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
-      'mask_head': {
-        'name': 'conv',
-        'num_convs': 4,
-        'channels': 256,
-        'norm': '',
-        'roi_size': 14,
-        'class_agnostic': False,
-      },
-    },
-    'test': {
-      'score_threshold': 0.0001,
-      'iou': 0.5,
-      'detections': 300,
-      'drop_empty': True,  # boxes without area, after suppression; mmdetection: False
-      'candidates': 4096,  # (box, class) pairs an image that enter NMS, best first
-    },
-  }
-
-
-def lvis() -> dict:
-  """Where the annotations and images are, and how an image reaches the canvas."""
-  return {
-    'name': 'lvis',  # or 'coco', or 'shapes': the generated set
-    'dir': 'data/lvis',
-    # The first of these that exists below `dir`.
-    'train': ('annotations/lvis_v1_train.json', 'lvis_v1_train.json', 'train.json'),
-    'val': ('annotations/lvis_v1_val.json', 'lvis_v1_val.json', 'val.json'),
-    'records': 'records',  # prepared shards, below `dir`
-    'max_objects': 300,  # an image; the pipeline counts what it drops
-    'mask_size': 112,  # cells along the side of an object's bitmap
-    # Masks are drawn from outlines of up to so many vertices, as Detectron2's polygons; 0: from bitmaps alone.
-    'max_vertices': 256,
-    'sampler': {'name': 'repeat_factor', 'threshold': 1e-3},  # or 'uniform'
-    'resize': {
-      'name': 'shortest_edge',  # or 'large_scale_jitter'
-      'sizes': (640, 672, 704, 736, 768, 800),  # pixels of the shorter side in training
-      'test_size': 800,
-      'max_size': 1333,
-      'jitter': (0.1, 2.0),  # of large_scale_jitter, relative to the canvas
-    },
-    'flip': 0.5,  # probability
-    'canvases': ((800, 1344), (1344, 800)),  # (height, width); wide ones first
-    'shapes': {'images': 0, 'val_images': 0, 'image_size': 0, 'categories': 0},  # of the generated set
-  }
-
-
-def training() -> dict:
-  """Detectron2's 1x schedule for LVIS v1: 180k steps of 16 images."""
-  return {
-    'steps': 180_000,
-    'batch_size': 16,  # images over all devices
-    'accumulate': 1,  # micro-batches a step
-    'optimizer': {
-      'name': 'sgd',
-      'momentum': 0.9,
-      'weight_decay': 1e-4,
-      'weight_decay_norm': 0.0,  # Detectron2: 0; mmdetection: as weight_decay
-      'clip_norm': 0.0,  # global gradient norm; 0: no clipping
-    },
-    'schedule': {
-      'name': 'multistep',  # or 'cosine'
-      'base_lr': 0.02,
-      'base_batch_size': 16,  # the learning rate is base_lr * batch_size / base_batch_size
-      'milestones': (120_000, 160_000),
-      'gamma': 0.1,
-      'warmup_steps': 1000,
-      'warmup_factor': 0.001,
-    },
-    'ema_decay': 0.0,  # 0: none
-    'init_from': '',  # a checkpoint whose parameters are the start, where names and shapes agree
-    'log_every': 20,
-    'checkpoint_every': 5000,
-    'keep_checkpoints': 3,
-    'best_metric': 'segm/AP',
-    'eval_every': 0,  # steps; 0: at the end
-  }
-
-
-def evaluation() -> dict:
-  return {
-    'batch_size': 8,
-    'protocol': 'lvis',  # or 'coco'
-    'iou_types': ('bbox', 'segm'),
-    'pictures': 16,  # drawn into the workdir
-    'picture_threshold': 0.5,  # score from which a detection is drawn
-  }
-
-
-def make_mini(config: ConfigDict) -> None:
-  """A small network on generated 128 x 128 images: the whole program in minutes on two cores."""
-  config.data.name = 'shapes'
-  config.data.dir = 'data/shapes'
-  config.data.shapes = {'images': 2000, 'val_images': 200, 'image_size': 128, 'categories': 48}
-  config.data.max_objects = 12
-  config.data.mask_size = 64
-  config.data.max_vertices = 0
-  config.data.resize = {**config.data.resize, 'sizes': (128,), 'test_size': 128, 'max_size': 128}
-  config.data.canvases = ((128, 128),)
-
-  model = config.model
-  model.dtype = 'float32'
-  model.backbone = {**model.backbone, 'depth': 18, 'norm': 'gn', 'stem_width': 32, 'frozen_stages': -1}
-  model.neck.channels = 64
-  model.rpn.channels = 64
-  model.rpn.anchors.sizes = ((12,), (24,), (48,), (96,), (128,))
-  model.rpn.sampler.num = model.rpn.normalizer = 64
-  model.rpn.train_proposals = {**model.rpn.train_proposals, 'pre_nms': 300, 'post_nms': 200}
-  model.rpn.test_proposals = {**model.rpn.test_proposals, 'pre_nms': 300, 'post_nms': 100}
-  model.roi.canonical_size = 56
-  model.roi.sampler.num = 64
-  model.roi.box_head.channels = 256
-  model.roi.mask_head = {**model.roi.mask_head, 'num_convs': 2, 'channels': 32}
-  model.test.detections = 50
-  model.test.candidates = 512
-
-  train = config.train
-  train.steps = 1000
-  train.batch_size = 8
-  train.schedule = {
-    **train.schedule,
-    'base_lr': 0.02,
-    'base_batch_size': 8,
-    'milestones': (750, 920),
-    'warmup_steps': 100,
-  }
-  train.optimizer.clip_norm = 10.0
-  train.log_every = 20
-  train.checkpoint_every = 500
-  config.eval.batch_size = 8

@@ -9,7 +9,8 @@ CHOICES lists the arguments. configs/zoo.csv says which of these strings is whic
 
 from ml_collections import ConfigDict
 
-from configs import arguments, lvis_maskrcnn
+from configs import arguments
+from configs.base import base_config
 
 CHOICES = {
   # Whose settings. mmdet1: mmdetection with the coordinates of its version 1; cvpods: DisAlign's, like Detectron2's.
@@ -74,7 +75,7 @@ EPOCHS = {  # of mmdetection, the same
 def get_config(variant: str = '') -> ConfigDict:
   """The complete configuration of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
-  config = lvis_maskrcnn.get_config().unlock()
+  config = base_config()
   set_backbone(config.model, args)
   set_dataset(config, args)
   if args.upstream.startswith('mmdet'):
@@ -253,8 +254,7 @@ def set_dataset(config: ConfigDict, args) -> None:
   config.data.sampler.name = {'rfs': 'repeat_factor', 'uniform': 'uniform'}[sampler]
   if is_lvis:
     if args.dataset == 'lvis_v0.5':
-      v05 = lvis_maskrcnn.get_config('v0.5').data
-      config.data.update(train=v05.train, val=v05.val, records=v05.records)
+      set_lvis_v05(config.data)
     return
   config.data.name = config.eval.protocol = 'coco'
   config.data.train = ('annotations/instances_train2017.json', 'annotations/train.json', 'train.json')
@@ -268,6 +268,13 @@ def set_dataset(config: ConfigDict, args) -> None:
     resize.sizes = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
   if args.recipe == 'plain' or args.upstream.startswith('mmdet') and args.dataset == 'coco':
     resize.sizes = (800,)
+
+
+def set_lvis_v05(data: ConfigDict) -> None:
+  """The files of LVIS v0.5 in the place of v1's."""
+  data.train = ('annotations/lvis_v0.5_train.json', 'lvis_v0.5_train.json')
+  data.val = ('annotations/lvis_v0.5_val.json', 'lvis_v0.5_val.json')
+  data.records = 'records_v0.5'
 
 
 def set_schedule(train: ConfigDict, args) -> None:
@@ -286,7 +293,7 @@ def set_schedule(train: ConfigDict, args) -> None:
   elif args.schedule == '9x':  # from scratch, with four times the images a step
     train.update(steps=202_500, batch_size=64)
     train.schedule.update(base_lr=0.08, base_batch_size=64, milestones=(187_500, 197_500))
-  elif args.dataset != 'lvis_v1':  # whose steps are those of configs/lvis_maskrcnn.py
+  elif args.dataset != 'lvis_v1':  # whose steps are those of configs/base.py
     train.steps, train.schedule.milestones = chosen(STEPS, args)
 
 

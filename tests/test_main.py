@@ -37,7 +37,7 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
     ),
     (
       ['--workdir=x', f'--config={CONFIG}:minni'],
-      "unknown variant 'minni' of lvis_maskrcnn: choose v1, v0.5 or mini",
+      "unknown version 'minni' of a config: choose one of v1, v0.5, mini",
     ),
     (['--workdir=x', f'--config={CONFIG}', '--config.train.steps=many'], 'flag --config.train.steps=many: invalid'),
     (['--workdir=x', '--config=nothing.py:mini'], 'there is no config file nothing.py'),
