@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from ml_collections import FrozenConfigDict
 
-from jaxdet.models.detectors import rcnn, roi
+from jaxdet.models.detectors import roi
 from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
+from jaxdet.models.detectors.forward import Forward, Variables
 from jaxdet.models.detectors.preprocess import normalize
-from jaxdet.models.detectors.rcnn import RCNN, Variables
+from jaxdet.models.detectors.rcnn import RCNN
 from jaxdet.models.detectors.rpn import Levels, Proposals
 from jaxdet.ops import box_coder
 from jaxdet.parity.case import fixed_regions
@@ -117,7 +118,7 @@ def infer(
 
 def box_stages(
   detector: RCNN,
-  forward: rcnn.Forward,
+  forward: Forward,
   pyramid: Levels,
   proposals: Proposals,
   batch: Batch,
@@ -154,9 +155,7 @@ def box_stages(
   return tensors, roi.detect(scores, deltas, proposals, batch.image_size, settings.coder, test)
 
 
-def mask_stages(
-  detector: RCNN, forward: rcnn.Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']
-) -> dict[str, Array]:
+def mask_stages(detector: RCNN, forward: Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']) -> dict[str, Array]:
   """'mask/feats' and 'mask/logits' of regions, of all classes; 'mask0/feats' and so on where every stage has masks."""
   heads = [network for network in detector.networks if network.startswith('mask_head')]
   if not heads:
@@ -202,7 +201,7 @@ def _compare_rows(
       comparison.tensor(prefix, f'{prefix}/{name}', ordered, np.concatenate(known))
 
 
-def _with_input_of(layer: str, forward: rcnn.Forward, network: str, *args):
+def _with_input_of(layer: str, forward: Forward, network: str, *args):
   """What a network returns, and what went into its layer of that name."""
   seen = []
 

@@ -11,7 +11,8 @@ from jaxtyping import Array
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from jaxdet.models.detectors import roi
-from jaxdet.models.detectors.rcnn import RCNN, Losses, Variables, image_keys
+from jaxdet.models.detectors.forward import Losses, Variables
+from jaxdet.models.detectors.rcnn import RCNN, image_keys
 from jaxdet.structures import Batch, Detections
 
 

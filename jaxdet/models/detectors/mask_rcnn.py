@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxdet.models.detectors import roi
-from jaxdet.models.detectors.rcnn import RCNN, Losses, Variables, image_keys
+from jaxdet.models.detectors.forward import Losses, Variables
+from jaxdet.models.detectors.rcnn import RCNN, image_keys
 from jaxdet.structures import Batch, Detections
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,45 +12,13 @@ from ml_collections import FrozenConfigDict
 from jaxdet.losses.class_loss import ClassLoss
 from jaxdet.models.backbones import resnet
 from jaxdet.models.detectors import roi, rpn
+from jaxdet.models.detectors.forward import Forward, Losses, Variables
 from jaxdet.models.detectors.preprocess import normalize
 from jaxdet.models.detectors.rpn import Levels, Proposals
 from jaxdet.ops.roi_align import multilevel_roi_align
 from jaxdet.structures import Batch
 
 NO_IMAGE = 2**31 - 1  # in the place of an image's position, where a random key is the whole batch's
-
-Variables = dict[str, Any]
-Losses = dict[str, Float[Array, '']]
-
-
-class Forward:
-  """A detector's networks with variables, to be called by name; collects the batch statistics that training moves."""
-
-  def __init__(self, networks: Mapping[str, nn.Module], variables: Variables, train: bool):
-    self._networks, self._variables, self._train = networks, variables, train
-    self._moved: Variables = {}
-
-  def __call__(self, network: str, *args):
-    variables = {collection: value[network] for collection, value in self._variables.items() if network in value}
-    mutable = ['batch_stats'] if self._train else []
-    out, moved = self._networks[network].apply(variables, *args, train=self._train, mutable=mutable)
-    if moved.get('batch_stats'):
-      self._moved[network] = moved['batch_stats']
-    return out
-
-  def state(self, name: str) -> Variables:
-    """What training keeps under this name besides the networks' own statistics; {} where there is none."""
-    return self._variables.get('batch_stats', {}).get(name, {})
-
-  def move(self, name: str, state: Variables) -> None:
-    """Sets what is kept under this name."""
-    if state:
-      self._moved[name] = state
-
-  @property
-  def new_state(self) -> Variables:
-    """{'batch_stats': ..} of all that has some, in training; else {}."""
-    return {'batch_stats': self._moved} if self._moved else {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
