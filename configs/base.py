@@ -131,7 +131,9 @@ def lvis() -> dict:
     'mask_size': 112,  # cells along the side of an object's bitmap
     # Masks are drawn from outlines of up to so many vertices, as Detectron2's polygons; 0: from bitmaps alone.
     'max_vertices': 256,
-    'sampler': {'name': 'repeat_factor', 'threshold': 1e-3},  # or 'uniform'
+    # Of training images: or 'instance_repeat_factor', 'class_balanced', 'uniform'. `threshold`: of the repeat factors.
+    'sampler': {'name': 'repeat_factor', 'threshold': 1e-3},
+    'num_shots': '',  # file of the training objects of each class, for class losses; '': they are counted
     'resize': {
       'name': 'shortest_edge',  # or 'large_scale_jitter'
       'sizes': (640, 672, 704, 736, 768, 800),  # pixels of the shorter side in training

@@ -14,13 +14,14 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import annotations, pipeline, sampling, shapes
+from input_pipeline.class_counts import count_classes, read_num_shots
+from input_pipeline.image_factors import SAMPLERS, image_factors
 from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
 from input_pipeline.preparation import prepare
 from input_pipeline.records import Records, RecordsNotFound
 from jaxdet.structures import Batch, Category
 
 NAMES = ('lvis', 'coco', 'shapes')
-SAMPLERS = ('repeat_factor', 'uniform')
 
 WAIT_SECONDS = 6 * 3600  # of the other processes for process 0's records
 POLL_SECONDS = 5
@@ -89,10 +90,9 @@ class RecordDataset:
     if self.train is None:
       raise ValueError('config.data.train is empty: this data set can only be evaluated')
     config = self.config
-    if config.data.sampler.name == 'repeat_factor':
-      factors = sampling.repeat_factors(self.train.labels, config.data.sampler.threshold)
-    else:
-      factors = np.ones(len(self.train), np.float32)
+    factors = image_factors(
+      self.train.labels, len(self.categories), config.data.sampler.name, config.data.sampler.threshold
+    )
     canvases = sampling.orientations(self.train.image_sizes, len(config.data.canvases))
     sampler = sampling.BatchSampler(factors, canvases, config.train.batch_size, config.seed)
     rows = self._rows(config.train.batch_size)
@@ -116,13 +116,24 @@ class RecordDataset:
     return pipeline.batches(images.allocate, images.fill, range(len(plan)))
 
   def class_counts(self) -> dict[str, Any]:
-    """Training images that hold each class (`images`), its objects (`instances`), and `num_images`."""
-    labels, classes = self.train.labels, len(self.categories)
-    pairs = np.unique(labels.rows() * classes + labels.values)
+    """Training images that hold each class (`images`), its objects (`instances`), and `num_images`.
+
+    Raises:
+      ValueError: the file config.data.num_shots, which has the `instances` where it is given, is not of these classes.
+    """
+    counts = count_classes(self.train.labels, len(self.categories))
+    instances = counts.instances
+    if path := self.config.data.num_shots:
+      instances = read_num_shots(path)
+      if len(instances) != len(self.categories):
+        raise ValueError(
+          f'data.num_shots {path} has counts of {len(instances)} classes, the annotation file {len(self.categories)} '
+          'categories: make it anew with the command `counts`'
+        )
     return {
-      'images': tuple(np.bincount(pairs % classes, minlength=classes).tolist()),
-      'instances': tuple(np.bincount(labels.values, minlength=classes).tolist()),
-      'num_images': len(self.train),
+      'images': tuple(counts.images.tolist()),
+      'instances': tuple(instances.tolist()),
+      'num_images': counts.num_images,
     }
 
   def counters(self) -> Mapping[str, int]:

@@ -1,7 +1,8 @@
 """Which images make up the batch of a step: a function of (seed, step) alone, the same on every host.
 
 An epoch is a random permutation in which image i stands floor(factor) or floor(factor) + 1 times, so that it
-stands `factor` times in expectation (stochastic rounding). Epochs follow each other without a gap. Where there
+stands `factor` times in expectation (stochastic rounding); with a factor below 1 it is in some epochs only, and an
+epoch may be empty. Epochs follow each other without a gap. Where there
 are two canvases, the stream is split by orientation and a batch takes the place at which its last image
 arrives, as in Detectron2's aspect-ratio grouping; what an epoch leaves over opens the next one's batches, so
 nothing is ever dropped. Detectron2 groups the stream of each worker, here it is the one global stream.
@@ -16,8 +17,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, Int
 
-from input_pipeline.ragged import Ragged
-
 Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # of each batch its canvas and its images; -1: no image
 
 # The purposes of random numbers: each has streams of its own.
@@ -27,27 +26,6 @@ EPOCHS, IMAGES = 0, 1
 def random_stream(seed: int, purpose: int, number: int) -> np.random.Generator:
   """The generator that belongs to (seed, purpose, number); counter-based, so made in microseconds."""
   return np.random.Generator(np.random.Philox(key=[seed, number], counter=[0, 0, 0, purpose]))
-
-
-def repeat_factors(labels: Ragged, threshold: float) -> Float32[np.ndarray, 'images']:
-  """How often an epoch shows each image, in expectation.
-
-  LVIS (Gupta et al. 2019, appendix B.2), as in Detectron2: with f the share of images that hold a category, the
-  category's factor is max(1, sqrt(threshold / f)) and an image's factor is the largest of its categories'.
-  Images without labels have factor 1.
-
-  Args:
-    labels: of every image the labels of its objects, repeated or not.
-    threshold: share of images below which a category is shown more often; 1e-3 for LVIS.
-  """
-  factors = np.ones(len(labels))
-  if len(labels.values):
-    num_categories = int(labels.values.max()) + 1
-    images, categories = np.divmod(np.unique(labels.rows() * num_categories + labels.values), num_categories)
-    images_with = np.maximum(np.bincount(categories), 1)
-    category_factors = np.maximum(1.0, np.sqrt(threshold / (images_with / len(labels))))
-    np.maximum.at(factors, images, category_factors[categories])
-  return factors.astype(np.float32)
 
 
 def orientations(sizes: Int[np.ndarray, 'images 2'], canvases: int) -> Int[np.ndarray, 'images']:
@@ -82,9 +60,13 @@ class BatchSampler:
     batch_size: int,
     seed: int,
   ):
-    """Images are those of `factors`, all >= 1; `batch_size` is over all hosts."""
-    if not len(factors):
-      raise ValueError('the training split holds no images')
+    """Images are those of `factors`, none of which is negative; `batch_size` is over all hosts.
+
+    Raises:
+      ValueError: there are no images, or all have factor 0.
+    """
+    if not np.sum(factors) > 0:
+      raise ValueError('the training split holds no images, or none that the sampler draws')
     self._whole = np.floor(factors).astype(np.int64)
     self._fraction = factors - np.floor(factors)
     self._canvas_of_image = canvas_of_image

@@ -153,7 +153,7 @@ def test_pixels_are_those_of_the_file(photos):
 
 
 def test_repeat_factors_move_frequencies(photos):
-  factors = dataset.sampling.repeat_factors(photos.train.labels, 0.3)
+  factors = dataset.image_factors(photos.train.labels, 80, 'repeat_factor', 0.3)
   assert factors.max() > 2 and (factors[list(WITHOUT_OBJECTS)] == 1).all()
   canvases = dataset.sampling.orientations(photos.train.image_sizes, 2)
   sampler = dataset.sampling.BatchSampler(factors, canvases, 4, seed=0)
@@ -298,3 +298,20 @@ def test_class_counts_are_those_of_the_annotations(photos):
   for label, (images, instances) in enumerate(zip(counts['images'], counts['instances'], strict=True)):
     assert images == sum(label in labels for labels in per_image)
     assert instances == sum((labels == label).sum() for labels in per_image)
+
+
+def test_counts_of_a_file_take_the_place_of_those_of_objects(photos, folder, tmp_path):
+  path = str(tmp_path / 'num_shots.npy')
+  np.save(path, np.arange(80))
+  counted = dataset.build(mini_photos.make_config(folder, num_shots=path)).class_counts()
+  assert counted == photos.class_counts() | {'instances': tuple(range(80))}
+  np.save(path, np.arange(79))
+  with pytest.raises(ValueError, match=r'num_shots.npy has counts of 79 classes, the annotation file 80 categories'):
+    dataset.build(mini_photos.make_config(folder, num_shots=path)).class_counts()
+
+
+@pytest.mark.parametrize('sampler', ['instance_repeat_factor', 'class_balanced', 'uniform'])
+def test_every_sampler_resumes_at_any_step(folder, sampler):
+  sampled = dataset.build(mini_photos.make_config(folder, sampler={'name': sampler, 'threshold': 0.3}))
+  straight = take(sampled.train_batches(0), 5)
+  assert_equal(next(sampled.train_batches(4)), straight[4])

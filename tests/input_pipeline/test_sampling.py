@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
 
-import parity_kit
-from input_pipeline.ragged import Ragged
-from input_pipeline.sampling import BatchSampler, orientations, random_stream, repeat_factors
-
-
-def ragged(rows):
-  return Ragged.from_lengths(np.concatenate([np.asarray(row, np.int64) for row in rows]), [len(row) for row in rows])
+from input_pipeline.sampling import BatchSampler, orientations, random_stream
 
 
 def sampler(factors, canvas_of_image=None, batch_size=4, seed=0):
@@ -18,26 +12,6 @@ def sampler(factors, canvas_of_image=None, batch_size=4, seed=0):
 
 def stream(sampler, steps):
   return np.concatenate([sampler.batch(step)[1] for step in range(steps)])
-
-
-def test_repeat_factors_by_hand():
-  # Category 0 is in all four images, 1 in one of them: sqrt(0.5 / 0.25). The second label of an image counts once.
-  factors = repeat_factors(ragged([[0], [0, 1, 1], [0, 0], [0]]), threshold=0.5)
-  np.testing.assert_allclose(factors, [1, 2**0.5, 1, 1], rtol=1e-6)
-
-
-def test_images_without_labels_have_factor_one_and_keep_their_place():
-  factors = repeat_factors(ragged([[], [3], [], [0], [0], []]), threshold=0.5)
-  np.testing.assert_allclose(factors, [1, 3**0.5, 1, 1.5**0.5, 1.5**0.5, 1], rtol=1e-6)
-  np.testing.assert_array_equal(repeat_factors(ragged([[], []]), 0.5), [1, 1])
-
-
-def test_repeat_factors_equal_detectron2():
-  _, meta = parity_kit.case('ops/d2_sampling')
-  golden = meta['repeat_factors']
-  labels = ragged(golden['categories_per_image'])
-  for threshold, factors in golden['by_threshold'].items():
-    np.testing.assert_array_equal(repeat_factors(labels, float(threshold)), np.float32(factors))
 
 
 def test_random_streams_are_told_apart_by_each_of_their_numbers():
@@ -62,8 +36,25 @@ def test_images_are_repeated_as_often_as_their_factors_say():
   np.testing.assert_allclose(counts[[0, 3]] / counts[0], [1, 2], rtol=2e-3)
 
 
+def test_factors_below_one_leave_images_out_of_epochs():
+  factors = np.array([0.0, 0.125, 0.5, 1.375, 2.0], np.float32)
+  images = stream(sampler(factors, batch_size=8), steps=1000)  # 2000 epochs of four images, in expectation
+  counts = np.bincount(images, minlength=5) / 2000
+  np.testing.assert_allclose(counts, factors, atol=0.06)
+  assert counts[0] == 0
+
+
+def test_epochs_may_be_empty():
+  rare = sampler([0.05, 0.0, 0.05], batch_size=2)
+  batches = [rare.batch(step)[1] for step in range(50)]
+  assert {0, 2} == set(np.concatenate(batches))
+  again = sampler([0.05, 0.0, 0.05], batch_size=2)
+  for step in reversed(range(50)):
+    np.testing.assert_array_equal(again.batch(step)[1], batches[step])
+
+
 def test_a_step_needs_no_steps_before_it():
-  factors = np.random.default_rng(0).uniform(1, 3, 23)
+  factors = np.random.default_rng(0).uniform(0, 3, 23)
   canvases = np.arange(23) % 3 == 0
   one, other = (sampler(factors, canvases.astype(int), batch_size=8, seed=5) for _ in range(2))
   forward = [one.batch(step) for step in range(40)]
@@ -124,3 +115,5 @@ def test_one_canvas_takes_every_shape():
 def test_no_images_is_an_error():
   with pytest.raises(ValueError, match='no images'):
     sampler([])
+  with pytest.raises(ValueError, match='none that the sampler draws'):
+    sampler([0.0, 0.0])

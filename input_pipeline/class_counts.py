@@ -1,0 +1,97 @@
+"""How many training images and objects each class has, and files of such counts.
+
+The files are those that DisAlign's code reads ("num shots"): LVIS v1.0's is a JSON list [class id, count, class id,
+count, ..], of which it takes every second entry, LVIS v0.5's a NumPy array of the counts. Its code divides each count
+by their sum and takes that as the share of the class among the training samples of a box classifier, so the counts
+are those of objects; it does not say which they are.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int64
+
+from input_pipeline.ragged import Ragged
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassCounts:
+  """Of C classes in a split."""
+
+  images: Int64[np.ndarray, 'C']  # that hold the class
+  instances: Int64[np.ndarray, 'C']  # its objects, crowds included
+  num_images: int  # of the split, those without objects included
+
+
+def count_classes(labels: Ragged, num_classes: int) -> ClassCounts:
+  """The counts of a split from the labels of every image's objects."""
+  _, classes = classes_of_images(labels, num_classes)
+  return ClassCounts(
+    images=np.bincount(classes, minlength=num_classes),
+    instances=np.bincount(labels.values, minlength=num_classes),
+    num_images=len(labels),
+  )
+
+
+def classes_of_images(
+  labels: Ragged, num_classes: int
+) -> tuple[Int64[np.ndarray, 'pairs'], Int64[np.ndarray, 'pairs']]:
+  """(image, class) of every class in every image, each pair once; by image, then by class."""
+  return np.divmod(np.unique(labels.rows() * num_classes + labels.values), num_classes)
+
+
+def read_num_shots(path: str) -> Int64[np.ndarray, 'C']:
+  """The counts of a `.json` or `.npy` file, in its order; a label is a position in it.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it has another form, or what it holds are no counts.
+  """
+  if not os.path.isfile(path):
+    raise FileNotFoundError(f'no file of class counts {path}')
+  suffix = os.path.splitext(path)[1]
+  try:
+    if suffix == '.json':
+      counts = _every_second(path)
+    elif suffix == '.npy':
+      counts = np.load(path, allow_pickle=False)
+    else:
+      raise ValueError("its name ends neither in '.json' nor in '.npy'")
+    return _checked(counts)
+  except ValueError as error:
+    raise ValueError(f'cannot read class counts from {path}: {error}') from error
+
+
+def write_num_shots(path: str, class_ids: Sequence[int], counts: Int64[np.ndarray, 'C']) -> None:
+  """Writes the counts in the form that the path's suffix says; an array has no ids."""
+  if path.endswith('.npy'):
+    np.save(path, counts)
+  else:
+    pairs = np.stack([np.asarray(class_ids, np.int64), counts], axis=1)
+    with open(path, 'w') as f:
+      json.dump(pairs.ravel().tolist(), f)
+
+
+def _every_second(path: str) -> np.ndarray:
+  with open(path) as f:
+    pairs = json.load(f)
+  if not isinstance(pairs, list) or not all(type(number) in (int, float) for number in pairs):
+    raise ValueError('it holds no flat list of numbers [class id, count, class id, count, ..]')
+  if len(pairs) % 2:
+    raise ValueError(f'{len(pairs)} numbers are no pairs of a class id and a count')
+  ids = pairs[::2]
+  if len(set(ids)) < len(ids):
+    raise ValueError('a class id stands in it twice: is it a list of counts alone?')
+  return np.array(pairs[1::2])
+
+
+def _checked(counts: np.ndarray) -> Int64[np.ndarray, 'C']:
+  """The counts as integers."""
+  if counts.ndim != 1 or not len(counts) or counts.dtype.kind not in 'iuf':
+    raise ValueError(f'it holds an array of shape {counts.shape} of {counts.dtype}, not a list of numbers')
+  if not (np.isfinite(counts).all() and (counts >= 0).all() and (counts == np.floor(counts)).all()):
+    raise ValueError('counts must be whole numbers and not negative')
+  return counts.astype(np.int64)

@@ -1,0 +1,66 @@
+"""How often an epoch shows each image, in expectation: the samplers of training images.
+
+With f the share of images that hold a category, and t the threshold, 1e-3 for LVIS:
+
+- 'uniform': each image once.
+- 'repeat_factor': LVIS (Gupta et al. 2019, appendix B.2), as in Detectron2. A category's factor is
+  max(1, sqrt(t / f)), an image's the largest of its categories'.
+- 'instance_repeat_factor': IRFS (Yaman et al. 2023). The same, with the geometric mean of f and the category's share
+  of all objects in the place of f.
+- 'class_balanced': a category is drawn uniformly among those that have images, then one of its images uniformly
+  (Shen et al. 2016; Kang et al. 2020). Of N draws with C categories, n of whose images hold the category, N / (C n)
+  fall on an image for it: that is the category's factor, and an image's is the sum of its categories'. They sum to N.
+"""
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from input_pipeline.class_counts import ClassCounts, classes_of_images, count_classes
+from input_pipeline.ragged import Ragged
+
+SAMPLERS = ('repeat_factor', 'instance_repeat_factor', 'class_balanced', 'uniform')
+
+
+def image_factors(labels: Ragged, num_categories: int, sampler: str, threshold: float) -> Float32[np.ndarray, 'images']:
+  """The factor of every image.
+
+  Images without labels have factor 1; 'class_balanced' never draws them.
+
+  Args:
+    labels: of every image the labels of its objects, repeated or not.
+    sampler: one of SAMPLERS.
+    threshold: of the repeat factors; the other samplers have none.
+
+  Raises:
+    ValueError: the sampler is 'class_balanced', and no image has a label.
+  """
+  of_category = category_factors(count_classes(labels, num_categories), sampler, threshold)
+  images, categories = classes_of_images(labels, num_categories)
+  if sampler == 'class_balanced':
+    if not len(images):
+      raise ValueError("data.sampler.name 'class_balanced': no training image has an object")
+    factors = np.bincount(images, of_category[categories], len(labels))
+  else:
+    factors = np.ones(len(labels))
+    np.maximum.at(factors, images, of_category[categories])
+  return factors.astype(np.float32)
+
+
+def category_factors(counts: ClassCounts, sampler: str, threshold: float) -> Float64[np.ndarray, 'categories']:
+  """What each category adds to its images' factors, or asks for; 1 for a category without images."""
+  images = np.maximum(counts.images, 1)
+  share = images / counts.num_images
+  if sampler == 'repeat_factor':
+    factors = _repeat_factors(share, threshold)
+  elif sampler == 'instance_repeat_factor':
+    share_of_objects = np.maximum(counts.instances, 1) / max(counts.instances.sum(), 1)
+    factors = _repeat_factors(np.sqrt(share * share_of_objects), threshold)
+  elif sampler == 'class_balanced':
+    factors = 1 / (np.count_nonzero(counts.images) * share) if counts.images.any() else np.ones(len(images))
+  else:
+    factors = np.ones(len(images))
+  return np.where(counts.images > 0, factors, 1.0)
+
+
+def _repeat_factors(share: Float64[np.ndarray, 'categories'], threshold: float) -> Float64[np.ndarray, 'categories']:
+  return np.maximum(1.0, np.sqrt(threshold / share))
