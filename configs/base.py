@@ -93,8 +93,13 @@ def mask_rcnn() -> dict:
         'channels': 1024,
         'roi_size': 7,
         'class_agnostic': False,
-        'classifier': 'linear',  # or 'cosine'
-        'calibration': '',  # 'disalign': trained alone, on a trained model
+        'classifier': 'linear',  # or 'cosine'; 'normed': mmdetection's for the seesaw loss
+        'tau': 0.0,  # of a linear classifier: normalised after training, 1: wholly (tau-normalisation)
+        'cosine_scale': 20.0,  # of a cosine classifier
+        'cosine_scale_learned': True,
+        'cosine_bias': False,
+        'calibration': '',  # 'disalign' or 'lws': trained alone, on a trained model
+        'retrain_classifier': False,  # alone, on a trained model (cRT)
       },
       'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'above', 'clip': True, 'extra': 0},
       'loss': {'name': 'smooth_l1', 'beta': 0.0, 'weight': 1.0},
@@ -106,6 +111,7 @@ def mask_rcnn() -> dict:
         'norm': '',
         'roi_size': 14,
         'class_agnostic': False,
+        'predictor': 'conv',  # or 'normed', as the box head's classifier
       },
     },
     'test': {
@@ -133,6 +139,8 @@ def lvis() -> dict:
     'max_vertices': 256,
     # Of training images: or 'instance_repeat_factor', 'class_balanced', 'uniform'. `threshold`: of the repeat factors.
     'sampler': {'name': 'repeat_factor', 'threshold': 1e-3},
+    # Objects of a second image are pasted onto an image: 'simple', or 'rare': rather those of rare classes; '': none.
+    'copy_paste': {'name': '', 'probability': 1.0},
     'num_shots': '',  # file of the training objects of each class, for class losses; '': they are counted
     'resize': {
       'name': 'shortest_edge',  # or 'large_scale_jitter'
@@ -171,6 +179,7 @@ def training() -> dict:
     },
     'ema_decay': 0.0,  # 0: none
     'init_from': '',  # a checkpoint whose parameters are the start, where names and shapes agree
+    'init_except': (),  # patterns of arrays that start anew all the same, as 'params/box_head*/logits/*'
     'log_every': 20,
     'checkpoint_every': 5000,
     'keep_checkpoints': 3,
@@ -182,7 +191,9 @@ def training() -> dict:
 def evaluation() -> dict:
   return {
     'batch_size': 8,
-    'protocol': 'lvis',  # or 'coco'
+    'protocol': 'lvis',  # or 'coco', 'lvis_fixed' (fixed AP)
+    # A file of ids (JSON list, text, annotation file): these images of the validation split alone. '': all.
+    'image_ids': '',
     'iou_types': ('bbox', 'segm'),
     'pictures': 16,  # drawn into the workdir
     'picture_threshold': 0.5,  # score from which a detection is drawn

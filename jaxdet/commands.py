@@ -12,9 +12,10 @@ from input_pipeline import dataset as datasets
 from input_pipeline.predict_images import image_batches, list_images
 from jaxdet.evaluation import evaluate, predict
 from jaxdet.models.build import build_detector
+from jaxdet.structures import Category
 from jaxdet.training import loop
 from jaxdet.training.categories import check_same_categories, set_class_counts, set_num_classes
-from jaxdet.training.checkpoint import load_for_inference
+from jaxdet.training.checkpoint import load_for_inference, read_metadata
 
 
 def train(config: ConfigDict, workdir: str) -> None:
@@ -24,6 +25,7 @@ def train(config: ConfigDict, workdir: str) -> None:
   set_class_counts(config, dataset.class_counts())
   detector = build_detector(config.model, config.model.num_classes)
 
+  check_start(config, detector, dataset.categories)
   if config.model.backbone.norm in ('frozen_bn', 'bn_eval') and not config.train.init_from:
     logging.warning(
       'no train.init_from: the backbone starts from random weights, and its batch norm stays as it is. '
@@ -34,6 +36,25 @@ def train(config: ConfigDict, workdir: str) -> None:
     return evaluate(config, detector, variables, dataset, workdir)
 
   loop.train(config, workdir, dataset, detector, score)
+
+
+def check_start(config: ConfigDict, detector, categories: Sequence[Category]) -> None:
+  """A second stage, which trains a part of a detector alone, needs a first one with the same categories.
+
+  Raises:
+    ValueError: `train.init_from` is empty, or the categories of the model there are others.
+    FileNotFoundError: there is no checkpoint.
+  """
+  params = jax.eval_shape(detector.init, jax.random.key(0))['params']
+  trainable = {name: tree for name, tree in detector.trainable(params).items() if name != 'backbone'}
+  if all(jax.tree.leaves(trainable)):
+    return
+  if not config.train.init_from:
+    raise ValueError(
+      'this config trains a part of the detector alone, all else stays as it is: set train.init_from to the workdir '
+      'of a trained model'
+    )
+  check_same_categories(read_metadata(config.train.init_from).categories, categories)
 
 
 def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str | None = None) -> None:

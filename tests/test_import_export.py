@@ -149,8 +149,9 @@ def test_a_backbone_is_a_start_for_training(tmp_path, program):
   state_files.write_state(str(tmp_path / 'resnet.safetensors'), state)
   import_checkpoint(config, str(tmp_path / 'run'), program, [str(tmp_path / 'resnet.safetensors')])
 
-  shapes = abstract_state(config, build_detector(model(), CLASSES))
-  started = initialize_from(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), str(tmp_path / 'run'))
+  detector = build_detector(model(), CLASSES)
+  state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), abstract_state(config, detector))
+  started = initialize_from(state, str(tmp_path / 'run'), detector.trainable(state.params))
   assert_same(started.params['backbone'], variables()['params']['backbone'])
   assert_same(started.params['rpn_head'], initial(config.seed)['params']['rpn_head'])
 

@@ -181,6 +181,7 @@ def toy_config(**overrides) -> ConfigDict:
         },
         'ema_decay': 0.0,
         'init_from': '',
+        'init_except': (),
         'log_every': 1,
         'checkpoint_every': 10,
         'keep_checkpoints': 2,

@@ -1,10 +1,12 @@
 """The class loss of a box head by its name in a config: what it trains the logits with, and how it reads scores.
 
 `settings` is `config.model.roi.class_loss`: a `name` of CLASS_LOSSES and the numbers of that method. `counts` is
-`config.model.class_counts`: what is known of the classes from the training annotations.
+`config.model.class_counts`: what is known of the classes from the training annotations. Where the classes are sigmoids,
+`prior` is the probability that they begin with: 0.5 where it is not given, and far less where there are many of them.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,6 +41,7 @@ class ClassLoss:
   loss: Callable[[Array, Array, Array, Array, State], tuple[Array, State]]  # (logits, labels, valid, key, state)
   scores: Callable[[Array], Array]  # logits [.., columns] to scores [.., K]
   state: State = dataclasses.field(default_factory=dict)  # what it begins with; {}: it has none
+  bias: float = 0.0  # that the logits of the classes begin with
 
 
 def make_class_loss(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
@@ -90,7 +93,7 @@ def federated_sigmoid(settings: Settings, num_classes: int, counts: Settings) ->
     classes = federated.sample_classes(labels, valid, images, key, settings['slots'], settings['power'])
     return federated.federated_loss(logits, labels, valid, classes)
 
-  return _sigmoid(num_classes, loss)
+  return _sigmoid(num_classes, loss, settings)
 
 
 def equalization_sigmoid(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
@@ -100,7 +103,7 @@ def equalization_sigmoid(settings: Settings, num_classes: int, counts: Settings)
     tail = equalization.tail_classes(_known(counts, 'images', settings), counts['num_images'], settings['below'])
     return equalization.equalization_loss(logits, labels, valid, tail)
 
-  return _sigmoid(num_classes, loss)
+  return _sigmoid(num_classes, loss, settings)
 
 
 def drop_sigmoid(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
@@ -110,7 +113,7 @@ def drop_sigmoid(settings: Settings, num_classes: int, counts: Settings) -> Clas
     tail = equalization.tail_classes(_known(counts, 'images', settings), counts['num_images'], settings['below'])
     return droploss.drop_loss(logits, labels, valid, tail, key)
 
-  return _sigmoid(num_classes, loss)
+  return _sigmoid(num_classes, loss, settings)
 
 
 def suppressed_sigmoid(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
@@ -120,7 +123,7 @@ def suppressed_sigmoid(settings: Settings, num_classes: int, counts: Settings) -
     images = _known(counts, 'images', settings)
     return acsl.adaptive_class_suppression_loss(logits, labels, valid, images, key, settings['threshold'])
 
-  return _sigmoid(num_classes, loss)
+  return _sigmoid(num_classes, loss, settings)
 
 
 def equalization_v2_sigmoid(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
@@ -131,7 +134,7 @@ def equalization_v2_sigmoid(settings: Settings, num_classes: int, counts: Settin
     return equalization_v2.equalization_loss_v2(logits, labels, valid, state, **numbers)
 
   state = equalization_v2.initial_state(num_classes)
-  return ClassLoss(num_classes + 1, loss, equalization_v2.class_scores, state)
+  return ClassLoss(num_classes + 1, loss, equalization_v2.class_scores, state, _bias(settings))
 
 
 def seesaw_softmax(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
@@ -179,13 +182,19 @@ def _softmax(num_classes: int, loss: Callable) -> ClassLoss:
   return ClassLoss(num_classes + 1, _without_state(loss), scores)
 
 
-def _sigmoid(num_classes: int, loss: Callable) -> ClassLoss:
+def _sigmoid(num_classes: int, loss: Callable, settings: Settings) -> ClassLoss:
   """Upstream's heads keep a column for background, which counts for nothing."""
 
   def scores(logits):
     return jax.nn.sigmoid(logits[..., :num_classes])
 
-  return ClassLoss(num_classes + 1, _without_state(loss), scores)
+  return ClassLoss(num_classes + 1, _without_state(loss), scores, bias=_bias(settings))
+
+
+def _bias(settings: Settings) -> float:
+  """The logit of the prior probability (Lin et al., 2017)."""
+  prior = settings.get('prior', 0.5)
+  return math.log(prior / (1 - prior))
 
 
 def _without_state(loss: Callable) -> Callable:

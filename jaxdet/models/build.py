@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from jaxdet.losses.class_loss import make_class_loss
+from jaxdet.losses.class_loss import ClassLoss, make_class_loss
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.dense_heads.rpn_head import RPNHead
+from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
 from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
+from jaxdet.models.detectors.dense import DenseDetector
 from jaxdet.models.detectors.mask_rcnn import MaskRCNN
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.rcnn import RCNN
+from jaxdet.models.detectors.retinanet import RetinaNet
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
@@ -23,6 +26,8 @@ NECKS = {'fpn': FPN, 'single': SingleLevel}
 SHARED_HEADS = {'res5': Res5Head}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 MASK_HEADS = {'conv': ConvMaskHead}
+DENSE_HEADS = {'two_tower': TwoTowerHead}
+DENSE_METHODS = {'retinanet': RetinaNet}
 
 
 def proposal_network(config: FrozenConfigDict) -> ProposalNetwork:
@@ -33,7 +38,7 @@ def proposal_network(config: FrozenConfigDict) -> ProposalNetwork:
 def mask_rcnn(config: FrozenConfigDict) -> MaskRCNN:
   """Mask R-CNN; Faster R-CNN where `roi.mask_head.name` is '', Fast R-CNN where `rpn.name` is '' too."""
   class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
-  heads = _roi_heads(config, class_loss.columns, box_heads=('',), mask_heads=('',))
+  heads = _roi_heads(config, class_loss, box_heads=('',), mask_heads=('',))
   return MaskRCNN(config, _features(config) | heads, class_loss)
 
 
@@ -43,13 +48,32 @@ def cascade_rcnn(config: FrozenConfigDict) -> CascadeRCNN:
   stages = [str(k) for k in range(len(cascade.ious))]
   mask_heads = stages if cascade.mask_heads == 'every' else stages[:1]
   class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
-  return CascadeRCNN(config, _features(config) | _roi_heads(config, class_loss.columns, stages, mask_heads), class_loss)
+  return CascadeRCNN(config, _features(config) | _roi_heads(config, class_loss, stages, mask_heads), class_loss)
 
 
-DETECTORS = {'mask_rcnn': mask_rcnn, 'cascade_rcnn': cascade_rcnn, 'proposal_network': proposal_network}
+def dense_detector(config: FrozenConfigDict) -> DenseDetector:
+  """A dense one-stage detector; `head.name` says which."""
+  method = _find(DENSE_METHODS, config.head.name)(config.head, config.num_classes)
+  head = _make(
+    DENSE_HEADS,
+    config.head.network,
+    num_classes=config.num_classes,
+    num_anchors=method.num_anchors,
+    box_channels=method.box_channels,
+    dtype=jnp.dtype(config.dtype),
+  )
+  return DenseDetector(config, _backbone_and_neck(config) | {'head': head}, method)
 
 
-def build_detector(config: ConfigDict, num_classes: int) -> RCNN:
+DETECTORS = {
+  'mask_rcnn': mask_rcnn,
+  'cascade_rcnn': cascade_rcnn,
+  'proposal_network': proposal_network,
+  'dense': dense_detector,
+}
+
+
+def build_detector(config: ConfigDict, num_classes: int) -> RCNN | DenseDetector:
   """The detector that `config.model` describes, for `num_classes` classes.
 
   Raises:
@@ -62,26 +86,34 @@ def build_detector(config: ConfigDict, num_classes: int) -> RCNN:
 
 def _features(config: FrozenConfigDict) -> dict:
   """Backbone, neck and, unless `rpn.name` is '', the head of the region proposal network."""
-  dtype = jnp.dtype(config.dtype)
-  networks = {
-    'backbone': _make(BACKBONES, config.backbone, dtype=dtype),
-    'neck': _make(NECKS, config.neck, dtype=dtype),
-  }
+  networks = _backbone_and_neck(config)
   if config.rpn.name:
     num_anchors = len(config.rpn.anchors.sizes[0]) * len(config.rpn.anchors.aspect_ratios)
-    networks['rpn_head'] = RPNHead(config.rpn.num_convs, config.rpn.channels, num_anchors, dtype)
+    networks['rpn_head'] = RPNHead(config.rpn.num_convs, config.rpn.channels, num_anchors, jnp.dtype(config.dtype))
   return networks
 
 
-def _roi_heads(config: FrozenConfigDict, num_logits: int, box_heads: Sequence[str], mask_heads: Sequence[str]) -> dict:
+def _backbone_and_neck(config: FrozenConfigDict) -> dict:
+  dtype = jnp.dtype(config.dtype)
+  return {
+    'backbone': _make(BACKBONES, config.backbone, dtype=dtype),
+    'neck': _make(NECKS, config.neck, dtype=dtype),
+  }
+
+
+def _roi_heads(
+  config: FrozenConfigDict, class_loss: ClassLoss, box_heads: Sequence[str], mask_heads: Sequence[str]
+) -> dict:
   """Shared, box and mask heads as far as there are any, with these at the ends of their names."""
   shared = {'num_classes': config.num_classes, 'dtype': jnp.dtype(config.dtype)}
-  box_head, mask_head = (_without(head, 'roi_size') for head in (config.roi.box_head, config.roi.mask_head))
+  box_head = _without(config.roi.box_head, 'roi_size', 'retrain_classifier')
+  box_head |= {'num_logits': class_loss.columns, 'class_bias': class_loss.bias}
+  mask_head = _without(config.roi.mask_head, 'roi_size')
   networks = {}
   if config.roi.shared_head:
     backbone = _make(BACKBONES, config.backbone, dtype=shared['dtype'])
     networks['shared_head'] = _find(SHARED_HEADS, config.roi.shared_head)(backbone)
-  networks |= {f'box_head{end}': _make(BOX_HEADS, box_head, num_logits=num_logits, **shared) for end in box_heads}
+  networks |= {f'box_head{end}': _make(BOX_HEADS, box_head, **shared) for end in box_heads}
   if mask_head['name']:
     networks |= {f'mask_head{end}': _make(MASK_HEADS, mask_head, **shared) for end in mask_heads}
   return networks
@@ -97,5 +129,5 @@ def _make(table: dict, settings, **kwargs):
   return _find(table, settings['name'])(**_without(settings, 'name'), **kwargs)
 
 
-def _without(settings, key: str) -> dict:
-  return {k: v for k, v in settings.items() if k != key}
+def _without(settings, *keys: str) -> dict:
+  return {k: v for k, v in settings.items() if k not in keys}

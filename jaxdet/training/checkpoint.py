@@ -6,6 +6,7 @@ version of jaxdet. Nothing is pickled.
 """
 
 import dataclasses
+import fnmatch
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -153,14 +154,29 @@ def load_for_inference(path: str) -> tuple[Variables, Metadata]:
   return variables, _read_metadata(folder)
 
 
-def initialize_from(state: TrainState, path: str) -> TrainState:
+def read_metadata(path: str) -> Metadata:
+  """What a checkpoint knows of itself; `path` as for `load_for_inference`."""
+  return _read_metadata(_find(pathlib.Path(path).absolute()))
+
+
+def initialize_from(state: TrainState, path: str, trainable: Any, anew: Sequence[str] = ()) -> TrainState:
   """`state` with the variables of the checkpoint at `path` wherever names and shapes agree.
 
-  What does not agree keeps its random values and is logged; nothing agreeing at all is an error. Averaged
-  parameters start from the loaded ones.
+  What does not agree keeps its random values and is logged. Averaged parameters start from the loaded ones.
+
+  Args:
+    state: of the model to be trained.
+    path: as for `load_for_inference`.
+    trainable: a tree of bool like `state.params`.
+    anew: patterns of names that are not taken, as 'params/box_head/logits/*'.
+
+  Raises:
+    ValueError: where nothing agrees, or something does not that training leaves as it is.
   """
   variables, _ = load_for_inference(path)
   loaded = traverse_util.flatten_dict(variables, sep='/')
+  loaded = {name: x for name, x in loaded.items() if not any(fnmatch.fnmatch(name, pattern) for pattern in anew)}
+  fixed = {f'params/{name}' for name, is_trained in _flat(trainable).items() if not is_trained}
   taken, missing = [], []
 
   def choose(key_path, value):
@@ -175,6 +191,11 @@ def initialize_from(state: TrainState, path: str) -> TrainState:
   new = jax.tree_util.tree_map_with_path(choose, {'params': state.params, **state.collections})
   if not taken:
     raise ValueError(f'train.init_from: no parameter of {path} has a name and shape of this model, e.g. {missing[0]}')
+  if unset := [line for line in missing if line.partition(' ')[0] in fixed]:
+    raise ValueError(
+      f'train.init_from: {len(unset)} arrays that this training does not change are not in {path} as they should be, '
+      f'and would stay random: {"; ".join(unset[:3])}'
+    )
   logging.info('loaded %d of %d arrays from %s', len(taken), len(taken) + len(missing), path)
   for line in missing:
     logging.info('  not loaded: %s', line)

@@ -101,7 +101,10 @@ class _Run:
       logging.info('going on from step %d', step)
       return self.checkpoints.restore(step, like=abstract_state(config, detector, self.mesh))
     state = create_state(config, detector, key, self.mesh)
-    return initialize_from(state, config.train.init_from) if config.train.init_from else state
+    if not config.train.init_from:
+      return state
+    trainable = detector.trainable(state.params)
+    return initialize_from(state, config.train.init_from, trainable, config.train.init_except)
 
   def _advance(self) -> None:
     """Dispatches a step, then reads the metrics of the one before it, which the devices have finished."""

@@ -121,13 +121,17 @@ def test_averages_on_one_side_only_are_an_error(tmp_path):
     Checkpoints(str(tmp_path), keep=2).restore(0, like=new_state(**{'train.ema_decay': 0.9}))
 
 
+def trainable(state):
+  return ToyDetector().trainable(state.params)
+
+
 def test_init_from_takes_what_agrees_and_tells_the_rest(tmp_path, caplog):
   source = new_state(num_classes=3, key=1)
   write(tmp_path, source)
   target = new_state(num_classes=5, key=2, **{'train.ema_decay': 0.9})
   before = jax.tree.map(np.array, target.params)
   with caplog.at_level('INFO', logger='absl'):
-    state = checkpoint.initialize_from(target, str(tmp_path))
+    state = checkpoint.initialize_from(target, str(tmp_path), trainable(target))
   loaded = state.params['network']
   np.testing.assert_array_equal(loaded['conv1']['kernel'], source.params['network']['conv1']['kernel'])
   np.testing.assert_array_equal(loaded['classifier']['kernel'], before['network']['classifier']['kernel'])
@@ -136,12 +140,30 @@ def test_init_from_takes_what_agrees_and_tells_the_rest(tmp_path, caplog):
   assert 'not loaded: params/network/classifier/kernel (11, 5): there (11, 3)' in caplog.text
 
 
+def test_init_from_may_leave_arrays_to_begin_anew(tmp_path):
+  source, target = new_state(key=1), new_state(key=2)
+  write(tmp_path, source)
+  before = jax.tree.map(np.array, target.params['network'])
+  state = checkpoint.initialize_from(target, str(tmp_path), trainable(target), ('params/*/classifier/*',))
+  loaded = state.params['network']
+  np.testing.assert_array_equal(loaded['classifier']['kernel'], before['classifier']['kernel'])
+  np.testing.assert_array_equal(loaded['conv1']['kernel'], source.params['network']['conv1']['kernel'])
+
+
+def test_what_training_does_not_change_must_be_there(tmp_path):
+  write(tmp_path, new_state(num_classes=3))
+  target = new_state(num_classes=5)
+  fixed = jax.tree.map(lambda _: False, target.params)
+  with pytest.raises(ValueError, match=r'2 arrays .* would stay random: params/network/classifier/bias \(5,\): there'):
+    checkpoint.initialize_from(target, str(tmp_path), fixed)
+
+
 def test_init_from_something_else_is_an_error(tmp_path):
   write(tmp_path, new_state())
   state = new_state()
   stranger = state.replace(params={'other': state.params['network']}, constants={}, batch_stats={})
   with pytest.raises(ValueError, match='no parameter of .* has a name and shape of this model'):
-    checkpoint.initialize_from(stranger, str(tmp_path))
+    checkpoint.initialize_from(stranger, str(tmp_path), jax.tree.map(lambda _: True, stranger.params))
 
 
 def test_converted_variables_are_a_checkpoint(tmp_path):

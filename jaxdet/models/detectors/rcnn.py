@@ -65,17 +65,27 @@ class RCNN:
     return variables
 
   def trainable(self, params: Variables) -> Variables:
-    """A tree of bool like `params`: False for the backbone's frozen stages, and for all but a calibration."""
+    """A tree of bool like `params`: False for the backbone's frozen stages.
+
+    On a trained model's box heads a calibration, or a classifier that is retrained, is all that is trained.
+    """
     frozen_stages = self.settings.backbone.frozen_stages
-    calibrated = bool(self.settings.roi.box_head.calibration) if 'roi' in self.settings else False
+    alone = self._trained_alone()
 
     def is_trained(path, _):
-      names = tuple(entry.key for entry in path)
-      if calibrated:
-        return 'calibration' in names
-      return not (names[0] == 'backbone' and resnet.is_frozen(names[1:], frozen_stages))
+      network, part, *_ = names = tuple(entry.key for entry in path)
+      if alone:
+        return network.startswith('box_head') and part == alone
+      return not (network == 'backbone' and resnet.is_frozen(names[1:], frozen_stages))
 
     return jax.tree_util.tree_map_with_path(is_trained, params)
+
+  def _trained_alone(self) -> str:
+    """The part of the box heads that is trained while all else is fixed, '' if there is no such."""
+    box_head = self.settings.roi.box_head if 'roi' in self.settings else None
+    if box_head is None or not (box_head.calibration or box_head.retrain_classifier):
+      return ''
+    return 'calibration' if box_head.calibration else 'logits'
 
   def forward(self, variables: Variables, train: bool) -> Forward:
     """The networks with these variables."""

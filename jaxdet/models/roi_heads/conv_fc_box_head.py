@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import at_least_float32
 from jaxdet.models.layers.conv_norm import conv_norm
-from jaxdet.models.roi_heads.classifiers import CosineClassifier, DisAlign
+from jaxdet.models.roi_heads.classifiers import CALIBRATIONS, CosineClassifier, LinearClassifier, NormedClassifier
 
 
 class ConvFCBoxHead(nn.Module):
@@ -28,8 +28,13 @@ class ConvFCBoxHead(nn.Module):
   num_fcs: int
   channels: int  # of the hidden layers
   class_agnostic: bool  # one box a region, not one a class
-  classifier: str = 'linear'  # or 'cosine'
-  calibration: str = ''  # of the logits; '': none, or 'disalign'
+  classifier: str = 'linear'  # or 'cosine', 'normed'; see classifiers.py
+  class_bias: float = 0.0  # of a linear classifier, that the classes begin with
+  tau: float = 0.0  # of a linear classifier: how far its vectors are normalised, 0: not at all
+  cosine_scale: float = 20.0  # of a cosine classifier
+  cosine_scale_learned: bool = True
+  cosine_bias: bool = False
+  calibration: str = ''  # of the logits: '', or one of CALIBRATIONS
   dtype: jnp.dtype = jnp.float32  # of the convolutions and the hidden layers
 
   @nn.compact
@@ -47,16 +52,22 @@ class ConvFCBoxHead(nn.Module):
     x = at_least_float32(x)
     logits = self._classifier()(x)
     if self.calibration:
-      if self.calibration != 'disalign':
-        raise ValueError(f"unknown calibration '{self.calibration}' of a box head: choose '' or 'disalign'")
-      logits = DisAlign(name='calibration')(logits, x)
+      logits = self._calibration()(logits, x)
     boxes = 1 if self.class_agnostic else self.num_classes
     deltas = nn.Dense(4 * boxes, kernel_init=nn.initializers.normal(0.001), name='deltas')(x)
     return logits, deltas.reshape(*regions, boxes, 4)
 
   def _classifier(self) -> nn.Module:
     if self.classifier == 'linear':
-      return nn.Dense(self.num_logits, kernel_init=nn.initializers.normal(0.01), name='logits')
+      return LinearClassifier(self.num_classes, self.num_logits, self.class_bias, self.tau, name='logits')
     if self.classifier == 'cosine':
-      return CosineClassifier(self.num_logits, name='logits')
-    raise ValueError(f"unknown classifier '{self.classifier}' of a box head: choose linear or cosine")
+      settings = self.cosine_scale, self.cosine_scale_learned, self.cosine_bias
+      return CosineClassifier(self.num_logits, *settings, name='logits')
+    if self.classifier == 'normed':
+      return NormedClassifier(self.num_logits, name='logits')
+    raise ValueError(f"unknown classifier '{self.classifier}' of a box head: choose linear, cosine or normed")
+
+  def _calibration(self) -> nn.Module:
+    if self.calibration not in CALIBRATIONS:
+      raise ValueError(f"unknown calibration '{self.calibration}' of a box head: choose {', '.join(CALIBRATIONS)}")
+    return CALIBRATIONS[self.calibration](self.num_classes, name='calibration')

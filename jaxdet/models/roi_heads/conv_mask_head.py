@@ -1,11 +1,14 @@
 """Instance masks of pooled regions by a small fully convolutional network (He et al., 2017)."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdet.models.layers.conv import he_normal
 from jaxdet.models.layers.conv_norm import conv_norm
+from jaxdet.models.layers.normed import normed
 
 
 class ConvMaskHead(nn.Module):
@@ -20,6 +23,7 @@ class ConvMaskHead(nn.Module):
   channels: int
   norm: str  # of the 3 x 3 convolutions; '': none, and biases; else a kind of layers/norm.py
   class_agnostic: bool  # one mask a region, whatever its label
+  predictor: str = 'conv'  # the last layer; 'normed': cosines, see layers/normed.py
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -33,14 +37,17 @@ class ConvMaskHead(nn.Module):
       x = nn.relu(conv_norm(x, self.channels, norm=self.norm, train=train, dtype=self.dtype, name=f'conv{i}'))
     x = nn.relu(Deconv(self.channels, dtype=self.dtype, name='deconv')(x))
     x = x.reshape(batch, rois, -1, self.channels)
-    if self.class_agnostic:
-      y = ClassLogits(1, self.dtype, name='logits')(x, None)
-    else:
-      y = ClassLogits(self.num_classes, self.dtype, name='logits')(x, labels)
+    masks = 1 if self.class_agnostic else self.num_classes
+    y = self._predictor()(masks, self.dtype, name='logits')(x, None if self.class_agnostic else labels)
     # The last layer sees pixels one by one: they are put in order after it, on the smallest array.
     y = y.reshape(batch, rois, size, size, 2, 2, -1).transpose(0, 1, 2, 4, 3, 5, 6)
     y = y.reshape(batch, rois, 2 * size, 2 * size, -1)
     return y if labels is None else y[..., 0]
+
+  def _predictor(self) -> Callable[..., nn.Module]:
+    if self.predictor not in PREDICTORS:
+      raise ValueError(f"unknown predictor '{self.predictor}' of a mask head: choose {', '.join(PREDICTORS)}")
+    return PREDICTORS[self.predictor]
 
 
 class Deconv(nn.Module):
@@ -68,10 +75,27 @@ class ClassLogits(nn.Module):
     self, x: Float[Array, 'B R P C'], labels: Int[Array, 'B R'] | None
   ) -> Float[Array, 'B R P K'] | Float[Array, 'B R P 1']:
     shape = (1, 1, x.shape[-1], self.num_classes)
-    kernel = self.param('kernel', nn.initializers.normal(0.001), shape, jnp.float32).astype(self.dtype)[0, 0]
+    kernel = self.param('kernel', nn.initializers.normal(0.001), shape, jnp.float32)[0, 0]
     bias = self.param('bias', nn.initializers.zeros, (self.num_classes,), jnp.float32)
+    x, kernel = self.prepare(x, kernel.astype(self.dtype))
     wide = jnp.promote_types(self.dtype, jnp.float32)
     if labels is None:
       return jnp.matmul(x, kernel, preferred_element_type=wide) + bias
     weights = kernel.T[labels][..., None]
     return jnp.matmul(x, weights, preferred_element_type=wide) + bias[labels][..., None, None]
+
+  def prepare(
+    self, x: Float[Array, 'B R P C'], kernel: Float[Array, 'C K']
+  ) -> tuple[Float[Array, 'B R P C'], Float[Array, 'C K']]:
+    """What is multiplied in the place of features and kernel."""
+    return x, kernel
+
+
+class NormedClassLogits(ClassLogits):
+  """20 times the cosines of features and kernel, and a bias: mmdetection's predictor for the seesaw loss."""
+
+  def prepare(self, x, kernel):
+    return 20.0 * normed(x, -1), normed(kernel, 0)
+
+
+PREDICTORS = {'conv': ClassLogits, 'normed': NormedClassLogits}
