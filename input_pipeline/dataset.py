@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from input_pipeline import annotations, pipeline, sampling, shapes
 from input_pipeline.class_counts import count_classes, read_num_shots
 from input_pipeline.image_factors import SAMPLERS, image_factors
+from input_pipeline.image_subset import RecordsOfImages, images_of_file
 from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
 from input_pipeline.preparation import prepare
 from input_pipeline.records import Records, RecordsNotFound
@@ -30,8 +31,8 @@ POLL_SECONDS = 5
 def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process_count: int = 1) -> 'RecordDataset':
   """The data set of a configuration, its records prepared where they are not yet.
 
-  Reads config.data, config.seed, config.train.batch_size and config.eval.batch_size. An empty config.data.train
-  leaves the training split out: enough to evaluate.
+  Reads config.data, config.seed, config.train.batch_size, config.eval.batch_size and config.eval.image_ids. An
+  empty config.data.train leaves the training split out: enough to evaluate.
 
   Args:
     workdir: where records go if the data's own folder cannot be written to.
@@ -49,6 +50,8 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
   if data.train:
     train_path, train = _open_split(data, 'train', data.train, workdir, process_index)
   val_path, val = _open_split(data, 'val', data.val, workdir, process_index)
+  if config.eval.image_ids:
+    val = images_of_file(val, config.eval.image_ids)
   if train and [category.id for category in train.categories] != [category.id for category in val.categories]:
     raise ValueError(f'{train_path} and {val_path} have different categories')
   return RecordDataset(
@@ -76,7 +79,7 @@ class RecordDataset:
   image_files: tuple[str, ...]
   config: ConfigDict
   train: Records | None
-  val: Records
+  val: Records | RecordsOfImages
   process_index: int
   process_count: int
   _counters: Counters = dataclasses.field(default_factory=Counters)

@@ -1,6 +1,6 @@
 """Average precision and recall as the `lvis` 0.5.3 and `pycocotools` packages compute them, to the last digit.
 
-Both protocols are one engine; `selection` says which detections take part. COCO's crowds may be matched any
+All protocols are one engine; `selection` says which detections take part. COCO's crowds may be matched any
 number of times and never count; LVIS does not know crowds, and forgives what is found of a category that is
 not annotated exhaustively in the image.
 """
@@ -21,11 +21,22 @@ AREAS = {'all': (0.0, 1e10), 's': (0.0, 32.0**2), 'm': (32.0**2, 96.0**2), 'l': 
 
 
 @dataclasses.dataclass(frozen=True)
+class Judged:
+  """The N detections that count at IoU 0.5, whatever their size: those that are ignored are not among them."""
+
+  label: Int[np.ndarray, 'N']
+  score: Float[np.ndarray, 'N']
+  hit: Bool[np.ndarray, 'N']  # matched with an object; else a false positive
+  num_objects: Int[np.ndarray, 'K']  # that count, of each category
+
+
+@dataclasses.dataclass(frozen=True)
 class Scores:
   """T = 10 IoU thresholds, R = 101 recalls, K categories, A = 4 areas, M limits; NaN where nothing counts."""
 
   precision: Float[np.ndarray, 'T R K A']
   recall: Float[np.ndarray, 'T K A M']
+  judged: Judged
   protocol: Protocol
   frequencies: tuple[str, ...]
 
@@ -33,6 +44,7 @@ class Scores:
     """The protocol's metrics as fractions, by upstream's names; None for a group that has no objects."""
     area = {name: i for i, name in enumerate(AREAS)}
     precision, limits = self.precision, self.protocol.limits
+    recall_name = self.protocol.recall_name
     result = {
       'AP': mean(precision[..., 0]),
       'AP50': mean(precision[0, ..., 0]),
@@ -40,11 +52,19 @@ class Scores:
     }
     result |= {f'AP{name}': mean(precision[..., area[name]]) for name in 'sml'}
     if self.protocol.federated:
-      groups = {name: [i for i, frequency in enumerate(self.frequencies) if frequency == name] for name in 'rcf'}
-      result |= {f'AP{name}': mean(precision[:, :, members, 0]) for name, members in groups.items()}
-    result |= {f'AR@{limit}': mean(self.recall[:, :, 0, i]) for i, limit in enumerate(limits)}
-    result |= {f'AR{name}@{limits[-1]}': mean(self.recall[:, :, area[name], -1]) for name in 'sml'}
+      result |= {f'AP{name}': mean(precision[:, :, self.members(name), 0]) for name in 'rcf'}
+    result |= {recall_name('', limit): mean(self.recall[:, :, 0, i]) for i, limit in enumerate(limits)}
+    result |= {recall_name(name): mean(self.recall[:, :, area[name], -1]) for name in 'sml'}
     return result
+
+  @property
+  def groups(self) -> tuple[str, ...]:
+    """'' for all categories, and LVIS's frequency groups where the protocol knows them."""
+    return ('', 'r', 'c', 'f') if self.protocol.federated else ('',)
+
+  def members(self, group: str) -> Int[np.ndarray, 'k']:
+    """The categories of a group, by label."""
+    return np.flatnonzero([group in ('', frequency) for frequency in self.frequencies])
 
   def per_category(self) -> list[tuple[float | None, float | None]]:
     """(AP, AR) of each category."""
@@ -109,7 +129,14 @@ def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, 
       precision[:, :, k, a] = interpolated_precision(found, counted[a])
       for m, limit in enumerate(protocol.limits):
         recall[:, k, a, m] = ((found == MATCHED) & (rank[order] < limit)).sum(1) / counted[a]
-  return Scores(precision, recall, protocol, tuple(category.frequency for category in truth.categories))
+  counts = np.flatnonzero(state[:, 0, 0] != IGNORED)
+  judged = Judged(
+    columns.label[detections[counts]],
+    columns.scores[detections[counts]],
+    state[counts, 0, 0] == MATCHED,
+    np.bincount(truth.label[objects[~ignore[:, 0]]], minlength=num_categories),
+  )
+  return Scores(precision, recall, judged, protocol, tuple(category.frequency for category in truth.categories))
 
 
 def interpolated_precision(state: Int[np.ndarray, 'T n'], num_objects: int) -> Float[np.ndarray, 'T R']:

@@ -7,6 +7,7 @@ ignored or shifted, or boxes are read in another way, that is what the file need
 import array
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import jax
@@ -15,13 +16,15 @@ from jaxtyping import Float, Int
 
 from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.ground_truth import GroundTruth, positions
-from jaxdet.evaluation.selection import PROTOCOLS, Columns
+from jaxdet.evaluation.selection import PROTOCOLS, Columns, Protocol
 from jaxdet.structures import Category
 
 LOW = 1.0  # percent of AP below which mistakes are tried out
 SAMPLE = 300  # images with objects that they are tried on
 UNSURE = 0.05  # a best score below this is worth a word
 SHORTER_SIDE, LONGER_SIDE = 800, 1333  # pixels to which images are usually resized
+USUAL_LIMIT = 100  # detections; programs cut an image's to at least so many, COCO's 100 or LVIS's 300
+AT_LIMIT = 0.01  # share of images with exactly the most detections of any: more is no coincidence
 
 
 def diagnose(
@@ -29,6 +32,7 @@ def diagnose(
   records: Iterable[Mapping],
   metrics: Mapping[str, Mapping[str, float | None]],
   score_threshold: float,
+  protocol: Protocol,
 ) -> list[str]:
   """Sentences on what looks wrong; an empty list where nothing does.
 
@@ -36,6 +40,7 @@ def diagnose(
     records: of the results.
     metrics: by IoU type, in percent.
     score_threshold: the detector's, for the message.
+    protocol: of the metrics.
   """
   if not len(truth.image):
     return [f'{truth.source} has no objects: no metric has a value']
@@ -45,8 +50,10 @@ def diagnose(
       f'no detection in {len(truth.image_ids)} images: no score is above model.test.score_threshold = '
       f'{score_threshold:g}; the weights may not have been loaded, or training has diverged'
     ]
-  findings = []
-  for what, ids in (('image_id', found.unknown_images), ('category_id', found.unknown_categories)):
+  findings = limited_per_image(truth, found, protocol)
+  known = {int(id) for id in truth.image_ids}, {category.id for category in truth.categories}
+  for what, counts, listed in zip(('image_id', 'category_id'), (found.of_image, found.of_category), known, strict=True):
+    ids = collections.Counter({id: count for id, count in counts.items() if id not in listed})
     if ids:
       some = ', '.join(str(id) for id in sorted(ids)[:5])
       findings.append(
@@ -80,8 +87,8 @@ class Survey:
 
   count: int
   best_score: float
-  unknown_images: collections.Counter
-  unknown_categories: collections.Counter
+  of_image: collections.Counter  # results by image id
+  of_category: collections.Counter
   wrong_masks: int  # in the sample
   wrong_mask: str  # one of them
   images: Int[np.ndarray, 'S']  # the sample, by position
@@ -95,18 +102,15 @@ def survey(truth: GroundTruth, records: Iterable[Mapping]) -> Survey:
   images = np.unique(truth.image)[:SAMPLE]
   position = {int(id): i for i, id in enumerate(truth.image_ids)}
   sample = {int(id) for id in truth.image_ids[images]}
-  known_categories = {category.id for category in truth.categories}
-  unknown_images, unknown_categories = collections.Counter(), collections.Counter()
+  of_image, of_category = collections.Counter(), collections.Counter()
   ids, numbers = array.array('q'), array.array('d')
   count, best_score, wrong_masks, wrong_mask = 0, -np.inf, 0, ''
   for record in records:
     image_id, category_id = record['image_id'], record['category_id']
     count += 1
     best_score = max(best_score, record['score'])
-    if image_id not in position:
-      unknown_images[image_id] += 1
-    if category_id not in known_categories:
-      unknown_categories[category_id] += 1
+    of_image[image_id] += 1
+    of_category[category_id] += 1
     if image_id not in sample:
       continue
     size = truth.image_sizes[position[image_id]].tolist()
@@ -122,8 +126,8 @@ def survey(truth: GroundTruth, records: Iterable[Mapping]) -> Survey:
   return Survey(
     count,
     best_score,
-    unknown_images,
-    unknown_categories,
+    of_image,
+    of_category,
     wrong_masks,
     wrong_mask,
     images,
@@ -132,6 +136,22 @@ def survey(truth: GroundTruth, records: Iterable[Mapping]) -> Survey:
     numbers[:, 0],
     numbers[:, 1:],
   )
+
+
+def limited_per_image(truth: GroundTruth, found: Survey, protocol: Protocol) -> list[str]:
+  """A sentence if the protocol's only limit is by category, and the results were plainly cut by image before."""
+  if math.isinf(protocol.category_limit):
+    return []
+  most = max(found.of_image.values())
+  images = sum(count == most for count in found.of_image.values())
+  short = sum(found.of_category[category.id] < protocol.category_limit for category in truth.categories)
+  if most < USUAL_LIMIT or images < max(2, AT_LIMIT * len(truth.image_ids)) or not short:
+    return []
+  return [
+    f'{images} of {len(truth.image_ids)} images have exactly {most} results and none has more: they were limited by '
+    f'image, and {short} of {len(truth.categories)} categories have fewer than {protocol.category_limit}, so this is '
+    'not fixed AP; raise model.test.detections and model.test.candidates'
+  ]
 
 
 def tried_mistakes(truth: GroundTruth, found: Survey) -> list[str]:

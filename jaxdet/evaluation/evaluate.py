@@ -12,10 +12,12 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from jaxdet.evaluation import report, results
-from jaxdet.evaluation.average_precision import average_precision
+from jaxdet.evaluation.average_precision import Scores, average_precision
+from jaxdet.evaluation.calibration import calibration_errors
 from jaxdet.evaluation.diagnose import diagnose, not_finite
 from jaxdet.evaluation.ground_truth import GroundTruth, load_ground_truth
 from jaxdet.evaluation.inference import Place, infer, shard_over_devices
+from jaxdet.evaluation.operating_point import group_metrics
 from jaxdet.evaluation.pictures import FirstImages
 from jaxdet.evaluation.selection import PROTOCOLS, read_columns
 from jaxdet.structures import Dataset
@@ -31,7 +33,7 @@ def evaluate(
   workdir: str,
   place: Place = shard_over_devices,
 ) -> dict:
-  """Runs the detector over the validation split and scores it.
+  """Runs the detector over the validation split, or those of its images that `eval.image_ids` names, and scores it.
 
   Writes into `workdir`, which all processes share: `results_val.json`, `metrics.json`, `per_category.csv` and
   `pictures/`, ground truth and detections side by side.
@@ -67,6 +69,8 @@ def evaluate(
     results.merge(parts, dataset.image_ids, results_path)
     shutil.rmtree(parts_folder)
     truth = load_ground_truth(dataset.annotations)
+    if config.eval.image_ids:
+      truth = truth.subset(dataset.image_ids)
     if set(truth.image_ids.tolist()) != set(np.asarray(dataset.image_ids).tolist()):
       raise ValueError(
         f'the validation split has {len(dataset.image_ids)} images and {truth.source} has {len(truth.image_ids)}, '
@@ -91,8 +95,9 @@ def evaluate_results(
   """Scores a results file, prints the table, and writes `metrics.json` and `per_category.csv` into `workdir`.
 
   Args:
-    config: `eval.protocol` and `eval.iou_types` are read, and `model.test.score_threshold` for the diagnosis.
-    truth: the split's objects, from `load_ground_truth`.
+    config: `eval.protocol` and `eval.iou_types` are read, and `model.test.score_threshold` for the diagnosis;
+      `eval.image_ids` is noted.
+    truth: the split's objects, from `load_ground_truth`; results of other images are left out.
     incomplete: images whose candidates were cut off.
     findings: what is known to be wrong already.
 
@@ -100,30 +105,37 @@ def evaluate_results(
     What `metrics.json` holds.
   """
   if config.eval.protocol not in PROTOCOLS:
-    raise ValueError(f"eval.protocol is '{config.eval.protocol}': choose {' or '.join(PROTOCOLS)}")
+    raise ValueError(f"eval.protocol is '{config.eval.protocol}': choose one of {', '.join(PROTOCOLS)}")
   protocol = PROTOCOLS[config.eval.protocol]
   columns = read_columns(truth, results.read_results(results_path), protocol)
   scores = {name: average_precision(truth, columns, protocol, name) for name in config.eval.iou_types}
   metrics = {
-    name: {metric: report.percent(value) for metric, value in of_type.summary().items()}
+    name: {metric: report.percent(value) for metric, value in all_metrics(of_type).items()}
     for name, of_type in scores.items()
   }
   print(report.table(metrics, protocol.name))
+  print(report.group_table(metrics, scores))
   if incomplete:
     print(f'{incomplete} images had more candidates than model.test.candidates: some detections may be missing')
   records = results.read_results(results_path)
-  findings = [*findings, *diagnose(truth, records, metrics, config.model.test.score_threshold)]
+  findings = [*findings, *diagnose(truth, records, metrics, config.model.test.score_threshold, protocol)]
   for finding in findings:
     print(f'diagnosis: {finding}')
   everything = metrics | {
     'protocol': protocol.name,
     'images': len(truth.image_ids),
+    'image_ids': config.eval.image_ids,
     'incomplete': incomplete,
     'diagnosis': findings,
   }
   report.write_per_category(truth, scores, os.path.join(workdir, 'per_category.csv'))
   report.write_metrics(everything, os.path.join(workdir, 'metrics.json'))
   return everything
+
+
+def all_metrics(scores: Scores) -> dict[str, float | None]:
+  """The protocol's metrics, and jaxdet's own of each frequency group; as fractions."""
+  return scores.summary() | group_metrics(scores) | calibration_errors(scores)
 
 
 class Progress:

@@ -36,6 +36,33 @@ class GroundTruth:
   def pairs(self, image: Int[np.ndarray, 'N'], label: Int[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:
     return label * len(self.image_ids) + image
 
+  def subset(self, image_ids: Iterable[int]) -> 'GroundTruth':
+    """The same file with these images alone; raises ValueError where one is not of it."""
+    wanted = np.unique(np.asarray(image_ids, np.int64))
+    old = positions(wanted, self.image_ids)
+    if (old < 0).any():
+      some = ', '.join(map(str, wanted[old < 0][:5]))
+      raise ValueError(f'{(old < 0).sum()} of {len(wanted)} images are not in {self.source}, among them {some}')
+    new = np.full(len(self.image_ids), -1)
+    new[old] = np.arange(len(old))
+
+    def kept_pairs(pairs: Int[np.ndarray, 'P']) -> Int[np.ndarray, 'p']:
+      label, image = np.divmod(pairs, max(len(self.image_ids), 1))
+      return (label * len(old) + new[image])[new[image] >= 0]
+
+    kept = np.flatnonzero(new[self.image] >= 0)
+    per_object = ('annotation_ids', 'label', 'boxes', 'areas', 'ignore', 'crowd')
+    return dataclasses.replace(
+      self,
+      image_ids=wanted,
+      image_sizes=self.image_sizes[old],
+      image=new[self.image[kept]],
+      segmentations=tuple(self.segmentations[i] for i in kept),
+      negative=None if self.negative is None else kept_pairs(self.negative),
+      not_exhaustive=kept_pairs(self.not_exhaustive),
+      **{name: getattr(self, name)[kept] for name in per_object},
+    )
+
 
 def load_ground_truth(path: str) -> GroundTruth:
   """The objects of an annotation file; raises ValueError that names what an entry lacks."""

@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from jaxdet.evaluation.ground_truth import GroundTruth
 COLUMNS = {
   'lvis': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR@300'),
   'coco': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100'),
+  'lvis_fixed': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR'),
 }
+GROUP_COLUMNS = ('AR', 'F1', 'P@F1', 'R@F1', 'T@F1', 'ECE', 'cwECE')
 
 
 def percent(value: float | None) -> float | None:
@@ -25,12 +27,40 @@ def table(metrics: Mapping[str, Mapping[str, float | None]], protocol: str) -> s
 
   Args:
     metrics: by IoU type and metric, in percent.
-    protocol: 'lvis' or 'coco', whose columns are shown.
+    protocol: by name, whose columns are shown.
   """
   rows = [['', *COLUMNS[protocol]]]
   for iou_type, values in metrics.items():
-    numbers = (values[name] for name in COLUMNS[protocol])
-    rows.append([iou_type, *('-' if value is None else f'{value:.2f}' for value in numbers)])
+    rows.append([iou_type, *(_cell(values[name]) for name in COLUMNS[protocol])])
+  return _aligned(rows)
+
+
+def group_table(metrics: Mapping[str, Mapping[str, float | None]], scores: Mapping[str, Scores]) -> str:
+  """An aligned table with a row for each IoU type and group of categories, as `table`.
+
+  Args:
+    metrics: by IoU type and metric, in percent.
+    scores: by IoU type; they know the groups.
+  """
+  rows = [['', *GROUP_COLUMNS]]
+  for iou_type, values in metrics.items():
+    protocol = scores[iou_type].protocol
+    for group in scores[iou_type].groups:
+      names = (_in_group(name, group) if name != 'AR' else protocol.recall_name(group) for name in GROUP_COLUMNS)
+      rows.append([f'{iou_type} {group or "all"}', *(_cell(values[name]) for name in names)])
+  return _aligned(rows)
+
+
+def _in_group(name: str, group: str) -> str:
+  metric, at, where = name.partition('@')
+  return f'{metric}{group}{at}{where}'
+
+
+def _cell(value: float | None) -> str:
+  return '-' if value is None else f'{value:.2f}'
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
   return '\n'.join('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 

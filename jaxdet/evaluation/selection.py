@@ -2,11 +2,17 @@
 
 COCO keeps the 100 best of an image and category. LVIS keeps the 300 best of an image over all categories,
 and of those the ones whose category is annotated in the image as present or absent (Gupta et al. 2019,
-"LVIS: a dataset for large vocabulary instance segmentation": federated data sets).
+"LVIS: a dataset for large vocabulary instance segmentation": federated data sets). Fixed AP (Dave et al. 2021,
+"Evaluating large-vocabulary object detectors: the devil is in the details") keeps all of an image, and the 10,000
+best of each category over the whole split.
+
+The cuts come before the federated filter, as in the `lvis` package and in the authors' evaluation of fixed AP: a
+detection that nobody judges takes up a place all the same.
 """
 
 import array
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -20,10 +26,21 @@ from jaxdet.evaluation.ground_truth import GroundTruth, positions, run_lengths
 class Protocol:
   name: str
   federated: bool  # LVIS's rules of who takes part; else COCO's, with crowds
-  limits: tuple[int, ...]  # detections of an image, best first: over all categories (LVIS) or in each (COCO)
+  # Detections of an image, best first: over all categories (LVIS) or in each (COCO); math.inf: all.
+  limits: tuple[float, ...]
+  category_limit: float = math.inf  # detections of a category over the whole split, best first
+
+  def recall_name(self, group: str = '', limit: float | None = None) -> str:
+    """Of the metric, such as 'AR@300', 'ARr@300' or, where nothing limits an image, 'ARr'; limit None: the last."""
+    limit = self.limits[-1] if limit is None else limit
+    return f'AR{group}' if math.isinf(limit) else f'AR{group}@{limit}'
 
 
-PROTOCOLS = {'lvis': Protocol('lvis', True, (300,)), 'coco': Protocol('coco', False, (1, 10, 100))}
+PROTOCOLS = {
+  'lvis': Protocol('lvis', True, (300,)),
+  'coco': Protocol('coco', False, (1, 10, 100)),
+  'lvis_fixed': Protocol('lvis_fixed', True, (math.inf,), 10_000),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +86,11 @@ def read_columns(truth: GroundTruth, records: Iterable[Mapping], protocol: Proto
 
   image, label = positions(image_ids, truth.image_ids), positions(label_ids, category_ids)
   keep = image >= 0
-  if protocol.federated:
+  if protocol.federated and protocol.limits[-1] < math.inf:
     keep &= rank_in_group(image, scores) < protocol.limits[-1]
+  if protocol.category_limit < math.inf:
+    known = np.flatnonzero(keep)
+    keep[known] = rank_in_group(label[known], scores[known]) < protocol.category_limit
   keep &= label >= 0
   if protocol.federated:
     keep &= np.isin(truth.pairs(image, label), judged)

@@ -5,6 +5,7 @@ import pytest
 
 from jaxdet.evaluation.diagnose import diagnose
 from jaxdet.evaluation.ground_truth import ground_truth
+from jaxdet.evaluation.selection import PROTOCOLS
 
 IDS = (2, 4, 5, 6, 9, 12)
 
@@ -43,8 +44,8 @@ def results(truth, box=lambda box: box, label=lambda label: IDS[label], **fields
   ]
 
 
-def findings(truth, records, bbox=0.0, **metrics):
-  return diagnose(truth, records, {'bbox': {'AP': bbox}, **metrics}, 0.0001)
+def findings(truth, records, bbox=0.0, protocol='lvis', **metrics):
+  return diagnose(truth, records, {'bbox': {'AP': bbox}, **metrics}, 0.0001, PROTOCOLS[protocol])
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,28 @@ def test_low_scores(truth):
 def test_a_file_without_objects():
   empty = ground_truth({'images': [], 'categories': [], 'annotations': []}, 'val.json')
   assert findings(empty, []) == ['val.json has no objects: no metric has a value']
+
+
+def crowded(truth, per_image, images=12):
+  """So many results in each of the first images, and one less in the others."""
+  result = [{'category_id': IDS[i % 6], 'bbox': [0.0, 0.0, 9.0, 9.0], 'score': 0.9} for i in range(per_image)]
+  return [record | {'image_id': image} for image in range(12) for record in result[image >= images :]]
+
+
+def test_results_limited_by_image_are_not_for_fixed_ap(truth):
+  (finding,) = findings(truth, crowded(truth, 300), bbox=50.0, protocol='lvis_fixed')
+  assert finding.startswith('12 of 12 images have exactly 300 results and none has more: they were limited by image')
+  assert '6 of 6 categories have fewer than 10000' in finding and 'raise model.test.detections' in finding
+
+
+@pytest.mark.parametrize(
+  ('per_image', 'images', 'protocol'),
+  [
+    (300, 12, 'lvis'),  # whose rule it is
+    (99, 12, 'lvis_fixed'),  # no program's limit
+    (300, 1, 'lvis_fixed'),  # one image has the most by chance
+    (6 * 900, 12, 'lvis_fixed'),  # 10,800 of each category: as many as are looked at
+  ],
+)
+def test_no_limit_is_seen_where_none_matters(truth, per_image, images, protocol):
+  assert findings(truth, crowded(truth, per_image, images), bbox=50.0, protocol=protocol) == []

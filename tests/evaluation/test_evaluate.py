@@ -13,6 +13,7 @@ from PIL import Image
 from jaxdet.evaluation import evaluate, predict
 from jaxdet.evaluation.ground_truth import category
 from jaxdet.structures import Batch, Detections
+from jaxdet.training.loop import flat_metrics
 
 HEIGHT, WIDTH = 60, 80  # of the files; the canvas shows them twice as large
 ANNOTATIONS = {
@@ -41,6 +42,7 @@ ANNOTATIONS = {
 CONFIG = {
   'eval': {
     'protocol': 'lvis',
+    'image_ids': '',
     'iou_types': ('bbox', 'segm'),
     'pictures': 3,
     'picture_threshold': 0.5,
@@ -62,6 +64,7 @@ class Split:
   annotations: str
   process: int = 0
   processes: int = 1
+  images: int = 5  # the first ones
 
   categories = tuple(category(entry) for entry in ANNOTATIONS['categories'])
   image_ids = np.arange(100, 105)
@@ -69,8 +72,8 @@ class Split:
   num_train_images = 0
 
   def eval_batches(self):
-    mine = list(range(self.process, 5, self.processes))
-    for first in range(0, -(-5 // self.processes), 2):
+    mine = list(range(self.process, self.images, self.processes))
+    for first in range(0, -(-self.images // self.processes), 2):
       some = mine[first : first + 2]
       index = np.int32([*some, 0, 0][:2])
       boxes = np.float32([ANNOTATIONS['annotations'][i]['bbox'] for i in index])[:, None] * 2
@@ -135,10 +138,15 @@ class TestEvaluate:
     assert json.loads((tmp_path / 'run/metrics.json').read_text()) == metrics
     printed = capsys.readouterr().out
     assert 'evaluated 5 / 5 images' in printed
-    header, bbox, segm = [line.split() for line in printed.splitlines() if 'AP' in line or '100.00' in line]
+    header, bbox, segm, groups, *rows = [line.split() for line in printed.splitlines() if not line.startswith('eval')]
     assert header == 'AP AP50 AP75 APs APm APl APr APc APf AR@300'.split()
     assert bbox == ['bbox', '100.00', '100.00', '100.00', '100.00', '-', '-', '100.00', '-', '100.00', '100.00']
     assert segm[0] == 'segm'
+    assert groups == 'AR F1 P@F1 R@F1 T@F1 ECE cwECE'.split()
+    assert [row[1] for row in rows[:8]] == ['all', 'r', 'c', 'f'] * 2
+    # All five are found, with a score of 0.9: 0.1 too little.
+    assert rows[0][2:] == rows[1][2:] == ['100.00', '100.00', '100.00', '100.00', '90.00', '10.00', '10.00']
+    assert rows[2][2:] == ['-'] * 7
 
   def test_per_category_table(self, config, split, tmp_path):
     evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
@@ -193,9 +201,37 @@ class TestEvaluate:
     with pytest.raises(ValueError, match='split has 5 images and .*val.json has 6, not all the same'):
       evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
 
+  def test_some_images_of_the_split(self, config, split, tmp_path):
+    config.eval.image_ids = 'ids.txt'
+    split.images, split.image_ids = 3, np.arange(100, 103)
+    metrics = evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+    assert (metrics['images'], metrics['image_ids']) == (3, 'ids.txt')
+    assert (metrics['bbox']['APr'], metrics['bbox']['APf']) == pytest.approx((100, 100))
+    assert {row['val_instances'] for row in csv.DictReader(open(tmp_path / 'run/per_category.csv'))} == {'1', '2'}
+
+  def test_some_images_of_another_file_are_an_error(self, config, split, tmp_path):
+    config.eval.image_ids = 'ids.txt'
+    split.images, split.image_ids = 3, np.arange(103, 106)
+    with pytest.raises(ValueError, match='1 of 3 images are not in .*val.json, among them 105'):
+      evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+
+  @pytest.mark.parametrize(('protocol', 'recall', 'groups'), [('lvis_fixed', 'AR', 8), ('coco', 'AR@100', 2)])
+  def test_other_protocols(self, protocol, recall, groups, config, split, tmp_path, capsys):
+    config.eval.protocol = protocol
+    metrics = evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+    assert (metrics['protocol'], metrics['diagnosis']) == (protocol, [])
+    assert (metrics['segm']['AP'], metrics['segm'][recall]) == pytest.approx((100, 100))
+    assert metrics['segm']['ECE'] == pytest.approx(10)
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 3 + 1 + groups + 1
+
+  def test_every_metric_has_a_flat_name(self, config, split, tmp_path):
+    flat = flat_metrics(evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run')))
+    assert [flat[name] for name in ('segm/AP', 'bbox/ARr@300', 'bbox/Pf@F1')] == pytest.approx([100] * 3)
+    assert [flat[name] for name in ('segm/ECEr', 'segm/cwECE')] == pytest.approx([10] * 2)
+
   def test_an_unknown_protocol_is_an_error(self, config, split, tmp_path):
     config.eval.protocol = 'voc'
-    with pytest.raises(ValueError, match="eval.protocol is 'voc': choose lvis or coco"):
+    with pytest.raises(ValueError, match="eval.protocol is 'voc': choose one of lvis, coco, lvis_fixed"):
       evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
 
 
