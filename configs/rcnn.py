@@ -7,6 +7,8 @@
 CHOICES lists the arguments. configs/zoo.csv says which of these strings is which upstream config.
 """
 
+from types import SimpleNamespace
+
 from ml_collections import ConfigDict
 
 from configs import arguments
@@ -74,7 +76,11 @@ EPOCHS = {  # of mmdetection, the same
 
 def get_config(variant: str = '') -> ConfigDict:
   """The complete configuration of 'name=value,name=value', see CHOICES."""
-  args = arguments.parse(variant, CHOICES)
+  return make_config(arguments.parse(variant, CHOICES)).lock()
+
+
+def make_config(args: SimpleNamespace) -> ConfigDict:
+  """The configuration, unlocked, of a value for each name in CHOICES."""
   config = base_config()
   set_backbone(config.model, args)
   set_dataset(config, args)
@@ -88,7 +94,7 @@ def get_config(variant: str = '') -> ConfigDict:
     set_large_scale_jitter(config)
   set_loss(config.model, args)
   set_schedule(config.train, args)
-  return config.lock()
+  return config
 
 
 def set_backbone(model: ConfigDict, args) -> None:

@@ -1,11 +1,13 @@
 """Configs: their arguments, and that every line of the model table is one."""
 
+import importlib
 import pathlib
 
 import pytest
 
-from configs import arguments, rcnn
+from configs import arguments, lvis_maskrcnn, rcnn
 from jaxdet.command_line import load_config
+from jaxdet.models.build import build_detector
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CHOICES = {'upstream': ('detectron2', 'mmdet'), 'backbone': ('r50', 'r101')}
@@ -39,8 +41,8 @@ def test_every_model_of_the_table_has_a_complete_locked_config():
   assert len({upstream for upstream, _ in lines}) == len(lines)
   for upstream, path in lines:
     file, _, variant = path.partition(':')
-    assert file == 'configs/rcnn.py', upstream
-    config = rcnn.get_config(variant)
+    module = importlib.import_module(file.removesuffix('.py').replace('/', '.'))
+    config = module.get_config(variant)
     assert config.is_locked and config.train.steps > 0, upstream
     assert list(config.train.schedule.milestones) == sorted(config.train.schedule.milestones), upstream
 
@@ -87,3 +89,40 @@ def test_schedules(variant, steps, milestones, batch_size, base_lr):
 def test_a_schedule_that_a_program_does_not_have_is_named():
   with pytest.raises(ValueError, match="detectron2 has no schedule '6x': choose one of 1x, 2x, 3x"):
     rcnn.get_config('schedule=6x')
+
+
+@pytest.mark.parametrize(
+  'variant, steps, milestones, sampler, class_loss, classifier',
+  [
+    ('', 180_000, (120_000, 160_000), 'repeat_factor', 'cross_entropy', 'linear'),
+    ('v0.5', 90_000, (60_000, 80_000), 'repeat_factor', 'cross_entropy', 'linear'),
+    ('v0.5,schedule=180k', 180_000, (120_000, 160_000), 'repeat_factor', 'cross_entropy', 'linear'),
+    ('v1,schedule=2x', 360_000, (240_000, 320_000), 'repeat_factor', 'cross_entropy', 'linear'),
+    ('v1,upstream=mmdet', 75_132, (50_088, 68_871), 'repeat_factor', 'cross_entropy', 'linear'),
+    ('v1,upstream=cvpods,classifier=cosine', 180_000, (120_000, 160_000), 'uniform', 'cross_entropy', 'cosine'),
+    ('v1,upstream=cvpods,calibration=disalign', 9_000, (8_000,), 'uniform', 'reweighted', 'linear'),
+    ('v0.5,upstream=cvpods,calibration=disalign', 4_500, (4_000,), 'uniform', 'reweighted', 'linear'),
+    ('v0.5,calibration=disalign,schedule=9k', 9_000, (8_000,), 'repeat_factor', 'reweighted', 'linear'),
+    ('v1,calibration=crt', 9_000, (8_000,), 'class_balanced', 'cross_entropy', 'linear'),
+    ('v1,loss=seesaw,sampler=irfs', 180_000, (120_000, 160_000), 'instance_repeat_factor', 'seesaw', 'normed'),
+    ('v1,loss=federated,recipe=lsj', 45_000, (30_000, 40_000), 'repeat_factor', 'federated', 'linear'),
+    ('mini,classifier=cosine,sampler=none', 1_000, (750, 920), 'uniform', 'cross_entropy', 'cosine'),
+  ],
+)
+def test_lvis_variants(variant, steps, milestones, sampler, class_loss, classifier):
+  config = lvis_maskrcnn.get_config(variant)
+  assert (config.train.steps, tuple(config.train.schedule.milestones)) == (steps, milestones)
+  assert config.data.sampler.name == sampler
+  assert (config.model.roi.class_loss.name, config.model.roi.box_head.classifier) == (class_loss, classifier)
+
+
+@pytest.mark.parametrize('loss', lvis_maskrcnn.CHOICES['loss'])
+def test_every_loss_for_the_tail_makes_a_detector(loss):
+  config = lvis_maskrcnn.get_config(f'mini,loss={loss}').copy_and_resolve_references().unlock()
+  config.model.class_counts.instances = config.model.class_counts.images = (50, 3)
+  assert build_detector(config.model, num_classes=2).class_loss.columns >= 3
+
+
+def test_an_argument_that_the_mini_config_does_not_have_is_named():
+  with pytest.raises(ValueError, match='the mini config has no backbone: its arguments are version'):
+    lvis_maskrcnn.get_config('mini,backbone=r101')
