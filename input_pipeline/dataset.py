@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from input_pipeline import annotations, pipeline, sampling, shapes
+from input_pipeline import annotations, copy_paste, pipeline, sampling, shapes
 from input_pipeline.class_counts import count_classes, read_num_shots
 from input_pipeline.image_factors import SAMPLERS, image_factors
 from input_pipeline.image_subset import RecordsOfImages, images_of_file
@@ -99,7 +99,10 @@ class RecordDataset:
     canvases = sampling.orientations(self.train.image_sizes, len(config.data.canvases))
     sampler = sampling.BatchSampler(factors, canvases, config.train.batch_size, config.seed)
     rows = self._rows(config.train.batch_size)
-    images = TrainingImages(self.train, sampler, config.data, config.seed, rows, self._counters)
+    paste = (
+      copy_paste.CopyPaste(self.train, config.data, config.seed, canvases) if config.data.copy_paste.name else None
+    )
+    images = TrainingImages(self.train, sampler, paste, config.data, config.seed, rows, self._counters)
     return pipeline.batches(images.allocate, images.fill, itertools.count(start_step))
 
   def eval_batches(self) -> Iterator[Batch]:
@@ -197,6 +200,8 @@ def _check(config: ConfigDict, process_count: int) -> None:
     raise ValueError(f"unknown data.name '{data.name}': choose one of {', '.join(NAMES)}")
   if data.sampler.name not in SAMPLERS:
     raise ValueError(f"unknown data.sampler.name '{data.sampler.name}': choose one of {', '.join(SAMPLERS)}")
+  if data.train and data.copy_paste.name:
+    copy_paste.check(data)
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')

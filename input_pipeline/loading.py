@@ -1,20 +1,21 @@
 """One image of a batch from its number: read, decode, place on the canvas."""
 
 import collections
-import io
 import threading
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image, ImageOps
+from PIL import Image
 
 from input_pipeline import transforms
-from input_pipeline.examples import Example, parse
+from input_pipeline.copy_paste import CopyPaste
+from input_pipeline.decoding import decode_example
+from input_pipeline.examples import parse
 from input_pipeline.pipeline import Fields
 from input_pipeline.records import Records
 from input_pipeline.resize import Size
 from input_pipeline.sampling import IMAGES, BatchSampler, Plan, random_stream
-from input_pipeline.transforms import Placement
+from input_pipeline.transforms import PlacedObjects, Placement
 
 
 class Counters:
@@ -39,11 +40,18 @@ class TrainingImages:
   """One process's part of the training batches."""
 
   def __init__(
-    self, records: Records, sampler: BatchSampler, data: ConfigDict, seed: int, rows: range, counters: Counters
+    self,
+    records: Records,
+    sampler: BatchSampler,
+    copy_paste: CopyPaste | None,
+    data: ConfigDict,
+    seed: int,
+    rows: range,
+    counters: Counters,
   ):
     """`rows`: those of each global batch that this process loads."""
-    self._records, self._sampler, self._data, self._seed = records, sampler, data, seed
-    self._rows, self._counters = rows, counters
+    self._records, self._sampler, self._copy_paste = records, sampler, copy_paste
+    self._data, self._seed, self._rows, self._counters = data, seed, rows, counters
 
   def allocate(self, step: int) -> Fields:
     canvas, _ = self._sampler.batch(step)
@@ -53,26 +61,20 @@ class TrainingImages:
 
   def fill(self, step: int, row: int, fields: Fields) -> None:
     """Writes image `row` of this process's part."""
-    _, images = self._sampler.batch(step)
+    canvas, images = self._sampler.batch(step)
     index = int(images[self._rows[row]])
+    number = step * len(images) + self._rows[row]
+    data = self._data
     example = parse(self._records.read([index])[0])
-    stream = random_stream(self._seed, IMAGES, step * len(images) + self._rows[row])
-    canvas = fields['image'].shape[1:3]
+    stream = random_stream(self._seed, IMAGES, number)
     size = (example.height, example.width)
-    placement = transforms.training_placement(size, canvas, self._data.resize, self._data.flip, stream)
+    placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream)
     write_image(fields, row, decode_example(example), placement, index)
-    objects = transforms.place_objects(
-      example.objects, placement, self._data.max_objects, self._data.mask_size, self._data.max_vertices
-    )
-    count = len(objects.labels)
-    fields['boxes'][row, :count] = objects.boxes
-    fields['labels'][row, :count] = objects.labels
-    fields['objects_valid'][row, :count] = True
-    fields['mask_bits'][row, :count] = objects.mask_bits
-    fields['mask_windows'][row, :count] = objects.mask_windows
-    if 'outlines' in fields:
-      fields['outlines'][row, :count] = objects.outlines
-      fields['outline_parts'][row, :count] = objects.outline_parts
+    objects = transforms.place_objects(example.objects, placement, data.max_objects, data.mask_size)
+    if self._copy_paste:
+      height, width = placement.size
+      objects = self._copy_paste(fields['image'][row, :height, :width], objects, canvas, number)
+    write_objects(fields, row, objects)
     self._counters.add(
       images_shrunk_to_canvas=int(placement.shrunk),
       objects_beyond_max_objects=objects.beyond_max,
@@ -103,44 +105,6 @@ class EvaluationImages:
     placement = transforms.evaluation_placement((example.height, example.width), canvas, self._data.resize)
     write_image(fields, row, decode_example(example), placement, index)
     self._counters.add(images_shrunk_to_canvas=int(placement.shrunk))
-
-
-def decode_example(example: Example) -> Image.Image:
-  """The RGB image of a record.
-
-  Raises:
-    ValueError: it is broken, or not as large as the annotation file says.
-  """
-  name, size = f"'{example.file_name}' (id {example.image_id})", (example.height, example.width)
-  image = decode(example.encoded, name, size)
-  if (image.height, image.width) != size:
-    raise ValueError(
-      f'image {name} has {image.height} x {image.width} pixels, the annotation file says {size[0]} x {size[1]}'
-    )
-  return image
-
-
-def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Image.Image:
-  """The RGB image of a file's bytes, JPEG, PNG or whatever Pillow reads, turned as its EXIF data says.
-
-  The decoder and the conversions (grey, CMYK, palette) are those of Detectron2.
-
-  Args:
-    name: of the file, for the error.
-    annotated_size: (height, width) that the annotations are for; an image that has it only before it is turned
-      was annotated so, and is left so.
-
-  Raises:
-    ValueError: the bytes are no image, or cut off.
-  """
-  try:
-    image = Image.open(io.BytesIO(encoded))
-    image.load()
-    turned = ImageOps.exif_transpose(image)
-  except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-    raise ValueError(f'cannot decode image {name}: {error}') from error
-  as_stored = annotated_size == (image.height, image.width) != (turned.height, turned.width)
-  return (image if as_stored else turned).convert('RGB')
 
 
 def empty_fields(batch_size: int, canvas: Size, max_objects: int, mask_size: int) -> Fields:
@@ -175,3 +139,16 @@ def write_image(fields: Fields, row: int, image: Image.Image, placement: Placeme
   fields['original_size'][row] = placement.file_size
   fields['index'][row] = index
   fields['valid'][row] = True
+
+
+def write_objects(fields: Fields, row: int, objects: PlacedObjects) -> None:
+  """Puts objects into a batch's row that is still empty."""
+  count = len(objects.labels)
+  fields['boxes'][row, :count] = objects.boxes
+  fields['labels'][row, :count] = objects.labels
+  fields['objects_valid'][row, :count] = True
+  fields['mask_bits'][row, :count] = objects.mask_bits
+  fields['mask_windows'][row, :count] = objects.mask_windows
+  if 'outlines' in fields:
+    outlines, parts = objects.polygons.outlines(count, fields['outlines'].shape[2])
+    fields['outlines'][row, :count], fields['outline_parts'][row, :count] = outlines, parts

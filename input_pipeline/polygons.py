@@ -35,6 +35,19 @@ class Polygons:
     number = np.cumsum(kept) - 1
     return self._choose(chosen, number[self.owners[chosen]])
 
+  def without(self, removed: Bool[np.ndarray, 'N']) -> 'Polygons':
+    """The polygons of the objects that are not removed; the objects keep their numbers."""
+    chosen = ~removed[self.owners]
+    return self._choose(chosen, self.owners[chosen])
+
+  def followed_by(self, others: 'Polygons', num_objects: int) -> 'Polygons':
+    """These polygons, of so many objects, and those of other objects, which are numbered after them."""
+    return Polygons(
+      np.concatenate([self.points, others.points]),
+      np.concatenate([self.lengths, others.lengths]),
+      np.concatenate([self.owners, others.owners + num_objects]),
+    )
+
   def move(self, scale: Float[np.ndarray, '2'], offset: Float[np.ndarray, '2']) -> 'Polygons':
     """Every point (x, y) at point * scale + offset."""
     return dataclasses.replace(self, points=self.points * scale + offset)

@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from PIL import ExifTags, Image
 
 from input_pipeline import sampling, transforms
-from input_pipeline.loading import decode, empty_fields, write_image
+from input_pipeline.decoding import decode
+from input_pipeline.loading import empty_fields, write_image
 from input_pipeline.pipeline import Fields, batches
 from jaxdet.structures import Batch
 

@@ -81,6 +81,43 @@ def resample_runs(
   return bits
 
 
+def pixels_of_polygons(polygons: Polygons, height: int, width: int) -> Bool[np.ndarray, 'H W']:
+  """The pixels of the canvas that lie in any of the polygons, as the COCO API rasterises them."""
+  if not len(polygons.lengths):
+    return np.zeros((height, width), np.bool_)
+  parts = np.split(polygons.points.reshape(-1), 2 * np.cumsum(polygons.lengths)[:-1])
+  runs = coco_mask.merge(coco_mask.frPyObjects(parts, height, width))
+  return np.ascontiguousarray(coco_mask.decode(runs)).view(np.bool_)
+
+
+def pixels_of_bits(
+  bits: Bool[np.ndarray, 'N M M'], windows: Float32[np.ndarray, 'N 4'], height: int, width: int
+) -> Bool[np.ndarray, 'H W']:
+  """The pixels of the canvas whose centre lies in a cell that is set in any of the masks."""
+  pixels = np.zeros((height, width), np.bool_)
+  for mask, (x1, y1, x2, y2) in zip(bits, windows.astype(np.int64).tolist(), strict=True):
+    rows, columns = np.arange(y1, min(y2, height)), np.arange(x1, min(x2, width))
+    cells_y = (rows + 0.5 - y1) * len(mask) // (y2 - y1)
+    cells_x = (columns + 0.5 - x1) * len(mask) // (x2 - x1)
+    pixels[y1:y2, x1:x2] |= mask[np.ix_(cells_y.astype(np.int64), cells_x.astype(np.int64))]
+  return pixels
+
+
+def sample_pixels(
+  pixels: Bool[np.ndarray, 'H W'], windows: Float32[np.ndarray, 'N 4'], mask_size: int
+) -> Bool[np.ndarray, 'N M M']:
+  """The pixel under each cell's centre; False where there is none."""
+  centres = (np.arange(mask_size) + 0.5) / mask_size
+  windows = windows.astype(np.float64)
+  x, y = (
+    np.floor(windows[:, i, None] + centres * (windows[:, i + 2] - windows[:, i])[:, None]).astype(np.int64)
+    for i in (0, 1)
+  )
+  height, width = pixels.shape
+  inside = (y < height)[:, :, None] & (x < width)[:, None, :]
+  return pixels[y.clip(max=height - 1)[:, :, None], x.clip(max=width - 1)[:, None, :]] & inside
+
+
 def clear_outside(
   bits: Bool[np.ndarray, 'N M M'], windows: Float32[np.ndarray, 'N 4'], height: int, width: int
 ) -> Bool[np.ndarray, 'N M M']:

@@ -20,7 +20,7 @@ from jaxtyping import Float32, Int
 Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # of each batch its canvas and its images; -1: no image
 
 # The purposes of random numbers: each has streams of its own.
-EPOCHS, IMAGES = 0, 1
+EPOCHS, IMAGES, PASTES = 0, 1, 2
 
 
 def random_stream(seed: int, purpose: int, number: int) -> np.random.Generator:

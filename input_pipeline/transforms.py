@@ -7,7 +7,7 @@ place in training; image, boxes, polygons and run-length masks all follow that o
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Float32, Int8, Int32, UInt8
+from jaxtyping import Float, Float32, Int, Int32, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -73,6 +73,24 @@ def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> P
   return _whole(file_size, canvas, recipe.test_size, recipe.max_size)
 
 
+def part(placement: Placement, offset: Size, size: Size) -> Placement:
+  """The part of size `size` that begins at `offset` (y, x) of the placement's own canvas."""
+  y, x = offset
+  if placement.flipped:
+    x = placement.size[1] - x - size[1]
+  offset = (placement.crop_offset[0] + y, placement.crop_offset[1] + x)
+  return dataclasses.replace(placement, crop_offset=offset, size=size)
+
+
+def cut(placement: Placement, size: Size, stream: np.random.Generator) -> Placement:
+  """A random part of the placement that is nowhere larger than `size`; it cuts objects where it is smaller."""
+  smaller = (min(placement.size[0], size[0]), min(placement.size[1], size[1]))
+  if smaller == placement.size:
+    return placement
+  offset = random_offset(placement.size, smaller, stream.random())
+  return dataclasses.replace(part(placement, offset, smaller), tight_boxes=True)
+
+
 def place_image(image: Image.Image, placement: Placement, canvas: UInt8[np.ndarray, 'H W 3']) -> None:
   """Writes the RGB image into the top left of the canvas."""
   part = resize(image, placement.resized_size, placement.crop_offset, placement.size)
@@ -83,21 +101,29 @@ def place_image(image: Image.Image, placement: Placement, canvas: UInt8[np.ndarr
 
 @dataclasses.dataclass(frozen=True)
 class PlacedObjects:
-  """N objects on the canvas, with the fields of `structures.Batch`, and how many were left out."""
+  """N objects on the canvas, with fields of `structures.Batch`, and how many were left out."""
 
   boxes: Float32[np.ndarray, 'N 4']
   labels: Int32[np.ndarray, 'N']
   mask_bits: UInt8[np.ndarray, 'N M M/8']
   mask_windows: Float32[np.ndarray, 'N 4']
-  outlines: Float32[np.ndarray, 'N V 2']
-  outline_parts: Int8[np.ndarray, 'N V']
+  polygons: Polygons  # none of objects that are known by their bits alone
   without_mask: int
   beyond_max: int
 
+  def take(self, rows: Int[np.ndarray, 'n']) -> 'PlacedObjects':
+    """The objects of these rows, which ascend."""
+    return dataclasses.replace(
+      self,
+      boxes=self.boxes[rows],
+      labels=self.labels[rows],
+      mask_bits=self.mask_bits[rows],
+      mask_windows=self.mask_windows[rows],
+      polygons=self.polygons.take(np.isin(np.arange(len(self.labels)), rows)),
+    )
 
-def place_objects(
-  objects: Objects, placement: Placement, max_objects: int, mask_size: int, max_vertices: int = 0
-) -> PlacedObjects:
+
+def place_objects(objects: Objects, placement: Placement, max_objects: int, mask_size: int) -> PlacedObjects:
   """The objects that training uses, in the order of the annotation file.
 
   Left out are crowds, objects outside the crop, and with masks those that have none (as in Detectron2), then
@@ -105,7 +131,6 @@ def place_objects(
 
   Args:
     mask_size: M, cells along a mask's side; 0: without masks, boxes alone.
-    max_vertices: V, of an object's outline; one with more is known by its bits alone.
   """
   height, width = placement.size
   polygons = Polygons.from_flat(objects.polygon_points, objects.polygon_lengths, objects.polygons_per_object)
@@ -130,7 +155,6 @@ def place_objects(
   keep = np.isin(np.arange(len(keep)), kept)
 
   polygons = polygons.take(keep)
-  outlines, outline_parts = polygons.outlines(len(kept), max_vertices)
   windows = rasterize.mask_windows(boxes[kept], mask_size)
   bits = rasterize.rasterize_polygons(polygons, windows, mask_size)
   runs = [row for row, index in enumerate(kept) if mask_size and not has_polygons[index]]
@@ -145,8 +169,7 @@ def place_objects(
     labels=objects.labels[kept].astype(np.int32),
     mask_bits=rasterize.pack(bits),
     mask_windows=windows,
-    outlines=outlines,
-    outline_parts=outline_parts,
+    polygons=polygons,
     without_mask=without_mask,
     beyond_max=beyond_max,
   )

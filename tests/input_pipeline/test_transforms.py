@@ -140,6 +140,28 @@ def test_run_length_masks_follow_the_image():
     np.testing.assert_array_equal(bits(placed)[0], bits(placed)[1])
 
 
+@pytest.mark.parametrize('flipped', [False, True])
+def test_a_part_of_a_placement_is_that_part_of_its_image(flipped):
+  pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+  image = Image.fromarray(np.asarray(Image.fromarray(pixels).resize((300, 200), Image.Resampling.BICUBIC)))
+  whole = Placement((200, 300), (80, 120), (10, 20), (60, 90), flipped=flipped)
+  part = transforms.part(whole, (7, 11), (40, 50))
+  expected = on_canvas(image, whole, (60, 90))[7:47, 11:61]
+  assert np.abs(on_canvas(image, part, (40, 50)).astype(int) - expected).max() <= 1
+  boxes = np.array([[130, 80, 190, 120]], np.float32)
+  np.testing.assert_allclose(place_boxes(boxes, part), place_boxes(boxes, whole) - [11, 7, 11, 7], rtol=1e-6)
+
+
+def test_a_placement_is_cut_at_random_places():
+  stream = random_stream(0, 1, 0)
+  assert transforms.cut(TWICE, (50, 60), stream) == TWICE
+  cuts = [transforms.cut(TWICE_FLIPPED, (50, 20), random_stream(0, 1, number)) for number in range(200)]
+  assert {(placement.size, placement.tight_boxes, placement.flipped) for placement in cuts} == {((40, 20), True, True)}
+  assert {placement.crop_offset[0] for placement in cuts} == {0}
+  assert min(placement.crop_offset[1] for placement in cuts) == 0
+  assert max(placement.crop_offset[1] for placement in cuts) == 40
+
+
 def test_evaluation_is_without_chance():
   placement = evaluation_placement((48, 64), (80, 134), SHORTEST_EDGE)
   assert placement == Placement((48, 64), (80, 107), (0, 0), (80, 107))

@@ -1,0 +1,44 @@
+"""A file's bytes to an RGB image, with Detectron2's decoder and conversions (grey, CMYK, palette)."""
+
+import io
+
+from PIL import Image, ImageOps
+
+from input_pipeline.examples import Example
+from input_pipeline.resize import Size
+
+
+def decode_example(example: Example) -> Image.Image:
+  """The RGB image of a record.
+
+  Raises:
+    ValueError: it is broken, or not as large as the annotation file says.
+  """
+  name, size = f"'{example.file_name}' (id {example.image_id})", (example.height, example.width)
+  image = decode(example.encoded, name, size)
+  if (image.height, image.width) != size:
+    raise ValueError(
+      f'image {name} has {image.height} x {image.width} pixels, the annotation file says {size[0]} x {size[1]}'
+    )
+  return image
+
+
+def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Image.Image:
+  """The RGB image of a file's bytes, JPEG, PNG or whatever Pillow reads, turned as its EXIF data says.
+
+  Args:
+    name: of the file, for the error.
+    annotated_size: (height, width) that the annotations are for; an image that has it only before it is turned
+      was annotated so, and is left so.
+
+  Raises:
+    ValueError: the bytes are no image, or cut off.
+  """
+  try:
+    image = Image.open(io.BytesIO(encoded))
+    image.load()
+    turned = ImageOps.exif_transpose(image)
+  except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    raise ValueError(f'cannot decode image {name}: {error}') from error
+  as_stored = annotated_size == (image.height, image.width) != (turned.height, turned.width)
+  return (image if as_stored else turned).convert('RGB')
