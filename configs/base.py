@@ -162,11 +162,12 @@ def training() -> dict:
     'batch_size': 16,  # images over all devices
     'accumulate': 1,  # micro-batches a step
     'optimizer': {
-      'name': 'sgd',
-      'momentum': 0.9,
+      'name': 'sgd',  # or 'adamw'
+      'momentum': 0.9,  # of 'sgd'
       'weight_decay': 1e-4,
       'weight_decay_norm': 0.0,  # Detectron2: 0; mmdetection: as weight_decay
       'clip_norm': 0.0,  # global gradient norm; 0: no clipping
+      'lr_factors': {},  # of parameters whose path has this in it, as a regular expression: {'^backbone/': 0.1}
     },
     'schedule': {
       'name': 'multistep',  # or 'cosine'

@@ -169,6 +169,7 @@ def toy_config(**overrides) -> ConfigDict:
           'weight_decay': 1e-2,
           'weight_decay_norm': 0.0,
           'clip_norm': 0.0,
+          'lr_factors': {},
         },
         'schedule': {
           'name': 'multistep',

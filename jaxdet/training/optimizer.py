@@ -1,8 +1,11 @@
-"""The gradient transformation: clipping, weight decay by rules, momentum, learning rate."""
+"""The gradient transformation: clipping, weight decay by rules, momentum or Adam, learning rate by rules."""
 
+import math
 import re
+from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -21,28 +24,46 @@ def build_optimizer(config: ConfigDict, detector, params: Params) -> optax.Gradi
   """The optimizer of `config.train` for the trained part of `params` (see `freezing.split`).
 
   SGD is torch's: `v = momentum * v + (g + weight_decay * p)`, `p -= lr * v`, so that a change of the learning
-  rate acts at once and does not rescale the velocity. `clip_norm` bounds the global norm of the trained
-  part's gradient, before weight decay.
+  rate acts at once and does not rescale the velocity. AdamW (Loshchilov & Hutter, 2019) has beta 0.9 and 0.999; its
+  weight decay, `p -= lr * weight_decay * p`, does not pass through Adam. `clip_norm` bounds the global norm of the
+  trained part's gradient, before weight decay. `lr_factors` multiply all of a parameter's update.
 
   Raises:
-    ValueError: on an unknown optimizer, or a parameter that no weight-decay rule knows.
+    ValueError: on an unknown optimizer, a parameter that no weight-decay rule knows, or a pattern of `lr_factors` that
+      finds no parameter.
   """
   settings = config.train.optimizer
-  if settings.name != 'sgd':
-    raise ValueError(f"unknown train.optimizer.name '{settings.name}': choose sgd")
-  trained, _ = freezing.split(params, detector.trainable(params))
+  if settings.name not in ('sgd', 'adamw'):
+    raise ValueError(f"unknown train.optimizer.name '{settings.name}': choose sgd or adamw")
+  trainable = detector.trainable(params)
+  trained, _ = freezing.split(params, trainable)
   groups = decay_groups(trained)
   decays = {'weight': settings.weight_decay, 'norm': settings.weight_decay_norm}
 
+  decay = [
+    optax.add_decayed_weights(decay, mask=jax.tree.map(lambda g, group=group: g == group, groups))
+    for group, decay in decays.items()
+  ]
+  factors, _ = freezing.split(lr_factors(params, settings.lr_factors), trainable)
   return optax.chain(
     optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity(),
-    *(
-      optax.add_decayed_weights(decay, mask=jax.tree.map(lambda g, group=group: g == group, groups))
-      for group, decay in decays.items()
-    ),
-    optax.trace(decay=settings.momentum),
+    *([*decay, optax.trace(decay=settings.momentum)] if settings.name == 'sgd' else [optax.scale_by_adam(), *decay]),
+    optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors)),
     optax.scale_by_learning_rate(build_schedule(config.train)),
   )
+
+
+def lr_factors(params: Params, factors: Mapping[str, float]) -> Params:
+  """A tree like `params` of what multiplies the learning rate: the product of the factors whose pattern is found.
+
+  Raises:
+    ValueError: where a pattern finds no parameter's path.
+  """
+  paths = jax.tree_util.tree_map_with_path(lambda path, _: path_name(path), params)
+  for pattern in factors:
+    if not any(re.search(pattern, path) for path in jax.tree.leaves(paths)):
+      raise ValueError(f"no parameter's path has '{pattern}' in it, a pattern of train.optimizer.lr_factors")
+  return jax.tree.map(lambda path: math.prod(f for pattern, f in factors.items() if re.search(pattern, path)), paths)
 
 
 def decay_groups(params: Params) -> Params:

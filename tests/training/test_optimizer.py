@@ -1,4 +1,4 @@
-"""SGD as torch's, weight decay by rules, clipping, and nothing at all for frozen parameters."""
+"""SGD and AdamW as torch's, weight decay and learning rates by rules, clipping, and nothing for frozen parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxdet.training import freezing
-from jaxdet.training.optimizer import build_optimizer, decay_group
+from jaxdet.training.optimizer import build_optimizer, decay_group, lr_factors
 from jaxdet.training.state import create_state
 from toy_detector import ToyDetector, toy_config
 
@@ -44,6 +44,42 @@ def test_sgd_is_torchs_by_hand():
   schedule = {'base_lr': 0.5, 'warmup_steps': 0, 'milestones': (1,)}
   after = steps(layer([2.0], [2.0]), [grad, grad], **{f'train.schedule.{k}': v for k, v in schedule.items()})
   np.testing.assert_allclose(after['conv']['kernel'], p, rtol=1e-6)
+
+
+def test_adamw_is_torchs_by_hand():
+  """Weight decay is beside the moments, not in them; the learning rate changes between the steps."""
+  decay, lrs, grads = 0.01, (0.5, 0.05), (3.0, -1.0)
+  p, m, v = 2.0, 0.0, 0.0
+  for t, (lr, g) in enumerate(zip(lrs, grads, strict=True), start=1):
+    p -= lr * decay * p
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    p -= lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+  schedule = {'base_lr': 0.5, 'warmup_steps': 0, 'milestones': (1,)}
+  overrides = {'train.optimizer.name': 'adamw'} | {f'train.schedule.{k}': v for k, v in schedule.items()}
+  after = steps(layer([2.0], [2.0]), [layer([g], [g]) for g in grads], **overrides)
+  np.testing.assert_allclose(after['conv']['kernel'], p, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['sgd', 'adamw'])
+def test_learning_rates_by_path(name):
+  settings = {'train.optimizer.name': name, 'train.schedule.warmup_steps': 0}
+  grads = [layer([3.0], [3.0])] * 2
+  plain = steps(layer([2.0], [2.0]), grads, **settings)
+  slow = steps(layer([2.0], [2.0]), grads, **settings, **{'train.optimizer.lr_factors': {'^conv/': 0.0, 'norm': 1.0}})
+  assert slow['conv']['kernel'] == 2.0 != plain['conv']['kernel']
+  assert slow['norm1']['scale'] == plain['norm1']['scale']
+
+
+def test_factors_of_the_learning_rate_are_multiplied():
+  params = {'backbone': layer(1.0, 1.0), 'head': layer(1.0, 1.0)}
+  factors = lr_factors(params, {'^backbone/': 0.1, '/conv/': 0.5})
+  assert factors['backbone'] == {'conv': {'kernel': 0.05}, 'norm1': {'scale': 0.1}}
+  assert factors['head'] == {'conv': {'kernel': 0.5}, 'norm1': {'scale': 1}}
+
+
+def test_a_pattern_that_finds_no_parameter_is_an_error():
+  with pytest.raises(ValueError, match="no parameter's path has '/sampling/' in it"):
+    lr_factors(layer(1.0, 1.0), {'/sampling/': 0.1})
 
 
 @pytest.mark.parametrize(('decay_norm', 'scale'), [(0.0, 2.0), (0.01, 2.0 - 0.1 * 0.02)])
@@ -86,7 +122,7 @@ def test_a_parameter_without_a_rule_is_an_error():
 
 
 def test_unknown_optimizer():
-  with pytest.raises(ValueError, match="'sgdd': choose sgd"):
+  with pytest.raises(ValueError, match="'sgdd': choose sgd or adamw"):
     build_optimizer(toy_config(**{'train.optimizer.name': 'sgdd'}), Everything(), {})
 
 
