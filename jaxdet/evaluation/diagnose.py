@@ -142,8 +142,9 @@ def limited_per_image(truth: GroundTruth, found: Survey, protocol: Protocol) -> 
   """A sentence if the protocol's only limit is by category, and the results were plainly cut by image before."""
   if math.isinf(protocol.category_limit):
     return []
-  most = max(found.of_image.values())
-  images = sum(count == most for count in found.of_image.values())
+  counts = [found.of_image[int(id)] for id in truth.image_ids]
+  most = max(counts)
+  images = counts.count(most)
   short = sum(found.of_category[category.id] < protocol.category_limit for category in truth.categories)
   if most < USUAL_LIMIT or images < max(2, AT_LIMIT * len(truth.image_ids)) or not short:
     return []

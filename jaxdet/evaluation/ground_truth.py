@@ -54,6 +54,7 @@ class GroundTruth:
     per_object = ('annotation_ids', 'label', 'boxes', 'areas', 'ignore', 'crowd')
     return dataclasses.replace(
       self,
+      source=f'{self.source} ({len(old)} images of it)',
       image_ids=wanted,
       image_sizes=self.image_sizes[old],
       image=new[self.image[kept]],

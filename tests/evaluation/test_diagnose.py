@@ -110,6 +110,12 @@ def crowded(truth, per_image, images=12):
   return [record | {'image_id': image} for image in range(12) for record in result[image >= images :]]
 
 
+def test_images_of_other_splits_are_not_counted(truth):
+  records = crowded(truth, 300) + [record | {'image_id': 999} for record in crowded(truth, 30)]
+  finding, unknown = findings(truth, records, bbox=50.0, protocol='lvis_fixed')
+  assert finding.startswith('12 of 12 images have exactly 300 results') and unknown.endswith('such as 999')
+
+
 def test_results_limited_by_image_are_not_for_fixed_ap(truth):
   (finding,) = findings(truth, crowded(truth, 300), bbox=50.0, protocol='lvis_fixed')
   assert finding.startswith('12 of 12 images have exactly 300 results and none has more: they were limited by image')

@@ -22,6 +22,7 @@ def test_a_subset_scores_as_a_file_of_these_images(protocol):
     np.testing.assert_array_equal(found.precision, expected.precision)
     np.testing.assert_array_equal(found.recall, expected.recall)
     assert np.isfinite(found.precision).any()
+    assert truth.source == 'whole (5 images of it)'
 
 
 def test_images_that_are_not_of_the_file_are_named():

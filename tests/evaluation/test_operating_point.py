@@ -62,6 +62,10 @@ class TestGroups:
     metrics = self.metrics('lvis', not_exhaustive=[3])
     assert (metrics['F1r'], metrics['Pr@F1']) == (1.0, 1.0)
 
+  def test_objects_that_are_ignored_are_not_missed(self):
+    data = dataset([annotation(1, 10, 3, BOXES[0]), annotation(2, 10, 3, BOXES[1], ignore=1)])
+    assert group_metrics(score(data, [detection(10, 3, BOXES[0], 0.9)], 'lvis', 'bbox'))['R@F1'] == 1.0
+
   def test_coco_has_no_groups(self):
     assert list(self.metrics('coco')) == ['F1', 'P@F1', 'R@F1', 'T@F1']
 
