@@ -36,7 +36,15 @@ _DETECTRON2 = Framework(
   detectron2.table,
   lambda model: bare_rules(detectron2.table(model)),
   # Buffers of old versions, ImageNet classifiers, and a bias in Caffe2's files that Detectron2 does not read either.
-  unused=('pixel_*', '*anchor_generator.cell_anchors.*', 'fc1000_*', 'pred_*', 'stem.fc.*', 'stem.conv1.bias'),
+  unused=(
+    'pixel_*',
+    '*anchor_generator.cell_anchors.*',
+    '*.fed_loss_cls_weights',
+    'fc1000_*',
+    'pred_*',
+    'stem.fc.*',
+    'stem.conv1.bias',
+  ),
   frozen_norm_counts=False,
 )
 FRAMEWORKS = {

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from jaxdet.convert import rules, torchvision
 from jaxdet.convert.rules import Rule
 
+from jaxdet.models.detectors.rcnn import class_loss_name
 
 def table(model: ConfigDict) -> list[Rule]:
   """The rules of `config.model`, a detector of the R-CNN family."""
@@ -63,6 +64,8 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
     upstream, path = f'roi_head.mask_head.{end}'.rstrip('.'), f'mask_head{end}'
     for i in range(mask.num_convs):
       entries += conv_norm(f'{upstream}.convs.{i}', f'{path}/conv{i}', mask.norm)
+    if model.roi.class_loss.name == 'seesaw':
+      entries.append(Rule(f'{upstream}.loss_cls.cum_samples', f'batch_stats/{class_loss_name(path)}/samples'))
     entries += rules.layer(f'{upstream}.upsample', f'{path}/deconv', rules.DECONV)
     entries += rules.layer(f'{upstream}.conv_logits', f'{path}/logits')
   return entries

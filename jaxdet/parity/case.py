@@ -80,6 +80,8 @@ def state(case: Case) -> dict[str, np.ndarray]:
   for name, shape, kind in case.meta['params']:
     if kind == 'filled':
       arrays[name] = case.recipe.fill(case.meta.get('fill_prefix', '') + name, shape)
+    elif name.endswith('.cum_samples'):
+      arrays[name] = np.zeros(shape, np.float32)  # the seesaw loss has seen no object yet
     elif kind != 'constant':
       later.append((name, kind))
   for name, (scale, shift) in case.meta.get('tweaks', {}).items():

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from jaxdet.convert.rules import export_state
 from jaxdet.parity.case import Case
 from jaxdet.parity.compare import DELTA, GRADIENT, LOSS, TRAINING, Comparison
-from jaxdet.parity.names import loss_name
+from jaxdet.parity.names import loss_name, merged_losses
 from jaxdet.parity.subject import Subject
 from jaxdet.training import freezing
 from jaxdet.training.optimizer import build_optimizer
@@ -129,7 +129,7 @@ def by_upstream_name(subject: Subject, params: Params) -> dict[str, np.ndarray]:
 
 
 def _compare_losses(comparison: Comparison, stage: str, prefix: str, ours, recorded, tolerance: float) -> None:
-  for theirs, value in recorded.items():
+  for theirs, value in merged_losses(recorded).items():
     name = loss_name(comparison.case, theirs, ours)
     if name in ours:
       comparison.number(stage, prefix + theirs, ours[name], value, tolerance)

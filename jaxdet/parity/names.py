@@ -1,7 +1,7 @@
 """How each program calls what jaxdet's detectors make: tensors of a recorded run, and losses."""
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from jaxdet.parity.case import Case
 
@@ -47,6 +47,15 @@ def loss_name(case: Case, recorded: str, ours: Container[str]) -> str | None:
   for pattern, names in LOSSES[case.program].items():
     if match := re.fullmatch(pattern, recorded):
       names = [match.expand(name) for name in ([names] if isinstance(names, str) else names)]
+def merged_losses(recorded: Mapping[str, float]) -> dict[str, float]:
+  """Recorded losses, of which the two parts of a seesaw loss are one here."""
+  merged = {}
+  for name, value in recorded.items():
+    name = re.sub(r'(loss_cls)_(objectness|classes)$', r'\1', name)
+    merged[name] = merged.get(name, 0.0) + value
+  return merged
+
+
       return next((name for name in names if name in ours), names[0])
   return recorded if 'loss' in recorded else None
 

@@ -106,6 +106,12 @@ def iou_losses(path: str) -> Change:
   return choose(f'{path}.name', names)
 
 
+def federated(config: ConfigDict, value) -> None:
+  """Detectron2's federated loss, whose sigmoids are an override of their own."""
+  if value:
+    config.model.roi.class_loss = {'name': 'federated', 'slots': 50, 'power': 0.5}
+
+
 def nothing(config: ConfigDict, value) -> None:
   """Says nothing about the model."""
 
@@ -157,6 +163,8 @@ RULES: Mapping[str, Change] = {
   r'MODEL\.ROI_BOX_HEAD\.FC_DIM': put('roi.box_head.channels'),
   r'MODEL\.ROI_BOX_HEAD\.NORM': choose('roi.box_head.norm', NORMS),
   r'MODEL\.ROI_BOX_HEAD\.CLS_AGNOSTIC_BBOX_REG': put('roi.box_head.class_agnostic'),
+  r'MODEL\.ROI_BOX_HEAD\.USE_FED_LOSS': federated,
+  r'MODEL\.ROI_BOX_HEAD\.USE_SIGMOID_CE': nothing,
   r'MODEL\.ROI_BOX_HEAD\.SMOOTH_L1_BETA': put('roi.loss.beta'),
   r'MODEL\.ROI_BOX_HEAD\.BBOX_REG_LOSS_TYPE': iou_losses('roi.loss'),
   r'MODEL\.ROI_BOX_HEAD\.BBOX_REG_LOSS_WEIGHT': put('roi.loss.weight'),

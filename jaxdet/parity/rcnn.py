@@ -1,5 +1,7 @@
 """Inference of the R-CNN family, step by step, against a recorded run."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import flax.struct
 import jax
@@ -137,7 +139,8 @@ def box_stages(
     if 'shared_head' in detector.networks:
       features = tensors['shared'] = forward('shared_head', pooled)
     network = f'box_head{k}' if cascade else 'box_head'
-    (logits, deltas), hidden = _with_input_of('logits', forward, network, features)
+    (logits, deltas), layers = _with_layers(('logits', 'confidence'), forward, network, features)
+    hidden, uncalibrated = layers['logits']
     decode = jax.vmap(
       lambda deltas, boxes, coder=settings.coder: box_coder.decode(
         deltas, boxes, coder.weights, coder.clamp, extra=coder.extra
@@ -146,7 +149,9 @@ def box_stages(
       out_axes=-2,
     )
     tensors |= {f'{k}/feats': pooled, f'{k}/head': hidden, f'{k}/cls': logits, f'{k}/reg': deltas}
-    tensors[f'{k}/decoded'] = decode(deltas, boxes)
+    tensors |= {f'{k}/decoded': decode(deltas, boxes), f'{k}/cls_before': uncalibrated}
+    if 'confidence' in layers:
+      tensors[f'{k}/confidence'] = jax.nn.sigmoid(layers['confidence'][1])
     all_logits.append(logits)
     if refine and k + 1 < len(stages):
       moved = roi.refine(detector.class_loss.scores(logits), deltas, boxes, batch.image_size, settings.coder)
@@ -201,15 +206,16 @@ def _compare_rows(
       comparison.tensor(prefix, f'{prefix}/{name}', ordered, np.concatenate(known))
 
 
-def _with_input_of(layer: str, forward: Forward, network: str, *args):
-  """What a network returns, and what went into its layer of that name."""
-  seen = []
+def _with_layers(names: Sequence[str], forward: Forward, network: str, *args):
+  """What a network returns, and {layer: (what went in, what came out)} of its layers of these names."""
+  seen = {}
 
   def watch(function, args, kwargs, context):
-    if context.module.name == layer and context.method_name == '__call__':
-      seen.append(args[0])
-    return function(*args, **kwargs)
+    out = function(*args, **kwargs)
+    if context.module.name in names and context.method_name == '__call__':
+      seen[context.module.name] = args[0], out
+    return out
 
   with nn.intercept_methods(watch):
     out = forward(network, *args)
-  return out, seen[-1]
+  return out, seen

@@ -13,6 +13,7 @@ from jaxdet.parity import case as cases
 from jaxdet.parity.case import Case
 from jaxdet.parity.overrides import case_config
 from jaxdet.parity.zoo import Entry
+from jaxdet.parity.class_knowledge import draw_as_recorded, set_class_counts
 from jaxdet.structures import Batch
 
 # Of weights, by program; cvpods, on which DisAlign rests, has Detectron2's names.
@@ -43,8 +44,9 @@ def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
   config.model.dtype = dtype
   if case.program not in TABLES:
     raise ValueError(f'no table of weights for {case.program}')
+  set_class_counts(config.model, case)
   rules = TABLES[case.program](config.model)
-  detector = build_detector(config.model, config.model.num_classes)
+  detector = draw_as_recorded(build_detector(config.model, config.model.num_classes), case)
   state = cases.state(case)
   shapes = jax.eval_shape(detector.init, jax.random.key(0))
   variables, report = import_state(state, shapes, rules)
