@@ -45,7 +45,14 @@ def mask_rcnn() -> dict:
       'dilate_last': False,  # the last stage at stride 16 (DC5)
       'frozen_stages': 1,  # 1: stem and first stage; 0: stem; -1: nothing
     },
-    'neck': {'name': 'fpn', 'levels': (2, 3, 4, 5, 6), 'channels': 256, 'norm': ''},
+    'neck': {
+      'name': 'fpn',
+      'levels': (2, 3, 4, 5, 6),
+      'channels': 256,
+      'norm': '',
+      'extra': 'pool',  # levels above 5: every other pixel; 'input', 'output': by convolutions, see necks/fpn.py
+      'extra_relu': False,  # before every such convolution but the first
+    },
     'rpn': {
       'name': 'rpn',  # '': none; proposals come with the batch (Fast R-CNN)
       'num_convs': 1,

@@ -1,4 +1,4 @@
-"""Names of Detectron2: the R-CNN family."""
+"""Names of Detectron2."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,13 @@ from jaxdet.models.backbones.resnet import residual_blocks
 
 
 def table(model: ConfigDict) -> list[Rule]:
-  """The rules of `config.model`, a detector of the R-CNN family."""
+  """The rules of `config.model`, a detector of the R-CNN family or a dense one."""
   pyramid = model.neck.name == 'fpn'
   entries = resnet(model.backbone, 'backbone.bottom_up.' if pyramid else 'backbone.', model.channel_order)
   if pyramid:
     entries += fpn(model)
+  if model.name == 'dense':
+    return entries + dense_head(model)
   if model.rpn.name:
     entries += rpn_head(model)
   if model.name == 'mask_rcnn':
@@ -54,9 +56,12 @@ def stages(backbone: ConfigDict, prefix: str, path: str, levels: Sequence[int]) 
 def fpn(model: ConfigDict) -> list[Rule]:
   """The rules of a feature pyramid network."""
   entries = []
-  for level in (level for level in model.neck.levels if level <= 5):
-    for kind in ('lateral', 'output'):
-      entries += conv_norm(f'backbone.fpn_{kind}{level}', f'neck/{kind}{level}', model.neck.norm)
+  for level in model.neck.levels:
+    if level <= 5:
+      for kind in ('lateral', 'output'):
+        entries += conv_norm(f'backbone.fpn_{kind}{level}', f'neck/{kind}{level}', model.neck.norm)
+    elif model.neck.extra != 'pool':
+      entries += conv_norm(f'backbone.top_block.p{level}', f'neck/output{level}', model.neck.norm)
   return entries
 
 
@@ -67,6 +72,21 @@ def rpn_head(model: ConfigDict) -> list[Rule]:
     entries += rules.layer(f'{head}.conv' if model.rpn.num_convs == 1 else f'{head}.conv.conv{i}', f'rpn_head/conv{i}')
   entries += rules.layer(f'{head}.objectness_logits', 'rpn_head/logits')
   return entries + rules.layer(f'{head}.anchor_deltas', 'rpn_head/deltas')
+
+
+def dense_head(model: ConfigDict) -> list[Rule]:
+  """The rules of the head of RetinaNet or FCOS: its towers are lists of convolutions, norms and activations."""
+  head, entries = model.head.network, []
+  step = 3 if head.norm else 2
+  for i in range(head.num_convs):
+    for upstream, path in (('cls_subnet', 'class_conv'), ('bbox_subnet', 'box_conv')):
+      entries += rules.layer(f'head.{upstream}.{step * i}', f'head/{path}{i}', bias=head.conv_bias)
+      if head.norm:
+        entries += rules.norm(f'head.{upstream}.{step * i + 1}', f'head/{path}{i}_norm', head.norm)
+  layers = {'logits': 'cls_score', 'boxes': 'bbox_pred'} | ({'centerness': 'ctrness'} if head.centerness else {})
+  for path, upstream in layers.items():
+    entries += rules.layer(f'head.{upstream}', f'head/{path}')
+  return entries
 
 
 def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_end: str) -> list[Rule]:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxdet.convert import caffe2, detectron2, mmdet, old_torchvision, timm, torchvision
 from jaxdet.convert.backbone import bare_rules, is_backbone
-from jaxdet.convert.rules import Rule, export_state
+from jaxdet.convert.rules import LOSS_STATE, Rule, export_state
 from jaxdet.models.build import build_detector
 
 State = Mapping[str, np.ndarray]
@@ -129,7 +129,8 @@ def export(program: str, variables: Mapping, model: ConfigDict) -> dict[str, np.
     ValueError: the program has no such detectors.
   """
   framework, rules = FRAMEWORKS[program], _detector_rules(program, model)
-  if strangers := sorted(set(flatten_dict(variables, sep='/')) ^ {rule.path for rule in rules}):
+  paths = {path for path in flatten_dict(variables, sep='/') if not LOSS_STATE.match(path)}
+  if strangers := sorted(paths ^ {rule.path for rule in rules if not LOSS_STATE.match(rule.path)}):
     raise ValueError(f"{program} has no such detector as this '{model.name}': it differs in {strangers[0]}")
   state = export_state(variables, rules)
   collections = {rule.upstream: rule.collection for rule in rules}

@@ -1,20 +1,23 @@
-"""Names of mmdetection 2 and 3: the R-CNN family."""
+"""Names of mmdetection 2 and 3."""
 
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
 from jaxdet.convert import rules, torchvision
+from jaxdet.convert.mmdet_dense import dense_head
 from jaxdet.convert.rules import Rule
 
 from jaxdet.models.detectors.rcnn import class_loss_name
 
 def table(model: ConfigDict) -> list[Rule]:
-  """The rules of `config.model`, a detector of the R-CNN family."""
+  """The rules of `config.model`, a detector of the R-CNN family or a dense one."""
   norm = norm_name(model.backbone.norm)
   entries = torchvision.resnet(model.backbone, 'backbone.', model.channel_order, norm)
   if model.neck.name == 'fpn':
     entries += fpn(model)
+  if model.name == 'dense':
+    return entries + dense_head(model)
   if model.rpn.name:
     # A network for proposals alone is a one-stage detector there, whose head has this name.
     entries += rpn_head(model, 'bbox_head' if model.name == 'proposal_network' else 'rpn_head')
@@ -29,9 +32,11 @@ def table(model: ConfigDict) -> list[Rule]:
 def fpn(model: ConfigDict) -> list[Rule]:
   """The rules of a feature pyramid network."""
   entries = []
-  for i, level in enumerate(level for level in model.neck.levels if level <= 5):
-    for upstream, path in (('lateral_convs', 'lateral'), ('fpn_convs', 'output')):
-      entries += conv_norm(f'neck.{upstream}.{i}', f'neck/{path}{level}', model.neck.norm)
+  for i, level in enumerate(model.neck.levels):
+    if level <= 5:
+      entries += conv_norm(f'neck.lateral_convs.{i}', f'neck/lateral{level}', model.neck.norm)
+    if level <= 5 or model.neck.extra != 'pool':
+      entries += conv_norm(f'neck.fpn_convs.{i}', f'neck/output{level}', model.neck.norm)
   return entries
 
 

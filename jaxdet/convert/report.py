@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from jaxdet.convert.frameworks import Source
-from jaxdet.convert.rules import SAME, ImportReport
+from jaxdet.convert.rules import LOSS_STATE, SAME, ImportReport
 
 SHOWN = 20  # names of a kind on the screen
 
@@ -20,7 +20,8 @@ def problems(report: ImportReport, source: Source, allow: Sequence[str] = ()) ->
     allow: patterns, as 'roi_heads.*', of names that may stand there.
   """
   named = {rule.path for rule in source.rules}
-  nameless = [] if source.backbone_only else [path for path in report.unset if path not in named]
+  unset = [path for path in report.unset if not LOSS_STATE.match(path)]
+  nameless = [] if source.backbone_only else [path for path in unset if path not in named]
   left = {
     'missing': [name for name in report.missing if not _matches(name, allow)],
     'unused': [name for name in report.unused if not _matches(name, [*source.unused, *allow])],

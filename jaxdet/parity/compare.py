@@ -28,6 +28,7 @@ STAGES = {
   'backbone': 'feature maps',
   'neck': 'feature maps',
   'rpn': 'objectness logits and deltas',
+  'head': 'what a dense head makes of every level',
   'fixed_roi': 'pooled features, logits, deltas and masks of boxes that depend on no network',
   'proposals': 'pixels between matched boxes',
   'roi': 'the same of the proposals and detections',

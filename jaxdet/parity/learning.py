@@ -18,14 +18,14 @@ from jaxdet.training import freezing
 from jaxdet.training.optimizer import build_optimizer
 
 Params = dict
-Gradient = Callable[[Params], tuple[Params, dict]]
+Gradient = Callable[[Params, Params], tuple[Params, tuple[dict, Params]]]
 
 
 def compare_learning(subject: Subject, comparison: Comparison) -> None:
   """Adds the checks of 'losses' and 'gradients'."""
   params = subject.variables['params']
   trained, _ = freezing.split(params, subject.detector.trainable(params))
-  grads, losses = gradient_function(subject)(trained)
+  grads, (losses, _) = gradient_function(subject)(trained, subject.variables['batch_stats'])
   _compare_losses(comparison, 'losses', '', losses, subject.case.meta['losses'], LOSS)
   _compare_gradients(subject, comparison, grads)
 
@@ -51,20 +51,20 @@ def compare_training(subject: Subject, comparison: Comparison) -> None:
 
 
 def gradient_function(subject: Subject) -> Gradient:
-  """From the trained part of the parameters to its gradient and the losses by name, with 'total'."""
+  """From trained parameters and `batch_stats` to a gradient, the losses by name with 'total', and new statistics."""
   params = subject.variables['params']
   _, frozen = freezing.split(params, subject.detector.trainable(params))
-  others = {name: value for name, value in subject.variables.items() if name != 'params'}
-  return lambda trained: _gradient(trained, subject.detector, frozen, others, subject.batch)
+  constants = subject.variables['constants']
+  return lambda trained, stats: _gradient(trained, subject.detector, frozen, constants, stats, subject.batch)
 
 
 @functools.partial(jax.jit, static_argnums=1)
 @functools.partial(jax.grad, has_aux=True)
-def _gradient(trained, detector, frozen, others, batch):
-  variables = others | {'params': freezing.merge(trained, frozen)}
-  losses, _ = detector.loss(variables, batch, jax.random.key(0))
+def _gradient(trained, detector, frozen, constants, batch_stats, batch):
+  variables = {'params': freezing.merge(trained, frozen), 'constants': constants, 'batch_stats': batch_stats}
+  losses, moved = detector.loss(variables, batch, jax.random.key(0))
   losses['total'] = sum(value for name, value in losses.items() if name.startswith('loss_'))
-  return losses['total'], losses
+  return losses['total'], (losses, {**batch_stats, **moved.get('batch_stats', {})})
 
 
 def training_config(config: ConfigDict, case: Case) -> ConfigDict:
@@ -113,9 +113,10 @@ def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[s
     return optax.apply_updates(trained, updates), state
 
   state = optimizer.init(trained)
+  batch_stats = subject.variables['batch_stats']
   history = []
   for _ in range(steps):
-    grads, losses = gradient(trained)
+    grads, (losses, batch_stats) = gradient(trained, batch_stats)
     history.append(losses)
     trained, state = update(trained, state, grads)
   return history, trained

@@ -11,6 +11,9 @@ _DETECTRON2 = {
   r'loss_rpn_loc': 'loss_rpn_box',
   r'loss_cls': 'loss_class',
   r'loss_box_reg': 'loss_box',
+  r'loss_fcos_cls': 'loss_class',
+  r'loss_fcos_loc': 'loss_box',
+  r'loss_fcos_ctr': 'loss_centerness',
   r'loss_mask': ('loss_mask', 'loss_mask_0'),
   r'loss_cls_stage(\d)': r'loss_class_\1',
   r'loss_box_reg_stage(\d)': r'loss_box_\1',
@@ -21,6 +24,8 @@ _MMDET = {
   r'loss_rpn_bbox': 'loss_rpn_box',
   r'loss_cls': 'loss_class',
   r'loss_bbox': 'loss_box',
+  r'loss_centerness': 'loss_centerness',
+  r'loss_dfl': 'loss_distribution',
   r'loss_mask': 'loss_mask',
   r's(\d)\.loss_cls': r'loss_class_\1',
   r's(\d)\.loss_bbox': r'loss_box_\1',
@@ -73,7 +78,7 @@ def level_names(case: Case, part: str, levels: Sequence[int]) -> dict[int, str]:
 
   Args:
     case: the recorded run.
-    part: 'backbone', 'neck', 'rpn/cls' or 'rpn/reg'.
+    part: 'backbone', 'neck', 'rpn/cls', 'head/reg' and so on.
     levels: those of jaxdet's maps.
   """
   numbers = {name: re.fullmatch(rf'{part}/[a-z]*(\d+)', name) for name in case.tensors}

@@ -75,7 +75,7 @@ def _take_everything_in_fewer_rows(model: ConfigDict) -> None:
 
   With `sampler.num` 0 it would see every region, most of them background, which takes ten times as long.
   """
-  if model.roi.sampler.num == 0 and model.roi.mask_head.name and model.rpn.name:
+  if 'roi' in model and model.roi.sampler.num == 0 and model.roi.mask_head.name and model.rpn.name:
     model.roi.sampler.update(num=model.rpn.train_proposals.post_nms + OBJECTS, positive_fraction=0.25)
 
 

@@ -118,6 +118,7 @@ def _tolerances() -> str:
     'backbone': compare.TENSOR,
     'neck': compare.TENSOR,
     'rpn': compare.TENSOR,
+    'head': compare.TENSOR,
     'fixed_roi': compare.TENSOR,
     'roi': compare.TENSOR,
     'proposals': compare.BOX,

@@ -1,9 +1,11 @@
 """jaxdet's detector in the place of a recorded one: its config, its weights, its batch."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from jaxdet.convert import detectron2, mmdet
@@ -51,5 +53,20 @@ def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
   shapes = jax.eval_shape(detector.init, jax.random.key(0))
   variables, report = import_state(state, shapes, rules)
   report.check()
+  variables = _with_initial(variables, detector, report.unset)
   batch = cases.batch(case, outlines=bool(config.data.max_vertices))
   return Subject(case, config, detector, variables, rules, state, batch, tuple(differences))
+
+
+def _with_initial(variables: dict[str, Any], detector: Any, paths: Sequence[str]) -> dict[str, Any]:
+  """The variables with the arrays at these paths, of which no checkpoint knows, as training begins with them."""
+
+  @jax.jit
+  def initial(key):
+    flat = flatten_dict(detector.init(key), sep='/')
+    return {path: flat[path] for path in paths}
+
+  if not paths:
+    return variables
+  flat = flatten_dict(variables, sep='/') | initial(jax.random.key(0))
+  return {collection: {} for collection in variables} | unflatten_dict(flat, sep='/')

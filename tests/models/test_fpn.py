@@ -76,3 +76,35 @@ def test_batch_norms_take_statistics_in_training():
   pyramid, moved = fpn.apply(variables, features, train=True, mutable=['batch_stats'])
   np.testing.assert_allclose(pyramid[5].mean((0, 1, 2)), 0.0, atol=1e-5)
   assert set(moved['batch_stats']) == {'lateral5_norm', 'output5_norm'}
+
+
+@pytest.mark.parametrize('extra, seen', [('input', [2.0, 3.0]), ('output', [12.0, 13.0])])
+def test_levels_above_the_backbone_are_made_by_convolutions_one_after_the_other(extra, seen):
+  features = {4: jnp.full((1, 4, 4, 1), 5.0), 5: jnp.full((1, 2, 2, 1), 1.0)}
+  net = FPN((4, 5, 6, 7), 1, extra=extra)
+  params = jax.tree.map(jnp.zeros_like, net.init(jax.random.key(0), features)['params'])
+  for name, layer in params.items():
+    middle = layer['kernel'].shape[0] // 2
+    layer['kernel'] = layer['kernel'].at[middle, middle].set(1.0)
+    layer['bias'] = {'output5': layer['bias'] + 10.0, 'output6': layer['bias'] + 1.0}.get(name, layer['bias'] * 0)
+  params['output7']['bias'] += 1.0
+  pyramid = net.apply({'params': params}, features)
+  assert [pyramid[level].item() for level in (6, 7)] == seen
+  assert pyramid[5].tolist() == [[[[11.0], [11.0]], [[11.0], [11.0]]]]
+
+
+def test_an_activation_before_every_extra_convolution_but_the_first():
+  features = {5: jnp.full((1, 2, 2, 1), -3.0)}
+  for extra_relu, last in ((False, -3.0), (True, 0.0)):
+    net = FPN((5, 6, 7), 1, extra='input', extra_relu=extra_relu)
+    params = jax.tree.map(jnp.zeros_like, net.init(jax.random.key(0), features)['params'])
+    for layer in params.values():
+      middle = layer['kernel'].shape[0] // 2
+      layer['kernel'] = layer['kernel'].at[middle, middle].set(1.0)
+    pyramid = net.apply({'params': params}, features)
+    assert (pyramid[6].item(), pyramid[7].item()) == (-3.0, last)
+
+
+def test_an_unknown_way_to_extra_levels_is_an_error():
+  with pytest.raises(ValueError, match="'laterals'"):
+    FPN((5, 6), 1, extra='laterals').init(jax.random.key(0), {5: jnp.ones((1, 2, 2, 1))})

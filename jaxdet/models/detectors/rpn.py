@@ -17,16 +17,13 @@ from ml_collections import FrozenConfigDict
 from jaxdet.assign.matcher import match
 from jaxdet.assign.sampler import sample_mask
 from jaxdet.losses.box_regression import regression_loss
-from jaxdet.ops import anchors as anchor_ops
+from jaxdet.models.detectors.level_anchors import level_anchors, training_anchors
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.nms import nms
 from jaxdet.ops.per_image import per_image
 from jaxdet.structures import Batch
 
 Levels = Mapping[int, Array]
-
-# Upstream pads an image to a multiple of this; mmdetection's anchors beyond that take no part in training.
-PAD_DIVISOR = 32
 
 
 @flax.struct.dataclass
@@ -43,19 +40,6 @@ def given(batch: Batch) -> Proposals:
   if batch.proposals is None:
     raise ValueError('this detector has no region proposal network: the batch must bring proposals')
   return Proposals(batch.proposals, jnp.zeros(batch.proposals_valid.shape), batch.proposals_valid)
-
-
-def level_anchors(logits: Levels, settings: FrozenConfigDict) -> dict[int, np.ndarray]:
-  """The anchors of every level [H * W * A, 4], in the order in which logits [B, H, W, A] are flattened."""
-  out = {}
-  for (level, level_logits), sizes in zip(sorted(logits.items()), settings.anchors.sizes, strict=True):
-    stride, ratios = 2**level, settings.anchors.aspect_ratios
-    if settings.anchors.rounded:
-      cell = anchor_ops.legacy_cell_anchors(stride, [size / stride for size in sizes], ratios)
-    else:
-      cell = anchor_ops.cell_anchors(sizes, ratios, settings.anchors.major)
-    out[level] = anchor_ops.grid_anchors(cell, level_logits.shape[1:3], stride, settings.anchors.offset)
-  return out
 
 
 def propose(
@@ -115,7 +99,7 @@ def losses(
   flat_deltas = jnp.concatenate([deltas[l].reshape(deltas[l].shape[0], -1, 4) for l in by_level], axis=1)
 
   def targets(key, gt_boxes, gt_valid, size):
-    candidates = _candidates(logits, by_level, size, settings)
+    candidates = training_anchors(logits, by_level, size, settings)
     matched = match(anchors, gt_boxes, gt_valid, candidates=candidates, **settings.matcher)
     sampled = sample_mask(matched.label, key, **settings.sampler)
     positive = sampled & (matched.label == 1)
@@ -131,25 +115,6 @@ def losses(
     'loss_rpn_objectness': jnp.where(sampled, objectness, 0.0).sum() / normalizer,
     'loss_rpn_box': regression / normalizer,
   }
-
-
-def _candidates(
-  logits: Levels, anchors: Mapping[int, np.ndarray], size: Int[Array, '2'], settings: FrozenConfigDict
-) -> Bool[Array, 'N']:
-  """The anchors that take part in training for an image of `size` on the canvas."""
-  parts = []
-  for level, level_anchors_ in anchors.items():
-    height, width, per_cell = logits[level].shape[1:4]
-    if settings.train_anchors == 'image':
-      padded = -(-size // PAD_DIVISOR) * PAD_DIVISOR
-      part = anchor_ops.valid_cells((height, width), padded, 2**level)
-      part = jnp.repeat(part.reshape(-1), per_cell)
-    else:
-      part = jnp.ones(len(level_anchors_), bool)
-    if settings.border >= 0:
-      part &= anchor_ops.inside(jnp.asarray(level_anchors_), size, settings.border)
-    parts.append(part)
-  return jnp.concatenate(parts)
 
 
 def _pad_rows(x: Array, length: int) -> Array:

@@ -27,6 +27,7 @@ class Conv(nn.Module):
   standardize: bool = False  # the kernel, see `standardized`
   use_bias: bool = True
   kernel_init: Callable = he_normal
+  bias_init: Callable = nn.initializers.zeros
   dtype: jnp.dtype = jnp.float32  # of the operands
   output_dtype: jnp.dtype | None = None  # None: as dtype
 
@@ -51,7 +52,7 @@ class Conv(nn.Module):
         feature_group_count=self.groups,
       ).astype(output_dtype)
     if self.use_bias:
-      y = y + self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32).astype(output_dtype)
+      y = y + self.param('bias', self.bias_init, (self.features,), jnp.float32).astype(output_dtype)
     return y
 
 

@@ -15,6 +15,7 @@ def conv_norm(
   features: int,
   size: int = 3,
   *,
+  stride: int = 1,
   norm: str,
   train: bool,
   name: str,
@@ -29,6 +30,7 @@ def conv_norm(
   conv = Conv(
     features,
     size,
+    stride,
     use_bias=not norm,
     standardize=standardizes(norm),
     kernel_init=kernel_init,

@@ -13,13 +13,24 @@ from jaxdet.models.layers.conv_norm import conv_norm
 class FPN(nn.Module):
   """Pyramid of one width: a top-down path of nearest upsampling over lateral 1 x 1 convolutions.
 
-  Levels above the backbone's last are every other pixel of the level below, as in Faster R-CNN upstream.
+  Levels above the backbone's last come from `extra`:
+
+  - 'pool': every other pixel of the level below, as in Faster R-CNN upstream.
+  - 'input': 3 x 3 convolutions of stride 2, one after the other, on the backbone's last map (RetinaNet; mmdetection's
+    `on_input`, Detectron2's LastLevelP6P7 from res5).
+  - 'output': the same on the pyramid's own last map (FCOS; `on_output`, LastLevelP6P7 from p5).
+
   Submodules are `lateral<level>` and `output<level>`, with a norm `lateral<level>_norm` and so on.
+
+  Raises:
+    ValueError: for another `extra`.
   """
 
   levels: tuple[int, ...]
   channels: int
   norm: str = ''  # '': none, and biases; else a kind of layers/norm.py
+  extra: str = 'pool'
+  extra_relu: bool = False  # before every such convolution but the first
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -29,14 +40,22 @@ class FPN(nn.Module):
     conv = partial(
       conv_norm, features=self.channels, norm=self.norm, train=train, kernel_init=caffe2_xavier, dtype=self.dtype
     )
+    if self.extra not in ('pool', 'input', 'output'):
+      raise ValueError(f"unknown extra levels '{self.extra}' of a pyramid: choose 'pool', 'input' or 'output'")
     inner = [level for level in self.levels if level in features]
     pyramid, above = {}, None
     for level in sorted(inner, reverse=True):
       x = conv(features[level], size=1, name=f'lateral{level}')
       above = x if above is None else x + upsample_nearest(above, x.shape[1:3])
       pyramid[level] = conv(above, name=f'output{level}')
+    x = features[max(inner)] if self.extra == 'input' else pyramid[max(inner)]
     for level in sorted(set(self.levels) - set(inner)):
-      pyramid[level] = pyramid[level - 1][:, ::2, ::2]
+      if self.extra == 'pool':
+        x = x[:, ::2, ::2]
+      else:
+        x = nn.relu(x) if self.extra_relu and level > max(inner) + 1 else x
+        x = conv(x, stride=2, name=f'output{level}')
+      pyramid[level] = x
     return {level: pyramid[level] for level in self.levels}
 
 

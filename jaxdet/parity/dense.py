@@ -1,0 +1,47 @@
+"""Inference of dense detectors against a recorded run."""
+
+import flax.struct
+import jax
+from jaxtyping import Array, Float
+
+from jaxdet.models.detectors.dense import DenseDetector
+from jaxdet.models.detectors.forward import Forward, Variables
+from jaxdet.models.detectors.preprocess import normalize
+from jaxdet.parity.compare import Comparison
+from jaxdet.parity.names import level_names
+from jaxdet.parity.subject import Subject
+from jaxdet.structures import Batch, Detections
+
+NAMES = {'logits': 'head/cls', 'boxes': 'head/reg', 'centerness': 'head/centerness'}
+
+
+@flax.struct.dataclass
+class Inference:
+  """What a detector makes on the way from images to detections."""
+
+  input: Float[Array, 'B H W 3']
+  maps: dict[str, dict[int, Array]]  # by recorded part and level
+  detections: Detections
+
+
+def compare_inference(subject: Subject, comparison: Comparison) -> None:
+  """Adds the checks of everything that was recorded of an inference pass."""
+  case = subject.case
+  made = jax.device_get(jax.jit(infer, static_argnums=0)(subject.detector, subject.variables, subject.batch))
+  comparison.tensor('input', 'input', made.input[..., ::-1] if case.bgr else made.input)
+  for part, maps in made.maps.items():
+    for level, name in level_names(case, part, list(maps)).items():
+      comparison.tensor(part.partition('/')[0], name, maps[level])
+  for image in range(len(made.input)):
+    comparison.detections('det', image, made.detections)
+
+
+def infer(detector: DenseDetector, variables: Variables, batch: Batch) -> Inference:
+  """Runs a detector on images."""
+  settings = detector.settings
+  forward = Forward(detector.networks, variables, train=False)
+  images = normalize(batch.image, batch.image_size, settings.pixel_mean, settings.pixel_std, settings.dtype)
+  backbone = forward('backbone', images)
+  neck = forward('neck', backbone)
+  maps = {NAMES[name]: by_level for name, by_level in forward('head', neck).items()}
+  return Inference(images, {'backbone': backbone, 'neck': neck, **maps}, detector.predict(variables, batch))
