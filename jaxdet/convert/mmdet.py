@@ -65,12 +65,12 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
       entries += rules.layer(f'{upstream}.shared_fcs.{i}', f'{path}/fc{i}', layout)
     entries += rules.layer(f'{upstream}.fc_cls', f'{path}/logits', rules.LINEAR)
     entries += rules.layer(f'{upstream}.fc_reg', f'{path}/deltas', rules.LINEAR)
+    if model.roi.class_loss.name == 'seesaw':
+      entries.append(Rule(f'{upstream}.loss_cls.cum_samples', f'batch_stats/{class_loss_name(path)}/samples'))
   for end in mask_ends if mask.name else ():
     upstream, path = f'roi_head.mask_head.{end}'.rstrip('.'), f'mask_head{end}'
     for i in range(mask.num_convs):
       entries += conv_norm(f'{upstream}.convs.{i}', f'{path}/conv{i}', mask.norm)
-    if model.roi.class_loss.name == 'seesaw':
-      entries.append(Rule(f'{upstream}.loss_cls.cum_samples', f'batch_stats/{class_loss_name(path)}/samples'))
     entries += rules.layer(f'{upstream}.upsample', f'{path}/deconv', rules.DECONV)
     entries += rules.layer(f'{upstream}.conv_logits', f'{path}/logits')
   return entries

@@ -47,11 +47,6 @@ _SHARED = {
 }
 
 
-def loss_name(case: Case, recorded: str, ours: Container[str]) -> str | None:
-  """Which of our losses a recorded one is, 'total' for their sum; None for a value that is no loss."""
-  for pattern, names in LOSSES[case.program].items():
-    if match := re.fullmatch(pattern, recorded):
-      names = [match.expand(name) for name in ([names] if isinstance(names, str) else names)]
 def merged_losses(recorded: Mapping[str, float]) -> dict[str, float]:
   """Recorded losses, of which the two parts of a seesaw loss are one here."""
   merged = {}
@@ -61,6 +56,11 @@ def merged_losses(recorded: Mapping[str, float]) -> dict[str, float]:
   return merged
 
 
+def loss_name(case: Case, recorded: str, ours: Container[str]) -> str | None:
+  """Which of our losses a recorded one is, 'total' for their sum; None for a value that is no loss."""
+  for pattern, names in LOSSES[case.program].items():
+    if match := re.fullmatch(pattern, recorded):
+      names = [match.expand(name) for name in ([names] if isinstance(names, str) else names)]
       return next((name for name in names if name in ours), names[0])
   return recorded if 'loss' in recorded else None
 
