@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline import annotations, copy_paste, pipeline, sampling, shapes
 from input_pipeline.class_counts import count_classes, read_num_shots
-from input_pipeline.image_factors import SAMPLERS, image_factors
+from input_pipeline.image_factors import check_sampler, image_factors
 from input_pipeline.image_subset import RecordsOfImages, images_of_file
 from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
 from input_pipeline.preparation import prepare
@@ -198,8 +198,7 @@ def _check(config: ConfigDict, process_count: int) -> None:
   data = config.data
   if data.name not in NAMES:
     raise ValueError(f"unknown data.name '{data.name}': choose one of {', '.join(NAMES)}")
-  if data.sampler.name not in SAMPLERS:
-    raise ValueError(f"unknown data.sampler.name '{data.sampler.name}': choose one of {', '.join(SAMPLERS)}")
+  check_sampler(data.sampler.name)
   if data.train and data.copy_paste.name:
     copy_paste.check(data)
   for name in ('train', 'eval'):

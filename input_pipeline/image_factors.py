@@ -21,6 +21,12 @@ from input_pipeline.ragged import Ragged
 SAMPLERS = ('repeat_factor', 'instance_repeat_factor', 'class_balanced', 'uniform')
 
 
+def check_sampler(name: str) -> None:
+  """Raises a ValueError unless there is such a sampler."""
+  if name not in SAMPLERS:
+    raise ValueError(f"unknown data.sampler.name '{name}': choose one of {', '.join(SAMPLERS)}")
+
+
 def image_factors(labels: Ragged, num_categories: int, sampler: str, threshold: float) -> Float32[np.ndarray, 'images']:
   """The factor of every image.
 

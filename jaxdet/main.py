@@ -5,9 +5,11 @@
   python -m jaxdet.main predict --workdir runs/mini IMAGE|FOLDER|LIST.txt .. --output runs/mini/predictions
   python -m jaxdet.main import --from detectron2 FILE --config configs/lvis_maskrcnn.py --workdir runs/x
   python -m jaxdet.main export --to mmdet --workdir runs/x --output weights.pth
+  python -m jaxdet.main counts --config configs/lvis_maskrcnn.py --output counts
 
 `train`, the default, goes on from the last checkpoint in the workdir, and evaluates at the end. `eval`, `predict`
-and `export` take the config of the checkpoint; `eval` and `predict` another one where --config is given.
+and `export` take the config of the checkpoint; `eval` and `predict` another one where --config is given. `counts`
+prints the training images and objects of each category, and writes them into a folder where one is given.
 """
 
 from absl import flags
@@ -16,7 +18,7 @@ from ml_collections import config_flags
 from jaxdet import command_line
 from jaxdet.training import parallel
 
-COMMANDS = ('train', 'eval', 'predict', 'import', 'export')
+COMMANDS = ('train', 'eval', 'predict', 'import', 'export', 'counts')
 IMPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'timm', 'jaxdet')
 EXPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'safetensors', 'stablehlo')
 
@@ -24,7 +26,9 @@ CONFIG = config_flags.DEFINE_config_file('config', None, 'FILE[:VARIANT], as con
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'To read; the last one of the workdir if not given.')
 OUTPUT = flags.DEFINE_string(
-  'output', None, "Folder for predict's results, WORKDIR/predictions if not given; file that export writes."
+  'output',
+  None,
+  "Folder for predict's results, WORKDIR/predictions if not given, or for the counts; file that export writes.",
 )
 MULTIHOST = flags.DEFINE_bool('multihost', None, 'Join other processes; if not given, where the environment has such.')
 FROM = flags.DEFINE_enum('from', None, IMPORTS, "Whose names import's file has.")
@@ -38,12 +42,12 @@ def main(argv: list[str]) -> None:
   command, *files = argv[1:] or ['train']
   if command not in COMMANDS:
     raise ValueError(f"unknown command '{command}': choose {', '.join(COMMANDS)}")
-  if not WORKDIR.value:
+  if not WORKDIR.value and command != 'counts':
     raise ValueError('give --workdir, the folder of the run')
   if files and command not in ('predict', 'import'):
     raise ValueError(f"{command} takes flags only, not '{files[0]}'")
-  if command == 'train' and CONFIG.value is None:
-    raise ValueError('train needs a config: --config configs/lvis_maskrcnn.py:mini')
+  if command in ('train', 'counts') and CONFIG.value is None:
+    raise ValueError(f'{command} needs a config: --config configs/lvis_maskrcnn.py:mini')
   if command == 'import' and not FROM.value:
     raise ValueError(f'import needs the program that wrote the file: --from {"|".join(IMPORTS)}')
   if command == 'export' and not TO.value:
@@ -51,7 +55,8 @@ def main(argv: list[str]) -> None:
   command_line.use_compilation_cache()
   parallel.initialize_processes(MULTIHOST.value)
 
-  from jaxdet import commands, conversion_commands  # after the processes have joined: imports may touch devices
+  # After the processes have joined: imports may touch devices.
+  from jaxdet import commands, conversion_commands, data_commands
 
   if command == 'train':
     commands.train(CONFIG.value, WORKDIR.value)
@@ -59,6 +64,8 @@ def main(argv: list[str]) -> None:
     commands.evaluate_checkpoint(CONFIG.value, WORKDIR.value, CHECKPOINT.value)
   elif command == 'predict':
     commands.predict_images(CONFIG.value, WORKDIR.value, files, OUTPUT.value, CHECKPOINT.value)
+  elif command == 'counts':
+    data_commands.print_counts(CONFIG.value, OUTPUT.value)
   elif command == 'import':
     conversion_commands.import_checkpoint(CONFIG.value, WORKDIR.value, FROM.value, files, ALLOW.value)
   elif TO.value == 'stablehlo':

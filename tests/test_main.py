@@ -44,6 +44,10 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
     (['--workdir=x', '--config.train.steps=3'], 'give --config FILE before it'),
     (['tarin', '--workdir=x'], "unknown command 'tarin': choose train, eval, predict"),
     (['train', '--workdir=x'], 'train needs a config'),
+    (['counts'], 'counts needs a config: --config'),
+    (['counts', f'--config={CONFIG}', '--config.data.dir=nowhere'], 'no annotation file: none of nowhere/annotations/'),
+    (['counts', 'train.json', f'--config={CONFIG}'], "counts takes flags only, not 'train.json'"),
+    (['eval'], 'give --workdir, the folder of the run'),
     (['predict', '--workdir=x'], 'predict needs images'),
     (['predict', '--workdir=x', 'no.jpg'], 'no.jpg'),
     (['eval', '--workdir=x'], 'no checkpoint in'),
@@ -83,6 +87,21 @@ def test_a_file_that_would_run_code_ends_in_one_line(folder):
   assert done.returncode == 2
   assert done.stderr.startswith('error: hostile.pkl names os.system, which a file of weights does not need')
   assert done.stderr.count('\n') == 1 and not (folder / 'ran').exists()
+
+
+def test_counts_are_printed_and_written_without_a_workdir(folder):
+  smaller = {'dir': str(folder / 'few'), 'shapes.images': 8, 'shapes.val_images': 2, 'shapes.categories': 4}
+  overrides = [f'--config.data.{key}={value}' for key, value in smaller.items()]
+  done = jaxdet(folder, 'counts', f'--config={CONFIG}:mini', *overrides, '--output=counts')
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.splitlines()[-1] == '8 images; an epoch of the sampler repeat_factor shows 8'
+  counts = np.load(folder / 'counts' / 'num_shots.npy')
+  assert len(counts) == 4 and f'with {counts.sum()} objects' in done.stdout
+  assert sorted(path.name for path in (folder / 'counts').iterdir()) == [
+    'counts.csv',
+    'num_shots.json',
+    'num_shots.npy',
+  ]
 
 
 def test_help_names_the_commands(folder):
