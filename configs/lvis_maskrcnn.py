@@ -97,6 +97,8 @@ def published(args: SimpleNamespace) -> ConfigDict:
   if args.upstream != 'mmdet' and args.version == 'v1' and args.schedule == '2x':
     config.train.steps *= 2
     config.train.schedule.milestones = tuple(2 * step for step in config.train.schedule.milestones)
+  if args.upstream == 'cvpods' and args.version == 'v0.5' and args.calibration == 'none':
+    config.model.test.score_threshold = 0.0
   if args.schedule in STEPS:
     config.train.steps, config.train.schedule.milestones = STEPS[args.schedule]
   if args.recipe == 'lsj':
