@@ -99,6 +99,11 @@ def test_objects_of_which_little_is_left_are_dropped(box, covered, stays):
   assert len(seen.labels) == stays
 
 
+def test_an_object_of_which_no_cell_is_left_is_dropped_whatever_its_window():
+  # The window ends 4 pixels below the box: no side of it could move by more.
+  assert not len(uncovered(placed(rectangle(0, 0, 64, 60), mask_size=64), covering(0, 0, 80, 60)).labels)
+
+
 def test_where_cells_are_larger_than_pixels_boxes_move_by_cells():
   # 64 x 40 pixels in 16 x 16 cells of 4 x 2.5: 26 columns are covered, which are the centres of the first 6 and, at
   # 10 + 26 = 36 > 36 - 2, of the seventh cell (34 to 38 has its centre at 36, a pixel that is not covered).
@@ -204,7 +209,7 @@ def take(batches, count):
 
 def test_pixels_change_where_objects_are_pasted_and_nowhere_else(folder):
   plain, pasted = (take(shapes(folder, name).train_batches(0), 4) for name in ('', 'simple'))
-  changed = 0
+  changed, places = 0, set()
   for before, after in zip(plain, pasted, strict=True):
     np.testing.assert_array_equal(before.image_size, after.image_size)
     for row in range(8):
@@ -217,7 +222,8 @@ def test_pixels_change_where_objects_are_pasted_and_nowhere_else(folder):
       assert not (differs & ~inside).any()
       assert not inside[height:].any() and not inside[:, width:].any()
       changed += differs.any()
-  assert changed > 16
+      places |= {tuple(box) for box in after.boxes[row, :count][new].tolist()}
+  assert changed > 16 and len(places) > 24
 
 
 def red_image(example):

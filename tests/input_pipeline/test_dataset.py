@@ -315,3 +315,23 @@ def test_every_sampler_resumes_at_any_step(folder, sampler):
   sampled = dataset.build(mini_photos.make_config(folder, sampler={'name': sampler, 'threshold': 0.3}))
   straight = take(sampled.train_batches(0), 5)
   assert_equal(next(sampled.train_batches(4)), straight[4])
+
+
+@pytest.mark.parametrize('resize', ['shortest_edge', 'large_scale_jitter'])
+def test_objects_are_pasted_within_images_of_either_canvas(photos, folder, resize):
+  config = mini_photos.make_config(folder, copy_paste={'name': 'rare', 'probability': 1.0}).unlock()
+  config.data.resize.name = resize
+  pasting = dataset.build(config.lock())
+  canvases, objects = set(), 0
+  for batch, plain in zip(take(pasting.train_batches(0), 8), take(photos.train_batches(0), 8), strict=True):
+    canvases.add(batch.image.shape[1:3])
+    np.testing.assert_array_equal(batch.index, plain.index)
+    objects += batch.objects_valid.sum() - plain.objects_valid.sum()
+    boxes, labels = batch.boxes[batch.objects_valid], batch.labels[batch.objects_valid]
+    limits = np.repeat(batch.image_size, batch.objects_valid.sum(axis=1), axis=0)[:, ::-1]
+    assert (boxes >= 0).all() and (boxes[:, 2:] <= limits + 1e-3).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (labels < 80).all() and batch.mask_bits[batch.objects_valid].any(axis=(1, 2)).mean() > 0.9
+    for image, size in zip(batch.image, batch.image_size, strict=True):
+      assert not image[size[0] :].any() and not image[:, size[1] :].any()
+  assert canvases == {(128, 224), (224, 128)}
+  assert objects > 16

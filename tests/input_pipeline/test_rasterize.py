@@ -137,3 +137,33 @@ def test_photograph_masks_equal_the_coco_api():
     np.testing.assert_array_equal(bits[0], window_of(mask, windows[0], 112))
     checked += 1
   assert checked > 100
+
+
+def test_pixels_of_bits_are_those_whose_centres_lie_in_set_cells():
+  # 2 x 2 cells of 2.5 x 4 pixels at (1, 2), of which the last column of pixels and the last rows are outside.
+  bits = np.array([[[True, False], [False, True]]])
+  window = np.array([[1, 2, 6, 10]], np.float32)
+  pixels = rasterize.pixels_of_bits(bits, window, height=8, width=5)
+  expected = np.zeros((8, 5), np.bool_)
+  expected[2:6, 1:3] = True  # centres 1.5 and 2.5; that of the next column, 3.5, is where the second cell begins
+  expected[6:8, 3:5] = True
+  np.testing.assert_array_equal(pixels, expected)
+  both = rasterize.pixels_of_bits(np.concatenate([bits, ~bits]), np.repeat(window, 2, axis=0), height=8, width=5)
+  assert both[2:, 1:].all() and both.sum() == 24
+
+
+def test_sampled_pixels_lie_under_the_centres_of_cells():
+  pixels = np.zeros((8, 5), np.bool_)
+  pixels[4, 2] = pixels[7, 4] = True
+  # The cells of 2.5 x 4 pixels have their centres at x 2.25 and 4.75, y 4 and 8: the last row is outside.
+  sampled = rasterize.sample_pixels(pixels, np.array([[1, 2, 6, 10]], np.float32), mask_size=2)
+  np.testing.assert_array_equal(sampled, [[[True, False], [False, False]]])
+
+
+def test_pixels_of_polygons_are_the_union_of_what_the_coco_api_draws():
+  two = polygons([[(1, 1), (4, 1), (4, 5), (1, 5)]], [[(3, 3), (7, 3), (7, 6), (3, 6)]])
+  expected = np.zeros((8, 9), np.bool_)
+  expected[1:5, 1:4] = expected[3:6, 3:7] = True
+  np.testing.assert_array_equal(rasterize.pixels_of_polygons(two, 8, 9), expected)
+  nothing = two.without(np.array([True, True]))
+  assert not rasterize.pixels_of_polygons(nothing, 8, 9).any()
