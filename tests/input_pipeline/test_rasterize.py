@@ -140,16 +140,16 @@ def test_photograph_masks_equal_the_coco_api():
 
 
 def test_pixels_of_bits_are_those_whose_centres_lie_in_set_cells():
-  # 2 x 2 cells of 2.5 x 4 pixels at (1, 2), of which the last column of pixels and the last rows are outside.
+  # 2 x 2 cells of 2.5 x 2.5 pixels at (1, 2), of which the last column and the last row of pixels are outside.
   bits = np.array([[[True, False], [False, True]]])
-  window = np.array([[1, 2, 6, 10]], np.float32)
-  pixels = rasterize.pixels_of_bits(bits, window, height=8, width=5)
-  expected = np.zeros((8, 5), np.bool_)
-  expected[2:6, 1:3] = True  # centres 1.5 and 2.5; that of the next column, 3.5, is where the second cell begins
-  expected[6:8, 3:5] = True
+  window = np.array([[1, 2, 6, 7]], np.float32)
+  pixels = rasterize.pixels_of_bits(bits, window, height=6, width=5)
+  expected = np.zeros((6, 5), np.bool_)
+  expected[2:4, 1:3] = True  # centres 0.5 and 1.5 from the window's start; that of the next, 2.5, is the second cell's
+  expected[4:6, 3:5] = True
   np.testing.assert_array_equal(pixels, expected)
-  both = rasterize.pixels_of_bits(np.concatenate([bits, ~bits]), np.repeat(window, 2, axis=0), height=8, width=5)
-  assert both[2:, 1:].all() and both.sum() == 24
+  both = rasterize.pixels_of_bits(np.concatenate([bits, ~bits]), np.repeat(window, 2, axis=0), height=6, width=5)
+  assert both[2:, 1:].all() and both.sum() == 16
 
 
 def test_sampled_pixels_lie_under_the_centres_of_cells():
