@@ -22,6 +22,7 @@ CHOICES = {
   # What the backbone starts from; '': msra for Detectron2, torchvision for mmdetection, fair for x101_32x8d.
   'weights': ('', 'torchvision', 'msra', 'fair', 'gn', 'gn_contrib', 'gn_ws', 'syncbn', 'scratch_gn', 'scratch_syncbn'),
   'neck': ('fpn', 'c4', 'dc5'),
+  'deformable': ('', 'v1', 'v2', 'v2_group4'),  # convolutions of the backbone's last three stages
   'box_loss': ('', 'iou', 'giou', 'ciou', 'bounded_iou'),  # '': that of the method
   'class_agnostic': ('false', 'true'),  # one box and one mask a region; a cascade's boxes always are
   'classifier': ('linear', 'cosine'),
@@ -111,6 +112,9 @@ def set_backbone(model: ConfigDict, args) -> None:
   if order == 'BGR':
     model.pixel_mean = (123.675, 116.28, 103.53)
   model.backbone.update(depth=depth, groups=groups, group_width=group_width, style=style, norm=norm)
+  if args.deformable:
+    version, _, groups = args.deformable.partition('_group')
+    model.backbone.update(deformable=version, deformable_groups=int(groups or 1))
   if weights.startswith('scratch'):
     model.backbone.frozen_stages = -1
   if norm in ('gn', 'gn_ws', 'sync_bn'):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import Conv
+from jaxdet.models.layers.deformable_conv import DeformableConv
 from jaxdet.models.layers.norm import norm, standardizes
 
 # depth: (bottleneck blocks?, blocks in the stages that end at strides 4, 8, 16 and 32)
@@ -38,6 +39,8 @@ class ResNet(nn.Module):
   stem_width: int = 64  # channels of the stem; the stages follow
   num_stages: int = 4  # 3: the last one is left to the RoI heads (see roi_heads/res5_head.py)
   dilate_last: bool = False  # the last stage keeps the size and has its 3 x 3 dilated by 2 (DC5)
+  deformable: str = ''  # the 3 x 3 of stages 3 to 5: '', 'v1' or 'v2', see layers/deformable_conv.py
+  deformable_groups: int = 1
   frozen_stages: int = -1  # -1: none, 0: the stem, k: the stem and k stages
   dtype: jnp.dtype = jnp.float32
 
@@ -49,6 +52,10 @@ class ResNet(nn.Module):
       raise ValueError(f"unknown ResNet style '{self.style}': choose 'pytorch' or 'caffe'")
     if self.groups > 1 and not DEPTHS[self.depth][0]:
       raise ValueError(f'ResNet-{self.depth} has basic blocks, which have no groups, but groups is {self.groups}')
+    if self.deformable and not DEPTHS[self.depth][0]:
+      raise ValueError(
+        f'ResNet-{self.depth} has basic blocks, which have no deformable form: it is "{self.deformable}"'
+      )
 
     frozen = self.frozen_stages >= 0
     x = Stem(self.stem_width, *_layers(self, train and not frozen), name='stem')(images)
@@ -73,6 +80,9 @@ def residual_stage(resnet: ResNet, level: int, train: bool) -> 'Stage':
     block = partial(BasicBlock, planes)
   dilated = resnet.dilate_last and level == 5
   conv, norm_layer = _layers(resnet, train)
+  if resnet.deformable and level > 2:
+    version, deformable_groups = resnet.deformable, resnet.deformable_groups
+    block = partial(block, conv3x3=partial(DeformableConv, version, deformable_groups, dtype=resnet.dtype))
   block = partial(block, dilation=2 if dilated else 1, conv=conv, norm=norm_layer)
   return Stage(depths[level - 2], 1 if level == 2 or dilated else 2, block, name=f'stage{level}')
 
@@ -139,12 +149,14 @@ class Bottleneck(nn.Module):
   dilation: int
   conv: Callable[..., nn.Module]
   norm: Callable[..., nn.Module]
+  conv3x3: Callable[..., nn.Module] | None = None  # in the place of `conv`
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
+    conv3x3 = self.conv3x3 or self.conv
     first, second = (self.stride, 1) if self.caffe else (1, self.stride)
     y = nn.relu(self.norm(name='norm1')(self.conv(self.width, 1, first, name='conv1')(x)))
-    y = nn.relu(self.norm(name='norm2')(self.conv(self.width, 3, second, self.groups, self.dilation, name='conv2')(y)))
+    y = nn.relu(self.norm(name='norm2')(conv3x3(self.width, 3, second, self.groups, self.dilation, name='conv2')(y)))
     y = self.norm(name='norm3', ends_branch=True)(self.conv(self.features, 1, name='conv3')(y))
     return nn.relu(y + _shortcut(self, x))
 

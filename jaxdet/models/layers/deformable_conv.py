@@ -1,0 +1,48 @@
+"""A convolution that samples where another one says (Dai et al., 2017; Zhu et al., 2019)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdet.models.layers.conv import Conv, at_least_float32, he_normal
+from jaxdet.ops.deformable_conv import deformable_conv
+
+
+class DeformableConv(nn.Module):
+  """A square convolution without bias, `kernel`, and `offset`, a plain one of its shape that moves its samples.
+
+  Channels of `offset`: the (y, x) of each sample, group after group; with version 'v2' then a logit for each, of what
+  the sample is multiplied with. It begins with zeros.
+  """
+
+  version: str  # 'v1' or 'v2'
+  offset_groups: int  # of input channels, each with its own offsets
+  features: int
+  size: int = 3
+  stride: int = 1
+  groups: int = 1
+  dilation: int = 1
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
+    if self.version not in ('v1', 'v2'):
+      raise ValueError(f"unknown deformable convolution '{self.version}': choose v1 or v2")
+    shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+    kernel = self.param('kernel', he_normal, shape, jnp.float32)
+    samples = self.offset_groups * self.size**2
+    offset = Conv(
+      samples * (2 if self.version == 'v1' else 3),
+      self.size,
+      self.stride,
+      dilation=self.dilation,
+      kernel_init=nn.initializers.zeros,
+      dtype=self.dtype,
+      name='offset',
+    )
+    moved, logits = jnp.split(at_least_float32(offset(x)), [2 * samples], -1)
+    moved = moved.reshape(*moved.shape[:3], self.offset_groups, -1, 2)
+    modulation = jax.nn.sigmoid(logits).reshape(moved.shape[:-1]) if self.version == 'v2' else None
+    x = x.astype(self.dtype)
+    return deformable_conv(x, kernel, moved, modulation, self.stride, self.dilation, self.groups)

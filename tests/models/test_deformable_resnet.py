@@ -1,0 +1,52 @@
+"""A ResNet with deformable convolutions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from jaxdet.models.backbones.resnet import ResNet
+from jaxdet.models.layers.conv import Conv
+from jaxdet.models.layers.deformable_conv import DeformableConv
+
+X = jax.random.normal(jax.random.key(0), (1, 8, 10, 4))
+
+
+def shapes_of(net):
+  return jax.eval_shape(lambda key: net.init(key, jnp.zeros((1, 64, 64, 3)), train=False), jax.random.key(0))
+
+
+def test_at_first_its_samples_are_those_of_the_plain_convolution():
+  layer = DeformableConv('v1', 2, 6, stride=2)
+  variables = layer.init(jax.random.key(1), X)
+  plain = Conv(6, stride=2, use_bias=False).apply({'params': {'kernel': variables['params']['kernel']}}, X)
+  np.testing.assert_allclose(layer.apply(variables, X), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_the_second_version_begins_with_half_of_each_sample():
+  layer = DeformableConv('v2', 1, 6)
+  variables = layer.init(jax.random.key(1), X)
+  assert variables['params']['offset']['kernel'].shape == (3, 3, 4, 27)
+  plain = Conv(6, use_bias=False).apply({'params': {'kernel': variables['params']['kernel']}}, X)
+  np.testing.assert_allclose(layer.apply(variables, X), plain / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_offsets_are_learned():
+  layer = DeformableConv('v1', 1, 6)
+  variables = layer.init(jax.random.key(1), X)
+  gradient = jax.grad(lambda v: (layer.apply(v, X) ** 2).sum())(variables)['params']['offset']
+  assert all(jnp.abs(g).max() > 0 for g in gradient.values())
+
+
+def test_the_last_three_stages_have_them():
+  net = ResNet(50, stem_width=8, deformable='v2', deformable_groups=4)
+  shapes = shapes_of(net)
+  offsets = {path: x.shape for path, x in flatten_dict(shapes['params'], sep='/').items() if 'offset/kernel' in path}
+  assert len(offsets) == 4 + 6 + 3 and not any(path.startswith('stage2') for path in offsets)
+  assert offsets['stage3/block0/conv2/offset/kernel'] == (3, 3, 16, 108)
+
+
+def test_basic_blocks_have_no_such_form():
+  with pytest.raises(ValueError, match='ResNet-18 has basic blocks'):
+    shapes_of(ResNet(18, deformable='v1'))
