@@ -136,14 +136,17 @@ def mask_rcnn() -> dict:
 def lvis() -> dict:
   """Where the annotations and images are, and how an image reaches the canvas."""
   return {
-    'name': 'lvis',  # or 'coco', or 'shapes': the generated set
+    'name': 'lvis',  # or 'coco', 'voc', or 'shapes': the generated set
     'dir': 'data/lvis',
-    # The first of these that exists below `dir`.
+    # The first of these that exists below `dir`; of VOC, splits that are joined: 'VOC2007/train+VOC2007/val'.
     'train': ('annotations/lvis_v1_train.json', 'lvis_v1_train.json', 'train.json'),
     'val': ('annotations/lvis_v1_val.json', 'lvis_v1_val.json', 'val.json'),
     'records': 'records',  # prepared shards, below `dir`
     'max_objects': 300,  # an image; the pipeline counts what it drops
-    'mask_size': 112,  # cells along the side of an object's bitmap
+    # What training leaves out beside crowds: objects that the annotations mark with 'ignore' (VOC: difficult), and
+    # those with a side of fewer pixels of the file.
+    'ignore': {'marked': False, 'min_side': 0},
+    'mask_size': 112,  # cells along the side of an object's bitmap; 0: boxes alone
     # Masks are drawn from outlines of up to so many vertices, as Detectron2's polygons; 0: from bitmaps alone.
     'max_vertices': 256,
     # Of training images: or 'instance_repeat_factor', 'class_balanced', 'uniform'. `threshold`: of the repeat factors.
@@ -201,7 +204,7 @@ def training() -> dict:
 def evaluation() -> dict:
   return {
     'batch_size': 8,
-    'protocol': 'lvis',  # or 'coco', 'lvis_fixed' (fixed AP)
+    'protocol': 'lvis',  # or 'coco', 'lvis_fixed' (fixed AP), 'voc'
     # A file of ids (JSON list, text, annotation file): these images of the validation split alone. '': all.
     'image_ids': '',
     'iou_types': ('bbox', 'segm'),

@@ -266,6 +266,9 @@ def set_dataset(config: ConfigDict, args) -> None:
     if args.dataset == 'lvis_v0.5':
       set_lvis_v05(config.data)
     return
+  if args.dataset == 'voc':
+    set_voc(config, args)
+    return
   config.data.name = config.eval.protocol = 'coco'
   config.data.train = ('annotations/instances_train2017.json', 'annotations/train.json', 'train.json')
   config.data.val = ('annotations/instances_val2017.json', 'annotations/val.json', 'val.json')
@@ -274,10 +277,30 @@ def set_dataset(config: ConfigDict, args) -> None:
   if args.dataset == 'cityscapes':
     resize.update(sizes=(800, 832, 864, 896, 928, 960, 992, 1024), test_size=1024, max_size=2048)
     config.data.canvases = ((1024, 2048), (2048, 1024))
-  elif args.dataset == 'voc':
-    resize.sizes = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
   if args.recipe == 'plain' or args.upstream.startswith('mmdet') and args.dataset == 'coco':
     resize.sizes = (800,)
+
+
+def set_voc(config: ConfigDict, args) -> None:
+  """Trained on trainval of 2007 and 2012, scored on the test split of 2007; objects have boxes alone."""
+  if args.method in ('mask_rcnn', 'cascade_mask_rcnn'):
+    raise ValueError(f"method '{args.method}' needs masks, and dataset=voc has boxes alone: choose method=faster_rcnn")
+  config.data.name = config.eval.protocol = 'voc'
+  config.data.dir = 'data/VOCdevkit'
+  config.data.train = ('VOC2007/trainval+VOC2012/trainval',)
+  config.data.val = ('VOC2007/test',)
+  config.data.mask_size = config.data.max_vertices = 0
+  config.train.best_metric = 'bbox/AP50_11'
+  config.model.test.update(score_threshold=0.05, detections=100)
+  config.data.resize.sizes = (
+    (800,) if args.recipe == 'plain' else (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
+  )
+  if args.upstream.startswith('mmdet'):
+    config.data.ignore.marked = True
+    if args.neck != 'c4':
+      config.data.ignore.min_side = 33  # mmdetection: 32, of boxes that end a pixel earlier
+      config.data.resize.update(sizes=(600,), test_size=600, max_size=1000)
+      config.data.canvases = ((608, 1024), (1024, 608))
 
 
 def set_lvis_v05(data: ConfigDict) -> None:

@@ -1,4 +1,4 @@
-"""LVIS v1, LVIS v0.5 and COCO annotation files as columns of NumPy arrays.
+"""Annotations of LVIS v1, LVIS v0.5, COCO and PASCAL VOC as columns of NumPy arrays.
 
 The file is read as a stream, once for each of its three lists, into flat columns: LVIS v1's training split
 (1.1 GB, 1.27M objects) takes less than 1 GB. What upstream leaves out is left out here and counted:
@@ -8,14 +8,15 @@ The file is read as a stream, once for each of its three lists, into flat column
   COCO; for LVIS it stops);
 - objects that have no `segmentation`, or an empty one, are kept with their box alone; whether they take part
   is the pipeline's choice;
-- crowds are kept and marked; training leaves them out, evaluation ignores what matches them.
+- crowds are kept and marked; training leaves them out, evaluation ignores what matches them;
+- objects with 'ignore', such as VOC's difficult ones, are kept and marked; `config.data.ignore` leaves them out.
 """
 
 import array
 import collections
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tqdm
@@ -25,6 +26,7 @@ from pycocotools import mask as coco_mask
 from input_pipeline.examples import Objects
 from input_pipeline.json_stream import items
 from input_pipeline.ragged import Ragged
+from jaxdet import voc_folder
 from jaxdet.structures import Category
 
 COUNTS = (
@@ -32,6 +34,7 @@ COUNTS = (
   'images_without_objects',
   'objects',
   'crowds',
+  'ignored',
   'objects_without_mask',
   'dropped_boxes_without_area',
   'dropped_polygons_under_three_points',
@@ -56,6 +59,7 @@ class Annotations:
   boxes: Float32[np.ndarray, 'N 4']  # xyxy, pixels
   areas: Float32[np.ndarray, 'N']
   crowds: Int64[np.ndarray, 'N']
+  ignored: Int64[np.ndarray, 'N']
   polygon_lengths: Ragged  # int64: coordinates of each of an object's polygons
   polygon_points: Ragged  # float32: x, y, x, y, ... of all of an object's polygons
   rle: Mapping[int, bytes]  # compressed counts of the objects that have them
@@ -73,6 +77,7 @@ class Annotations:
       boxes=self.boxes[rows],
       areas=self.areas[rows],
       crowds=self.crowds[rows],
+      ignored=self.ignored[rows],
       polygons_per_object=np.array([len(p) for p in polygons], np.int64),
       polygon_lengths=np.concatenate([np.zeros(0, np.int64), *polygons]),
       polygon_points=np.concatenate([np.zeros(0, np.float32), *points]),
@@ -83,21 +88,45 @@ class Annotations:
 def find(folder: str, names: Sequence[str]) -> str:
   """The path of the first of `names` that exists below `folder`.
 
+  A name is that of a file, or of splits of VOC as 'VOC2007/trainval+VOC2012/trainval' (see `jaxdet.voc_folder`).
+
   Raises:
-    FileNotFoundError: none does; the message has every path tried.
+    FileNotFoundError: none does; the message has every file that is missing.
   """
   paths = [os.path.join(folder, name) for name in names]
+  missing = []
   for path in paths:
-    if os.path.exists(path):
+    lacking = [file for file in _first_files(path) if not os.path.exists(file)]
+    if not lacking:
       return path
+    missing += lacking
   raise FileNotFoundError(
-    f'no annotation file: none of {", ".join(paths)} exists. Download and unpack the annotations there '
-    '(https://www.lvisdataset.org/dataset or https://cocodataset.org/#download), or set config.data.dir to their folder'
+    f'no annotation file: none of {", ".join(missing)} exists. Download and unpack the annotations there '
+    '(https://www.lvisdataset.org/dataset, https://cocodataset.org/#download or '
+    'http://host.robots.ox.ac.uk/pascal/VOC), or set config.data.dir to their folder'
   )
 
 
+def files(path: str) -> list[str]:
+  """All files that `read` reads; raises FileNotFoundError where one that names others is not there."""
+  for file in _first_files(path):
+    if not os.path.exists(file):
+      raise FileNotFoundError(f'no annotation file {file}')
+  return voc_folder.files(path) if voc_folder.is_split(path) else [path]
+
+
+def _first_files(path: str) -> list[str]:
+  """The files that `path` itself names."""
+  return voc_folder.image_lists(path) if voc_folder.is_split(path) else [path]
+
+
+def entries(path: str, name: str) -> Iterator[dict]:
+  """The entries of one of an annotation file's lists, one at a time; see `json_stream.items`, `voc_folder.entries`."""
+  return voc_folder.entries(path, name) if voc_folder.is_split(path) else items(path, name)
+
+
 def read(path: str) -> Annotations:
-  """Reads an annotation file, also one that is packed with gzip.
+  """Reads an annotation file, also one that is packed with gzip, or splits of VOC.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -105,8 +134,7 @@ def read(path: str) -> Annotations:
       missing key. The message names the file and the ids, or the byte offset.
   """
   path = os.fspath(path)
-  if not os.path.exists(path):
-    raise FileNotFoundError(f'no annotation file {path}')
+  files(path)  # all there
   categories = _read_categories(path)
   label_of = {category.id: label for label, category in enumerate(categories)}
   images = _read_images(path, label_of)
@@ -118,6 +146,7 @@ def read(path: str) -> Annotations:
   counts['images_without_objects'] = int((per_image == 0).sum())
   counts['objects'] = len(objects.labels)
   counts['crowds'] = int(np.sum(objects.crowds))
+  counts['ignored'] = int(np.sum(objects.ignored))
   polygon_lengths = np.asarray(objects.polygon_lengths, np.int64)
   polygons = Ragged.from_lengths(polygon_lengths, objects.polygons_per_object)
   point_ends = np.concatenate([[0], np.cumsum(polygon_lengths)])
@@ -135,6 +164,7 @@ def read(path: str) -> Annotations:
     boxes=np.asarray(objects.boxes, np.float32).reshape(-1, 4),
     areas=np.asarray(objects.areas, np.float32),
     crowds=np.asarray(objects.crowds, np.int64),
+    ignored=np.asarray(objects.ignored, np.int64),
     polygon_lengths=polygons,
     polygon_points=Ragged(np.asarray(objects.points, np.float32), point_ends[polygons.offsets]),
     rle=objects.rle,
@@ -143,7 +173,7 @@ def read(path: str) -> Annotations:
 
 def _read_categories(path: str) -> tuple[Category, ...]:
   categories = {}
-  for entry in items(path, 'categories'):
+  for entry in entries(path, 'categories'):
     category = Category(
       id=_get(entry, 'id', path, 'category'),
       name=_get(entry, 'name', path, 'category'),
@@ -175,7 +205,7 @@ class _Images:
 
 def _read_images(path: str, label_of: Mapping[int, int]) -> _Images:
   images = _Images()
-  for entry in items(path, 'images'):
+  for entry in entries(path, 'images'):
     image_id = _get(entry, 'id', path, 'image')
     if image_id in images.position:
       raise ValueError(f'{path}: image id {image_id} is defined twice')
@@ -211,7 +241,8 @@ class _Objects:
 
   def __init__(self):
     self.images, self.labels = array.array('q'), array.array('q')
-    self.boxes, self.areas, self.crowds = array.array('f'), array.array('f'), array.array('b')
+    self.boxes, self.areas = array.array('f'), array.array('f')
+    self.crowds, self.ignored = array.array('b'), array.array('b')
     self.polygons_per_object, self.polygon_lengths = array.array('q'), array.array('q')
     self.points = array.array('f')
     self.rle: dict[int, bytes] = {}
@@ -220,8 +251,8 @@ class _Objects:
 
 def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _Objects:
   objects = _Objects()
-  entries = tqdm.tqdm(items(path, 'annotations'), desc=f'objects of {os.path.basename(path)}', unit='', leave=False)
-  for entry in entries:
+  progress = f'objects of {os.path.basename(path)}'
+  for entry in tqdm.tqdm(entries(path, 'annotations'), desc=progress, unit='', leave=False):
     annotation_id = entry.get('id')
     image_id = _get(entry, 'image_id', path, 'annotation')
     if image_id not in images.position:
@@ -255,6 +286,7 @@ def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _O
     objects.boxes.extend((x, y, x + width, y + height))
     objects.areas.append(area)
     objects.crowds.append(entry.get('iscrowd', 0))
+    objects.ignored.append(entry.get('ignore', 0))
     objects.polygons_per_object.append(len(segmentation))
     for polygon in segmentation:
       objects.polygon_lengths.append(len(polygon))

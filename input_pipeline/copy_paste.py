@@ -86,7 +86,8 @@ class CopyPaste:
     size = (example.height, example.width)
     placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream)
     placement = transforms.cut(placement, image.shape[:2], stream)
-    found = transforms.place_objects(example.objects, placement, data.max_objects, data.mask_size)
+    found = transforms.leave_out(example.objects, data.ignore)
+    found = transforms.place_objects(found, placement, data.max_objects, data.mask_size)
     found = found.take(np.flatnonzero(found.mask_bits.any(axis=(1, 2))))
 
     chosen = choose(self._weights[found.labels], stream)

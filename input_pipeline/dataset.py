@@ -22,7 +22,7 @@ from input_pipeline.preparation import prepare
 from input_pipeline.records import Records, RecordsNotFound
 from jaxdet.structures import Batch, Category
 
-NAMES = ('lvis', 'coco', 'shapes')
+NAMES = ('lvis', 'coco', 'voc', 'shapes')
 
 WAIT_SECONDS = 6 * 3600  # of the other processes for process 0's records
 POLL_SECONDS = 5
@@ -49,6 +49,7 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
   train_path, train = '', None
   if data.train:
     train_path, train = _open_split(data, 'train', data.train, workdir, process_index)
+    _check_masks(data, train_path, train)
   val_path, val = _open_split(data, 'val', data.val, workdir, process_index)
   if config.eval.image_ids:
     val = images_of_file(val, config.eval.image_ids)
@@ -207,6 +208,15 @@ def _check(config: ConfigDict, process_count: int) -> None:
   if data.mask_size % 8:
     raise ValueError(f'data.mask_size {data.mask_size} is no multiple of 8')
   _check_canvases(data.canvases)
+
+
+def _check_masks(data: ConfigDict, path: str, train: Records) -> None:
+  """Raises a ValueError where training with masks would leave out every object."""
+  if data.mask_size and 0 < train.counts['objects'] == train.counts['objects_without_mask']:
+    raise ValueError(
+      f'no object of {path} has a mask, so training with masks would leave all out: '
+      'set config.data.mask_size and config.data.max_vertices to 0, and choose a detector without masks'
+    )
 
 
 def _check_canvases(canvases: Sequence[tuple[int, int]]) -> None:

@@ -22,6 +22,7 @@ FEATURES = {
   'objects/bbox': ('float32', (None, 4)),
   'objects/area': ('float32', (None,)),
   'objects/crowd': ('int64', (None,)),
+  'objects/ignore': ('int64', (None,)),
   'objects/polygons_per_object': ('int64', (None,)),
   'objects/polygon_lengths': ('int64', (None,)),
   'objects/polygon_points': ('float32', (None,)),
@@ -35,13 +36,14 @@ FEATURES = {
 class Objects:
   """N objects of one image, in the order of the annotation file.
 
-  An object has polygons, or a run-length encoding (COCO's crowds), or neither: then only its box is known.
+  An object has polygons, or a run-length encoding (COCO's crowds), or neither (VOC): then only its box is known.
   """
 
   labels: Int64[np.ndarray, 'N']  # positions in the category table
   boxes: Float32[np.ndarray, 'N 4']  # xyxy, pixels of the file
   areas: Float32[np.ndarray, 'N']  # of the mask, as the annotation file has it
   crowds: Int64[np.ndarray, 'N']  # 1: a group of objects, which training leaves out
+  ignored: Int64[np.ndarray, 'N']  # 1: marked by 'ignore', such as VOC's difficult objects
   polygons_per_object: Int64[np.ndarray, 'N']
   polygon_lengths: Int64[np.ndarray, 'P']  # coordinates of each polygon: twice its points
   polygon_points: Float32[np.ndarray, 'F']  # x, y, x, y, ...
@@ -86,6 +88,7 @@ def serialize(example: Example) -> bytes:
       'objects/bbox': objects.boxes,
       'objects/area': objects.areas,
       'objects/crowd': objects.crowds,
+      'objects/ignore': objects.ignored,
       'objects/polygons_per_object': objects.polygons_per_object,
       'objects/polygon_lengths': objects.polygon_lengths,
       'objects/polygon_points': objects.polygon_points,
@@ -117,6 +120,7 @@ def parse(record: bytes) -> Example:
       boxes=features['objects/bbox'].reshape(-1, 4),
       areas=features['objects/area'],
       crowds=features['objects/crowd'],
+      ignored=features['objects/ignore'],
       polygons_per_object=features['objects/polygons_per_object'],
       polygon_lengths=features['objects/polygon_lengths'],
       polygon_points=features['objects/polygon_points'],

@@ -70,7 +70,8 @@ class TrainingImages:
     size = (example.height, example.width)
     placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream)
     write_image(fields, row, decode_example(example), placement, index)
-    objects = transforms.place_objects(example.objects, placement, data.max_objects, data.mask_size)
+    objects = transforms.leave_out(example.objects, data.ignore)
+    objects = transforms.place_objects(objects, placement, data.max_objects, data.mask_size)
     if self._copy_paste:
       height, width = placement.size
       objects = self._copy_paste(fields['image'][row, :height, :width], objects, canvas, number)

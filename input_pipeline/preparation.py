@@ -1,4 +1,4 @@
-"""Makes a split's records, once: from an annotation file and a folder of images to shards on disk."""
+"""Makes a split's records, once: from its annotations and a folder of images to shards on disk."""
 
 import glob
 import hashlib
@@ -17,7 +17,7 @@ from input_pipeline.examples import Example
 from input_pipeline.ragged import Ragged
 from input_pipeline.records import Index, Records
 
-VERSION = 1  # of what records hold; another number has them made anew
+VERSION = 2  # of what records hold; another number has them made anew
 SHOWN = 10  # problems in an error message; a file has all
 
 
@@ -30,7 +30,7 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
   prepare a split.
 
   Args:
-    annotation_path: LVIS or COCO JSON, see `annotations.read`.
+    annotation_path: LVIS or COCO JSON, or splits of VOC, see `annotations.read`.
     image_root: folder of the images, in any layout that `images.find` knows.
     out_dir: folder of the records; splits share it.
     split: 'train', 'val', ...; part of the file names.
@@ -74,18 +74,19 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
 
 
 class _Source:
-  """Which annotation file records are made from: its bytes; time and size only save reading them."""
+  """Which annotation file, or files of VOC, records are made from: the bytes; time and size only save reading them."""
 
   def __init__(self, path: str):
-    if not os.path.exists(path):
-      raise FileNotFoundError(f'no annotation file {path}')
-    self._path = path
-    status = os.stat(path)
-    self._quick = {'bytes': status.st_size, 'mtime_ns': status.st_mtime_ns}
+    self._files = annotation_files.files(path)
+    status = [os.stat(file) for file in self._files]
+    self._quick = {'bytes': sum(s.st_size for s in status), 'mtime_ns': sum(s.st_mtime_ns for s in status)}
 
   def fingerprint(self) -> dict:
-    with open(self._path, 'rb') as f:
-      return {**self._quick, 'sha256': hashlib.file_digest(f, 'sha256').hexdigest()}
+    digest = hashlib.sha256()
+    for file in self._files:
+      with open(file, 'rb') as f:
+        hashlib.file_digest(f, lambda: digest)
+    return {**self._quick, 'sha256': digest.hexdigest()}
 
   def made(self, manifest: dict) -> bool:
     """Whether the records of this manifest are of this file and of this program's format."""

@@ -123,6 +123,16 @@ class PlacedObjects:
     )
 
 
+def leave_out(objects: Objects, ignore: ConfigDict) -> Objects:
+  """The objects with those that `ignore`, the configuration's data.ignore, is about made crowds, which training leaves
+  out.
+  """
+  ignored = (objects.boxes[:, 2:] - objects.boxes[:, :2] < ignore.min_side).any(axis=1)
+  if ignore.marked:
+    ignored |= objects.ignored == 1
+  return dataclasses.replace(objects, crowds=np.where(ignored, 1, objects.crowds))
+
+
 def place_objects(objects: Objects, placement: Placement, max_objects: int, mask_size: int) -> PlacedObjects:
   """The objects that training uses, in the order of the annotation file.
 

@@ -10,7 +10,6 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from input_pipeline import annotations
-from input_pipeline.json_stream import items
 from jaxdet.convert import frameworks, report, stablehlo, state_files
 from jaxdet.convert.rules import import_state
 from jaxdet.models.build import build_detector
@@ -176,7 +175,7 @@ def _categories(config: ConfigDict, program: str, state: state_files.State) -> t
   else:
     found = (
       Category(entry['id'], entry['name'], entry.get('frequency', ''), entry.get('image_count', 0))
-      for entry in items(path, 'categories')
+      for entry in annotations.entries(path, 'categories')
     )
     categories = tuple(sorted(found, key=lambda category: category.id))
   set_num_classes(config, categories)

@@ -78,7 +78,7 @@ class Dataset(Protocol):
 
   categories: tuple[Category, ...]  # sorted by id
   num_train_images: int
-  annotations: str  # path of the validation split's annotation file (LVIS or COCO JSON)
+  annotations: str  # path of the validation split's annotation file (LVIS or COCO JSON), or of splits of VOC
   image_ids: np.ndarray  # int64 [V], the validation split's ids; Batch.index points into it
   image_files: tuple[str, ...]  # [V] paths
 

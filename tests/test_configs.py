@@ -86,6 +86,30 @@ def test_schedules(variant, steps, milestones, batch_size, base_lr):
   assert (train.batch_size, train.schedule.base_batch_size, train.schedule.base_lr) == (batch_size, batch_size, base_lr)
 
 
+@pytest.mark.parametrize(
+  'variant, ignore, sizes, max_size, canvases',
+  [
+    ('', (False, 0), (480, 800), 1333, ((800, 1344), (1344, 800))),
+    ('upstream=mmdet', (True, 33), (600, 600), 1000, ((608, 1024), (1024, 608))),
+    ('upstream=mmdet,neck=c4,weights=msra', (True, 0), (480, 800), 1333, ((800, 1344), (1344, 800))),
+  ],
+)
+def test_voc_has_boxes_alone_and_both_years(variant, ignore, sizes, max_size, canvases):
+  config = rcnn.get_config(f'method=faster_rcnn,dataset=voc,{variant}'.rstrip(','))
+  data = config.data
+  assert (data.name, config.eval.protocol, config.train.best_metric) == ('voc', 'voc', 'bbox/AP50_11')
+  assert (data.train, data.val) == (('VOC2007/trainval+VOC2012/trainval',), ('VOC2007/test',))
+  assert (data.mask_size, data.max_vertices, config.eval.iou_types) == (0, 0, ('bbox',))
+  assert (data.ignore.marked, data.ignore.min_side) == ignore
+  assert (data.resize.sizes[0], data.resize.sizes[-1], data.resize.max_size, data.canvases) == (
+    *sizes,
+    max_size,
+    canvases,
+  )
+  with pytest.raises(ValueError, match="method 'mask_rcnn' needs masks, and dataset=voc has boxes alone"):
+    rcnn.get_config('dataset=voc')
+
+
 def test_a_schedule_that_a_program_does_not_have_is_named():
   with pytest.raises(ValueError, match="detectron2 has no schedule '6x': choose one of 1x, 2x, 3x"):
     rcnn.get_config('schedule=6x')

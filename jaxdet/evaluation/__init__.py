@@ -1,4 +1,4 @@
-"""Metrics of LVIS and COCO, and what runs a detector to get them."""
+"""Metrics of LVIS, COCO and PASCAL VOC, and what runs a detector to get them."""
 
 from jaxdet.evaluation.evaluate import evaluate, evaluate_results
 from jaxdet.evaluation.predict import predict

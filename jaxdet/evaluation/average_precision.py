@@ -66,9 +66,10 @@ class Scores:
     """The categories of a group, by label."""
     return np.flatnonzero([group in ('', frequency) for frequency in self.frequencies])
 
-  def per_category(self) -> list[tuple[float | None, float | None]]:
-    """(AP, AR) of each category."""
-    return [(mean(self.precision[:, :, k, 0]), mean(self.recall[:, k, 0, -1])) for k in range(self.precision.shape[2])]
+  def per_category(self) -> dict[str, list[float | None]]:
+    """Metrics of each category."""
+    columns = {'AP': self.precision[..., 0], 'AR': self.recall[:, :, 0, -1]}
+    return {name: [mean(values[..., k]) for k in range(values.shape[-1])] for name, values in columns.items()}
 
 
 def mean(values: Float[np.ndarray, '...']) -> float | None:

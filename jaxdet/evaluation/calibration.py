@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxdet.evaluation.average_precision import Judged, Scores, mean
+from jaxdet.evaluation.voc import VocScores
 
 BINS = 10
 
 
-def calibration_errors(scores: Scores) -> dict[str, float | None]:
+def calibration_errors(scores: Scores | VocScores) -> dict[str, float | None]:
   """ECE and cwECE of all categories and of each frequency group (ECEr, cwECEr, ..), as fractions.
 
   ECE takes the detections of a group together; cwECE (classwise) is the mean of the categories' own errors, over

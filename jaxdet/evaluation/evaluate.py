@@ -20,6 +20,7 @@ from jaxdet.evaluation.inference import Place, infer, shard_over_devices
 from jaxdet.evaluation.operating_point import group_metrics
 from jaxdet.evaluation.pictures import FirstImages
 from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+from jaxdet.evaluation.voc import VocScores, voc_average_precision
 from jaxdet.structures import Dataset
 
 PROGRESS_SECONDS = 10
@@ -108,7 +109,8 @@ def evaluate_results(
     raise ValueError(f"eval.protocol is '{config.eval.protocol}': choose one of {', '.join(PROTOCOLS)}")
   protocol = PROTOCOLS[config.eval.protocol]
   columns = read_columns(truth, results.read_results(results_path), protocol)
-  scores = {name: average_precision(truth, columns, protocol, name) for name in config.eval.iou_types}
+  rule = voc_average_precision if protocol.name == 'voc' else average_precision
+  scores = {name: rule(truth, columns, protocol, name) for name in config.eval.iou_types}
   metrics = {
     name: {metric: report.percent(value) for metric, value in all_metrics(of_type).items()}
     for name, of_type in scores.items()
@@ -133,7 +135,7 @@ def evaluate_results(
   return everything
 
 
-def all_metrics(scores: Scores) -> dict[str, float | None]:
+def all_metrics(scores: Scores | VocScores) -> dict[str, float | None]:
   """The protocol's metrics, and jaxdet's own of each frequency group; as fractions."""
   return scores.summary() | group_metrics(scores) | calibration_errors(scores)
 

@@ -1,4 +1,4 @@
-"""An LVIS or COCO annotation file in columns, as the metrics read it."""
+"""The annotations of LVIS, COCO or VOC in columns, as the metrics read them."""
 
 import dataclasses
 import json
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pycocotools import mask as rle_codec
 
+from jaxdet import voc_folder
 from jaxdet.structures import Category
 
 
@@ -27,7 +28,7 @@ class GroundTruth:
   label: Int[np.ndarray, 'G']
   boxes: Float[np.ndarray, 'G 4']  # (x, y, width, height) in pixels of the file
   areas: Float[np.ndarray, 'G']  # the file's own 'area'
-  ignore: Bool[np.ndarray, 'G']  # 'ignore' of LVIS files
+  ignore: Bool[np.ndarray, 'G']  # 'ignore' of LVIS files, 'difficult' of VOC's
   crowd: Bool[np.ndarray, 'G']  # 'iscrowd' of COCO files
   segmentations: tuple  # polygons or run lengths, as in the file
   negative: Int[np.ndarray, 'P'] | None  # pairs known to be absent; None where the file does not say (COCO)
@@ -66,7 +67,10 @@ class GroundTruth:
 
 
 def load_ground_truth(path: str) -> GroundTruth:
-  """The objects of an annotation file; raises ValueError that names what an entry lacks."""
+  """The objects of an annotation file, or of splits of VOC; raises ValueError that names what an entry lacks."""
+  if voc_folder.is_split(path):
+    names = ('categories', 'images', 'annotations')
+    return ground_truth({name: list(voc_folder.entries(path, name)) for name in names}, path)
   with open(path) as file:
     return ground_truth(json.load(file), path)
 

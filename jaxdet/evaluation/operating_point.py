@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxdet.evaluation.average_precision import Scores, mean
+from jaxdet.evaluation.voc import VocScores
 
 
-def group_metrics(scores: Scores) -> dict[str, float | None]:
+def group_metrics(scores: Scores | VocScores) -> dict[str, float | None]:
   """AR of the groups r, c and f, and of these and all categories F1, P@F1, R@F1 and T@F1, as fractions.
 
   ARr@300 and the like are the mean recall over IoU thresholds and the group's categories, with the protocol's most

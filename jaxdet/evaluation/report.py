@@ -9,10 +9,12 @@ import numpy as np
 
 from jaxdet.evaluation.average_precision import Scores
 from jaxdet.evaluation.ground_truth import GroundTruth
+from jaxdet.evaluation.voc import VocScores
 
 COLUMNS = {
   'lvis': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR@300'),
   'coco': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100'),
+  'voc': ('AP50_11', 'AP50', 'AP', 'AP75', 'AP_11', 'AP75_11', 'AR'),
   'lvis_fixed': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR'),
 }
 GROUP_COLUMNS = ('AR', 'F1', 'P@F1', 'R@F1', 'T@F1', 'ECE', 'cwECE')
@@ -35,7 +37,7 @@ def table(metrics: Mapping[str, Mapping[str, float | None]], protocol: str) -> s
   return _aligned(rows)
 
 
-def group_table(metrics: Mapping[str, Mapping[str, float | None]], scores: Mapping[str, Scores]) -> str:
+def group_table(metrics: Mapping[str, Mapping[str, float | None]], scores: Mapping[str, Scores | VocScores]) -> str:
   """An aligned table with a row for each IoU type and group of categories, as `table`.
 
   Args:
@@ -73,16 +75,16 @@ def write_metrics(metrics: Mapping, path: str) -> None:
   os.replace(path + '.part', path)
 
 
-def write_per_category(truth: GroundTruth, scores: Mapping[str, Scores], path: str) -> None:
-  """CSV with a row for each category: AP and AR by IoU type, empty where it has no objects."""
+def write_per_category(truth: GroundTruth, scores: Mapping[str, Scores | VocScores], path: str) -> None:
+  """CSV with a row for each category: its metrics by IoU type, empty where it has no objects."""
   instances = np.bincount(truth.label, minlength=len(truth.categories))
-  values = [scores[iou_type].per_category() for iou_type in scores]
+  columns = {f'{t}_{name}': values for t in scores for name, values in scores[t].per_category().items()}
   with open(path, 'w', newline='') as file:
     writer = csv.writer(file)
     header = ['id', 'name', 'frequency', 'image_count', 'val_instances']
-    writer.writerow(header + [f'{iou_type}_{name}' for iou_type in scores for name in ('AP', 'AR')])
+    writer.writerow([*header, *columns])
     for k, category in enumerate(truth.categories):
-      numbers = [percent(value) for of_type in values for value in of_type[k]]
+      numbers = [percent(values[k]) for values in columns.values()]
       writer.writerow(
         [category.id, category.name, category.frequency, category.image_count, instances[k]]
         + ['' if number is None else f'{number:.3f}' for number in numbers]

@@ -4,7 +4,7 @@ COCO keeps the 100 best of an image and category. LVIS keeps the 300 best of an 
 and of those the ones whose category is annotated in the image as present or absent (Gupta et al. 2019,
 "LVIS: a dataset for large vocabulary instance segmentation": federated data sets). Fixed AP (Dave et al. 2021,
 "Evaluating large-vocabulary object detectors: the devil is in the details") keeps all of an image, and the 10,000
-best of each category over the whole split.
+best of each category over the whole split. VOC keeps all.
 
 The cuts come before the federated filter, as in the `lvis` package and in the authors' evaluation of fixed AP: a
 detection that nobody judges takes up a place all the same.
@@ -25,7 +25,7 @@ from jaxdet.evaluation.ground_truth import GroundTruth, positions, run_lengths
 @dataclasses.dataclass(frozen=True)
 class Protocol:
   name: str
-  federated: bool  # LVIS's rules of who takes part; else COCO's, with crowds
+  federated: bool  # LVIS's rules of who takes part; else COCO's, with crowds, or VOC's
   # Detections of an image, best first: over all categories (LVIS) or in each (COCO); math.inf: all.
   limits: tuple[float, ...]
   category_limit: float = math.inf  # detections of a category over the whole split, best first
@@ -40,6 +40,7 @@ PROTOCOLS = {
   'lvis': Protocol('lvis', True, (300,)),
   'coco': Protocol('coco', False, (1, 10, 100)),
   'lvis_fixed': Protocol('lvis_fixed', True, (math.inf,), 10_000),
+  'voc': Protocol('voc', False, (math.inf,)),
 }
 
 

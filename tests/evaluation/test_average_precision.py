@@ -173,7 +173,8 @@ class TestOnRecordedReferences:
     scores = average_precision(truth, read_columns(truth, records, PROTOCOLS['lvis']), PROTOCOLS['lvis'], iou_type)
     for name, value in scores.summary().items():
       assert value == pytest.approx(expected[name], abs=1e-12), name
-    per_category = {category.id: v for category, v in zip(truth.categories, scores.per_category(), strict=True)}
+    values = zip(*scores.per_category().values(), strict=True)
+    per_category = {category.id: v for category, v in zip(truth.categories, values, strict=True)}
     recorded = {int(id): tuple(values) for id, values in expected['per_category [AP, AR]'].items()}
     assert {id for id, values in per_category.items() if values[0] is not None} == set(recorded)
     for id, values in recorded.items():

@@ -230,8 +230,8 @@ class TestEvaluate:
     assert [flat[name] for name in ('segm/ECEr', 'segm/cwECE')] == pytest.approx([10] * 2)
 
   def test_an_unknown_protocol_is_an_error(self, config, split, tmp_path):
-    config.eval.protocol = 'voc'
-    with pytest.raises(ValueError, match="eval.protocol is 'voc': choose one of lvis, coco, lvis_fixed"):
+    config.eval.protocol = 'mAP'
+    with pytest.raises(ValueError, match="eval.protocol is 'mAP': choose one of lvis, coco, lvis_fixed, voc"):
       evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
 
 

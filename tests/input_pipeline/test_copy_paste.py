@@ -29,6 +29,7 @@ def placed(*polygons, mask_size=80, rle=None):
     boxes=np.array([[*c.min(0), *c.max(0)] for c in corners], np.float32).reshape(-1, 4),
     areas=np.ones(count, np.float32),
     crowds=np.zeros(count, np.int64),
+    ignored=np.zeros(count, np.int64),
     polygons_per_object=np.array([0 if rle else 1] * count, np.int64),
     polygon_lengths=np.array([] if rle else [len(p) for p in points], np.int64),
     polygon_points=np.concatenate([np.zeros(0, np.float32), *([] if rle else points)]),

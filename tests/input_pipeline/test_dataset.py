@@ -240,7 +240,7 @@ def test_missing_annotations_list_what_was_tried(tmp_path):
 @pytest.mark.parametrize(
   'data, message',
   [
-    ({'name': 'voc'}, "'voc'.*lvis"),
+    ({'name': 'kitti'}, "'kitti'.*lvis, coco, voc"),
     ({'mask_size': 30}, 'mask_size 30'),
     ({'canvases': ((224, 128), (128, 224))}, 'canvases'),
     ({'sampler': {'name': 'class_aware', 'threshold': 0.1}}, "'class_aware'.*repeat_factor"),

@@ -77,6 +77,7 @@ def an_example(image_id: int) -> Example:
       boxes=np.arange(4 * count, dtype=np.float32).reshape(count, 4),
       areas=np.full(count, 12.5, np.float32),
       crowds=np.arange(count) % 2,
+      ignored=1 - np.arange(count) % 2,
       polygons_per_object=np.full(count, 2),
       polygon_lengths=np.tile([6, 8], count),
       polygon_points=np.arange(14 * count, dtype=np.float32),
@@ -92,7 +93,8 @@ def test_an_example_survives_serializing(image_id):
   expected, found = an_example(image_id), examples.parse(examples.serialize(an_example(image_id)))
   for field in ('encoded', 'image_id', 'height', 'width', 'file_name'):
     assert getattr(found, field) == getattr(expected, field)
-  for field in ('labels', 'boxes', 'areas', 'crowds', 'polygons_per_object', 'polygon_lengths', 'polygon_points'):
+  polygons = ('polygons_per_object', 'polygon_lengths', 'polygon_points')
+  for field in ('labels', 'boxes', 'areas', 'crowds', 'ignored', *polygons):
     np.testing.assert_array_equal(getattr(found.objects, field), getattr(expected.objects, field))
   assert found.objects.rle == expected.objects.rle
   assert found.objects.boxes.shape == (image_id % 4, 4)

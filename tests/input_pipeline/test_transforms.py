@@ -17,7 +17,7 @@ SHORTEST_EDGE = ConfigDict(
 JITTER = ConfigDict({**SHORTEST_EDGE.to_dict(), 'name': 'large_scale_jitter'})
 
 
-def objects(*polygons, boxes=None, crowds=None, rle=None):
+def objects(*polygons, boxes=None, crowds=None, ignored=None, rle=None):
   """One object for each list of polygons; label k for object k."""
   flat = [np.asarray(polygon, np.float32).ravel() for parts in polygons for polygon in parts]
   if boxes is None:
@@ -28,6 +28,7 @@ def objects(*polygons, boxes=None, crowds=None, rle=None):
     boxes=np.asarray(boxes, np.float32).reshape(-1, 4),
     areas=np.ones(count, np.float32),
     crowds=np.zeros(count, np.int64) if crowds is None else np.asarray(crowds),
+    ignored=np.zeros(count, np.int64) if ignored is None else np.asarray(ignored),
     polygons_per_object=np.array([len(parts) for parts in polygons], np.int64),
     polygon_lengths=np.array([len(f) for f in flat], np.int64),
     polygon_points=np.concatenate([np.zeros(0, np.float32), *flat]),
@@ -202,3 +203,20 @@ def test_an_unknown_recipe_is_named():
   recipe = ConfigDict({**SHORTEST_EDGE.to_dict(), 'name': 'mosaic'})
   with pytest.raises(ValueError, match="'mosaic'.*shortest_edge"):
     transforms.training_placement((4, 4), (8, 8), recipe, 0.5, random_stream(0, 1, 0))
+
+
+@pytest.mark.parametrize(
+  ('ignore', 'left'),
+  [
+    ({'marked': False, 'min_side': 0}, [0, 1, 3]),
+    ({'marked': True, 'min_side': 0}, [0, 3]),
+    ({'marked': False, 'min_side': 6}, [0, 1]),
+    ({'marked': True, 'min_side': 5}, [0, 3]),
+  ],
+)
+def test_training_leaves_out_marked_and_small_objects_and_crowds(ignore, left):
+  boxes = [(0, 0, 10, 10), (0, 0, 8, 9), (0, 0, 9, 9), (20, 20, 40, 25)]
+  annotated = objects(*([rectangle(*box)] for box in boxes), crowds=[0, 0, 1, 0], ignored=[0, 1, 0, 0])
+  found = transforms.leave_out(annotated, ConfigDict(ignore))
+  placed = place_objects(found, Placement((50, 50), (50, 50), (0, 0), (50, 50)), 10, 0)
+  assert placed.labels.tolist() == left
