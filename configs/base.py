@@ -178,6 +178,7 @@ def training() -> dict:
       'momentum': 0.9,  # of 'sgd'
       'weight_decay': 1e-4,
       'weight_decay_norm': 0.0,  # Detectron2: 0; mmdetection: as weight_decay
+      'bias_decay': 1.0,  # of weight_decay, for the biases of other layers; mmdetection's FCOS: 0
       'clip_norm': 0.0,  # global gradient norm; 0: no clipping
       'lr_factors': {},  # of parameters whose path has this in it, as a regular expression: {'^backbone/': 0.1}
     },

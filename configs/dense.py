@@ -1,7 +1,8 @@
-"""Dense one-stage detectors as mmdetection and Detectron2 have them: RetinaNet.
+"""Dense one-stage detectors as mmdetection and Detectron2 have them: RetinaNet, FCOS, ATSS, GFL.
 
   --config configs/dense.py:method=retinanet                              RetinaNet R50-FPN on COCO, as in Detectron2
   --config configs/dense.py:method=retinanet,upstream=mmdet,backbone=r101,schedule=2x
+  --config configs/dense.py:method=fcos,upstream=mmdet,weights=msra,form=improved
 
 CHOICES lists the arguments. configs/zoo.csv says which of these strings is which upstream config.
 """
@@ -12,13 +13,17 @@ from configs import arguments, rcnn
 from configs.base import base_config
 
 CHOICES = {
-  'method': ('retinanet',),
+  'method': ('retinanet', 'fcos', 'atss', 'gfl'),
   # Whose settings. mmdet1: mmdetection with the coordinates of its version 1.
   'upstream': ('detectron2', 'mmdet', 'mmdet1'),
   'backbone': rcnn.CHOICES['backbone'],
   # What the backbone starts from; '': msra for Detectron2, torchvision for mmdetection. detectron1: msra's networks as
   # Detectron published them, with other means of pixels.
   'weights': ('', 'torchvision', 'msra', 'detectron1'),
+  'deformable': ('', 'v1', 'v2'),  # convolutions of the backbone's last three stages
+  # mmdetection's FCOS: as first published; with points near the centre only; with that and normalised distances,
+  # centerness read off the boxes' tower and a GIoU loss.
+  'form': ('', 'center', 'improved'),
   'sampler': ('', 'uniform', 'rfs'),  # of training images; '': rfs on LVIS
   # Lengths of the shorter side in training. '': upstream's, from 640 to 800 in Detectron2 and 800 in mmdetection.
   'sizes': ('', '800', '640+800', '640+672+704+736+768+800', '640-800', '480-800'),
@@ -28,6 +33,7 @@ CHOICES = {
 }
 
 BASE_LR = 0.01  # of all methods here, for 16 images
+BIASES = r'(?<!norm)(?<!norm\d)/bias$'  # of all layers but norms
 DETECTRON1_MEAN = (122.7717, 115.9465, 102.9801)  # RGB
 
 
@@ -42,10 +48,10 @@ def get_config(variant: str = '') -> ConfigDict:
   model.test = dense_test()
   set_backbone(model, args)
   set_dataset(config, args)
-  METHODS[args.method](config, args)
   if args.upstream.startswith('mmdet'):
     set_mmdet(config)
   set_schedule(config, args)
+  METHODS[args.method](config, args)
   return config.lock()
 
 
@@ -96,7 +102,112 @@ def retinanet(config: ConfigDict, args) -> None:
   config.model.test.extra = int(args.upstream == 'mmdet1')
 
 
-METHODS = {'retinanet': retinanet}
+def fcos(config: ConfigDict, args) -> None:
+  """A point a cell; Detectron2's settings are mmdetection's improved ones, but for the normaliser and the scores."""
+  detectron2 = args.upstream == 'detectron2'
+  improved = detectron2 or args.form == 'improved'
+  model = config.model
+  model.neck.update(extra='output', extra_relu=True)
+  model.head = {
+    'name': 'fcos',
+    'network': {
+      **dense_network(),
+      'norm': 'gn',
+      'conv_bias': improved,
+      'centerness': 'box' if improved else 'class',
+      'scales': not detectron2,
+    },
+    'anchors': square_anchors(sides=1, offset=0.5),  # the points are their middles
+    # The distances to the furthest side that a level is for, in pixels.
+    'ranges': ((0, 64), (64, 128), (128, 256), (256, 512), (512, 1e8)),
+    'matcher': {
+      'radius': 1.5 if improved or args.form == 'center' else 0.0,  # strides from the object's centre; 0: all inside
+      'range_ends': not detectron2,  # whether the ends of a range belong to it
+    },
+    'distances': 'strides' if improved else 'log_pixels',  # what the head's four numbers are
+    'class_loss': {'alpha': 0.25, 'gamma': 2.0},
+    'loss': {'name': 'giou' if improved else 'iou', 'weight': 1.0},
+    'weigh_boxes': not detectron2,  # the box loss by centerness
+    'normalizer': running_normalizer(300.0) if detectron2 else {'name': 'batch'},
+    # 'root': of class probability times centerness, in all that goes by scores; 'after': the product, from ranking on.
+    'centerness_score': 'root' if detectron2 else 'after',
+  }
+  if improved:
+    model.test.iou = 0.6
+  if detectron2 and args.dataset == 'coco':
+    model.test.score_threshold = 0.2
+  if not detectron2:
+    set_fcos_training(config.train, args)
+
+
+def set_fcos_training(train: ConfigDict, args) -> None:
+  """Biases learn twice as fast and do not decay; gradients are clipped, but not in the improved form of 12 epochs."""
+  train.optimizer.lr_factors = {BIASES: 2.0}
+  train.optimizer.bias_decay = 0.0
+  if args.form != 'improved' or args.recipe == 'lsj':
+    train.optimizer.clip_norm = 35.0
+  if args.recipe != 'lsj':
+    # mmdetection holds a third of the rate for 500 steps, and rises from it in the improved form alone.
+    train.schedule.warmup_factor = 1 / 3
+
+
+def atss(config: ConfigDict, args) -> None:
+  """One anchor a cell, of eight strides; objects choose theirs."""
+  set_adaptive(config, args)
+  config.model.head = {
+    'name': 'atss',
+    'network': {**dense_network(), 'norm': 'gn', 'conv_bias': False, 'centerness': 'box', 'scales': True},
+    **adaptive_head(),
+    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'both'},
+    'class_loss': {'alpha': 0.25, 'gamma': 2.0},
+  }
+
+
+def gfl(config: ConfigDict, args) -> None:
+  """As ATSS; class scores tell the overlap, and the four sides are distributions over whole strides."""
+  set_adaptive(config, args)
+  config.model.head = {
+    'name': 'gfl',
+    'network': {**dense_network(), 'norm': 'gn', 'conv_bias': False, 'scales': True},
+    **adaptive_head(),
+    'largest': 16,  # strides that a side can be away
+    'class_loss': {'beta': 2.0},
+    'distribution_weight': 0.25,
+  }
+
+
+METHODS = {'retinanet': retinanet, 'fcos': fcos, 'atss': atss, 'gfl': gfl}
+
+
+def set_adaptive(config: ConfigDict, args) -> None:
+  """What ATSS and GFL share besides the head; Detectron2 does not have them."""
+  if args.upstream != 'mmdet':
+    raise ValueError(f'{args.upstream} does not have {args.method}: give upstream=mmdet')
+  config.model.neck.extra = 'output'
+  config.model.test.iou = 0.6
+
+
+def adaptive_head() -> dict:
+  """Anchors and how objects choose them, and the box loss."""
+  return {
+    'anchors': square_anchors(sides=8, offset=0.0),
+    'matcher': {'num_nearest': 9},  # candidates of an object on every level
+    'train_anchors': 'image',  # those on the image's own padded size
+    'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
+    'loss': {'name': 'giou', 'weight': 2.0},
+    'normalizer': {'name': 'images'},
+  }
+
+
+def square_anchors(sides: float, offset: float) -> dict:
+  """A square of so many strides in every cell."""
+  return {
+    'sizes': tuple((sides * 2**level,) for level in (3, 4, 5, 6, 7)),
+    'aspect_ratios': (1.0,),
+    'major': 'size',
+    'offset': offset,  # of its centre in the cell, in strides
+    'rounded': False,
+  }
 
 
 def dense_network() -> dict:

@@ -168,6 +168,7 @@ def toy_config(**overrides) -> ConfigDict:
           'momentum': 0.9,
           'weight_decay': 1e-2,
           'weight_decay_norm': 0.0,
+          'bias_decay': 1.0,
           'clip_norm': 0.0,
           'lr_factors': {},
         },

@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from jaxdet.convert import caffe2, detectron2, mmdet, old_torchvision, timm, torchvision
+from jaxdet.convert import caffe2, detectron2, mmdet, mmdet_dense, old_torchvision, timm, torchvision
 from jaxdet.convert.backbone import bare_rules, is_backbone
 from jaxdet.convert.rules import LOSS_STATE, Rule, export_state
 from jaxdet.models.build import build_detector
@@ -24,6 +24,7 @@ class Framework:
   table: Table | None  # of a whole detector, from `config.model`; None: the program has backbones only
   backbone: Table | None  # of a backbone file, whose names have no prefix; None: the program has no such files
   unused: tuple[str, ...] = ()  # patterns of names that say nothing here
+  constants: Callable[[ConfigDict], State] = lambda model: {}  # arrays that no weight decides, in a detector's file
   frozen_norm_counts: bool = True  # whether a batch norm that is never trained has `num_batches_tracked`
 
 
@@ -49,7 +50,12 @@ _DETECTRON2 = Framework(
 )
 FRAMEWORKS = {
   'detectron2': _DETECTRON2,
-  'mmdet': Framework(mmdet.table, lambda model: bare_rules(mmdet.table(model)), unused=('fc.*', 'head.fc.*')),
+  'mmdet': Framework(
+    mmdet.table,
+    lambda model: bare_rules(mmdet.table(model)),
+    unused=('fc.*', 'head.fc.*', 'bbox_head.integral.project'),
+    constants=mmdet_dense.constants,
+  ),
   'torchvision': Framework(torchvision.table, timm.table, unused=('fc.*',)),
   'cvpods': _DETECTRON2,
   'timm': Framework(None, timm.table, unused=('fc.*',)),
@@ -132,7 +138,7 @@ def export(program: str, variables: Mapping, model: ConfigDict) -> dict[str, np.
   paths = {path for path in flatten_dict(variables, sep='/') if not LOSS_STATE.match(path)}
   if strangers := sorted(paths ^ {rule.path for rule in rules if not LOSS_STATE.match(rule.path)}):
     raise ValueError(f"{program} has no such detector as this '{model.name}': it differs in {strangers[0]}")
-  state = export_state(variables, rules)
+  state = export_state(variables, rules) | framework.constants(model)
   collections = {rule.upstream: rule.collection for rule in rules}
   for name in collections:
     module, _, last = name.rpartition('.')

@@ -1,12 +1,13 @@
 """Names of mmdetection 2 and 3: heads of dense detectors."""
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxdet.convert import rules
 from jaxdet.convert.rules import Rule
 
 # By `config.model.head.name`, what stands before 'cls', 'reg' and 'centerness'.
-PREFIXES = {'retinanet': 'retina', 'fcos': 'conv'}
+PREFIXES = {'retinanet': 'retina', 'fcos': 'conv', 'atss': 'atss', 'gfl': 'gfl'}
 LAYERS = {'logits': 'cls', 'boxes': 'reg', 'centerness': 'centerness'}
 
 
@@ -26,3 +27,10 @@ def dense_head(model: ConfigDict) -> list[Rule]:
     for i, level in enumerate(model.neck.levels):
       entries.append(Rule(f'bbox_head.scales.{i}.scale', f'params/head/scale{level}'))
   return entries
+
+
+def constants(model: ConfigDict) -> dict[str, np.ndarray]:
+  """What a checkpoint holds of GFL besides weights: the numbers that its distributions are over."""
+  if model.name != 'dense' or model.head.name != 'gfl':
+    return {}
+  return {'bbox_head.integral.project': np.arange(model.head.largest + 1, dtype=np.float32)}

@@ -153,7 +153,7 @@ def import_state(
       shape = np.shape(state[rule.upstream])
       wrong_shape.append(f'{rule.upstream} of shape {shape} for {rule.path} of shape {tuple(target.shape)}')
     else:
-      loaded[rule.path] = np.ascontiguousarray(value, target.dtype)
+      loaded[rule.path] = np.asarray(value, target.dtype, order='C')
   read = {rule.upstream for rule in rules}
   report = ImportReport(
     loaded=tuple(rule.upstream for rule in rules if rule.path in loaded),
@@ -186,5 +186,5 @@ def export_state(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[st
   for rule in rules:
     if rule.path not in flat:
       raise KeyError(f"'{rule.upstream}' needs '{rule.path}', which is not among the variables")
-    state[rule.upstream] = np.ascontiguousarray(rule.layout.to_upstream(np.asarray(flat[rule.path])))
+    state[rule.upstream] = np.asarray(rule.layout.to_upstream(np.asarray(flat[rule.path])), order='C')
   return state

@@ -49,6 +49,25 @@ def regression_loss(
   return loss['weight'] * jnp.where(positive, each, 0.0).sum()
 
 
+def weighted_iou_loss(
+  boxes: Float[Array, '*B N 4'], objects: Float[Array, '*B N 4'], weights: Float[Array, '*B N'], loss: Mapping[str, Any]
+) -> Float[Array, '']:
+  """The sum of an IoU loss times the weights of rows; rows of weight 0 may hold anything.
+
+  Args:
+    boxes: decoded, not clipped.
+    objects: where they should go.
+    weights: without gradient.
+    loss: `name`, one of `IOU_LOSSES`, and its `weight`.
+  """
+  if loss['name'] not in IOU_LOSSES:
+    raise ValueError(f"unknown loss of decoded boxes '{loss['name']}': choose one of {', '.join(IOU_LOSSES)}")
+  counted = weights > 0
+  # A unit box in place of what does not count keeps all gradients finite.
+  boxes, objects = (jnp.where(counted[..., None], x, jnp.asarray([0.0, 0.0, 1.0, 1.0])) for x in (boxes, objects))
+  return loss['weight'] * (IOU_LOSSES[loss['name']](boxes, objects) * weights).sum()
+
+
 def smooth_l1(pred: Float[Array, '...'], target: Float[Array, '...'], beta: float) -> Float[Array, '...']:
   """Squared below `beta`, linear above: 0.5 d^2 / beta or |d| - 0.5 beta (Girshick, 2015); with beta 0 it is |d|.
 

@@ -9,8 +9,11 @@ from jaxdet.losses.class_loss import ClassLoss, make_class_loss
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.dense_heads.rpn_head import RPNHead
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
+from jaxdet.models.detectors.atss import ATSS
 from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
 from jaxdet.models.detectors.dense import DenseDetector
+from jaxdet.models.detectors.fcos import FCOS
+from jaxdet.models.detectors.gfl import GFL
 from jaxdet.models.detectors.mask_rcnn import MaskRCNN
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.rcnn import RCNN
@@ -27,7 +30,7 @@ SHARED_HEADS = {'res5': Res5Head}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 MASK_HEADS = {'conv': ConvMaskHead}
 DENSE_HEADS = {'two_tower': TwoTowerHead}
-DENSE_METHODS = {'retinanet': RetinaNet}
+DENSE_METHODS = {'retinanet': RetinaNet, 'fcos': FCOS, 'atss': ATSS, 'gfl': GFL}
 
 
 def proposal_network(config: FrozenConfigDict) -> ProposalNetwork:

@@ -2,6 +2,7 @@
 
 import flax.struct
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdet.models.detectors.dense import DenseDetector
@@ -28,12 +29,22 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   """Adds the checks of everything that was recorded of an inference pass."""
   case = subject.case
   made = jax.device_get(jax.jit(infer, static_argnums=0)(subject.detector, subject.variables, subject.batch))
+  if case.program == 'mmdet' and subject.config.model.head.name == 'fcos':
+    made.maps.update(recorded_distances(made.maps['head/reg'], subject.config.model.head.distances))
   comparison.tensor('input', 'input', made.input[..., ::-1] if case.bgr else made.input)
   for part, maps in made.maps.items():
     for level, name in level_names(case, part, list(maps)).items():
-      comparison.tensor(part.partition('/')[0], name, maps[level])
+      comparison.tensor('head' if '/' in part else part, name, maps[level])
   for image in range(len(made.input)):
     comparison.detections('det', image, made.detections)
+
+
+def recorded_distances(boxes: dict[int, np.ndarray], kind: str) -> dict[str, dict[int, np.ndarray]]:
+  """What mmdetection's FCOS makes of the numbers of boxes within its network: pixels, but strides in training."""
+  if kind == 'log_pixels':
+    return {'head/reg': {level: np.exp(x) for level, x in boxes.items()}}
+  strides = {level: np.maximum(x, 0) for level, x in boxes.items()}
+  return {'train/head/reg': strides, 'head/reg': {level: x * 2**level for level, x in strides.items()}}
 
 
 def infer(detector: DenseDetector, variables: Variables, batch: Batch) -> Inference:

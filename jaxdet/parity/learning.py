@@ -75,8 +75,7 @@ def training_config(config: ConfigDict, case: Case) -> ConfigDict:
   """
   if case.program == 'mmdet':
     recorded = case.meta['train_optimizer']
-    if options := recorded.get('paramwise_cfg'):
-      raise ValueError(f'override not understood: paramwise_cfg {options}')
+    _check_rates(config, recorded.get('paramwise_cfg', {}))
     settings = recorded['optimizer']
     norm_decay = settings['weight_decay']
     clip_norm = recorded.get('clip_grad', {}).get('max_norm', 0.0)
@@ -98,6 +97,20 @@ def training_config(config: ConfigDict, case: Case) -> ConfigDict:
     }
   )
   return config
+
+
+def _check_rates(config: ConfigDict, options: dict) -> None:
+  """Raises ValueError unless the parts of the network learn and decay as mmdetection's option says."""
+  optimizer = config.train.optimizer
+  recorded = {name: rates['lr_mult'] for name, rates in options.get('custom_keys', {}).items() if 'lr_mult' in rates}
+  recorded |= {'bias': options['bias_lr_mult']} if 'bias_lr_mult' in options else {}
+  ours = {
+    'bias' if pattern.endswith('/bias$') else pattern.strip('^/'): factor
+    for pattern, factor in optimizer.lr_factors.items()
+  }
+  unknown = set(options) - {'custom_keys', 'bias_lr_mult', 'bias_decay_mult'}
+  if recorded != ours or optimizer.bias_decay != options.get('bias_decay_mult', 1.0) or unknown:
+    raise ValueError(f'override not understood: paramwise_cfg {options}')
 
 
 def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[str, float]], Params]:

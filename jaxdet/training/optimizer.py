@@ -13,10 +13,11 @@ from jaxdet.training import freezing
 from jaxdet.training.freezing import Params
 from jaxdet.training.schedules import build_schedule
 
-# The first pattern found in a parameter's path decides its group. Biases decay like weights, as upstream.
+# The first pattern found in a parameter's path decides its group.
 DECAY_GROUPS = (
   ('norm', re.compile(r'(^|/)(\w*norm|bn|gn|ln)_?\d*/(scale|bias)$', re.IGNORECASE)),
-  ('weight', re.compile(r'(^|/)(kernel|bias|embedding)$|(^|/)(logits|calibration)/scale$')),
+  ('bias', re.compile(r'(^|/)bias$')),
+  ('weight', re.compile(r'(^|/)(kernel|embedding)$|(^|/)(logits|calibration)/scale$|(^|/)head/scale\d+$')),
 )
 
 
@@ -38,7 +39,11 @@ def build_optimizer(config: ConfigDict, detector, params: Params) -> optax.Gradi
   trainable = detector.trainable(params)
   trained, _ = freezing.split(params, trainable)
   groups = decay_groups(trained)
-  decays = {'weight': settings.weight_decay, 'norm': settings.weight_decay_norm}
+  decays = {
+    'weight': settings.weight_decay,
+    'norm': settings.weight_decay_norm,
+    'bias': settings.weight_decay * settings.bias_decay,
+  }
 
   decay = [
     optax.add_decayed_weights(decay, mask=jax.tree.map(lambda g, group=group: g == group, groups))
@@ -67,7 +72,7 @@ def lr_factors(params: Params, factors: Mapping[str, float]) -> Params:
 
 
 def decay_groups(params: Params) -> Params:
-  """A tree like `params` of weight-decay groups, 'norm' or 'weight'."""
+  """A tree like `params` of weight-decay groups, 'norm', 'bias' or 'weight'."""
   return jax.tree_util.tree_map_with_path(lambda path, _: decay_group(path_name(path)), params)
 
 

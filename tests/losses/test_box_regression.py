@@ -114,3 +114,18 @@ def test_losses_are_mmdetections(name, loss):
   cotangent = recorded.cotangent(expected.shape)
   gradient = jax.jit(jax.grad(lambda a: (loss(a, b) * cotangent).sum()))(a)
   np.testing.assert_allclose(gradient[rows], recorded.outputs['grad/a'][rows], rtol=1e-4, atol=1e-6)
+
+
+def test_a_weighted_iou_loss_counts_rows_by_their_weights():
+  boxes = jnp.array([[0.0, 0, 10, 10], [0, 0, 10, 10], [np.nan, np.inf, 0, 0]])
+  objects = jnp.array([[0.0, 0, 10, 5], [0, 0, 5, 5], [0, 0, 0, 0]])
+  weights = jnp.array([0.5, 2.0, 0.0])
+
+  def total(boxes):
+    return losses.weighted_iou_loss(boxes, objects, weights, {'name': 'iou', 'weight': 3.0})
+
+  assert total(boxes) == pytest.approx(3 * (0.5 * np.log(2) + 2 * np.log(4)), rel=1e-5)
+  gradient = jax.grad(total)(boxes)
+  assert np.isfinite(gradient).all() and gradient[2].tolist() == [0.0] * 4
+  with pytest.raises(ValueError, match="'smooth_l1'"):
+    losses.weighted_iou_loss(boxes, objects, weights, {'name': 'smooth_l1', 'weight': 1.0})

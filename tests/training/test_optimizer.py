@@ -90,6 +90,15 @@ def test_norms_have_a_weight_decay_of_their_own(decay_norm, scale):
   np.testing.assert_allclose(after['conv']['kernel'], 2.0 - 0.1 * 0.02, rtol=1e-6)
 
 
+@pytest.mark.parametrize(('bias_decay', 'bias'), [(0.0, 2.0), (1.0, 2.0 - 0.1 * 0.02)])
+def test_biases_may_do_without_weight_decay(bias_decay, bias):
+  overrides = {'train.optimizer.bias_decay': bias_decay, 'train.schedule.warmup_steps': 0}
+  conv = {'conv': {'kernel': jnp.float32([2.0]), 'bias': jnp.float32([2.0])}}
+  after = steps(conv, [jax.tree.map(jnp.zeros_like, conv)], **overrides)
+  np.testing.assert_allclose(after['conv']['bias'], bias, rtol=1e-6)
+  np.testing.assert_allclose(after['conv']['kernel'], 2.0 - 0.1 * 0.02, rtol=1e-6)
+
+
 def test_clipping_is_by_the_global_norm_and_before_weight_decay():
   overrides = {'train.optimizer.clip_norm': 1.0, 'train.schedule.warmup_steps': 0}
   after = steps(layer([0.0], [0.0]), [layer([30.0], [40.0])], **overrides)
@@ -106,8 +115,9 @@ def test_clipping_is_by_the_global_norm_and_before_weight_decay():
     ('box_head/GroupNorm_0/bias', 'norm'),
     ('backbone/bn1/scale', 'norm'),
     ('backbone/conv1/kernel', 'weight'),
-    ('rpn_head/conv/bias', 'weight'),
-    ('normal_conv/bias', 'weight'),
+    ('rpn_head/conv/bias', 'bias'),
+    ('normal_conv/bias', 'bias'),
+    ('head/scale3', 'weight'),
     ('query/embedding', 'weight'),
     ('box_head/logits/scale', 'weight'),
   ],
