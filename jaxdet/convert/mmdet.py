@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from jaxdet.convert import rules, torchvision
 from jaxdet.convert.mmdet_dense import dense_head
+from jaxdet.convert.mmdet_query import query_detector
 from jaxdet.convert.rules import Rule
 
 from jaxdet.models.detectors.rcnn import class_loss_name
@@ -14,6 +15,8 @@ def table(model: ConfigDict) -> list[Rule]:
   """The rules of `config.model`, a detector of the R-CNN family or a dense one."""
   norm = norm_name(model.backbone.norm)
   entries = torchvision.resnet(model.backbone, 'backbone.', model.channel_order, norm)
+  if model.name in ('detr', 'deformable_detr'):
+    return entries + query_detector(model)
   if model.neck.name == 'fpn':
     entries += fpn(model)
   if model.name == 'dense':

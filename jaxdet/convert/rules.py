@@ -69,6 +69,7 @@ class Rule:
   upstream: str
   path: str  # 'params/backbone/stem/conv/kernel'
   layout: Layout = SAME
+  copy: bool = False  # a further name upstream of an array that has a rule already
 
   @property
   def collection(self) -> str:

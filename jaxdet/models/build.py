@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -11,21 +12,28 @@ from jaxdet.models.dense_heads.rpn_head import RPNHead
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
 from jaxdet.models.detectors.atss import ATSS
 from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
+from jaxdet.models.detectors.deformable_detr import DeformableDETR
 from jaxdet.models.detectors.dense import DenseDetector
+from jaxdet.models.detectors.detr import DETR
 from jaxdet.models.detectors.fcos import FCOS
 from jaxdet.models.detectors.gfl import GFL
 from jaxdet.models.detectors.mask_rcnn import MaskRCNN
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
+from jaxdet.models.detectors.query import QueryDetector
 from jaxdet.models.detectors.rcnn import RCNN
 from jaxdet.models.detectors.retinanet import RetinaNet
+from jaxdet.models.detectors.set_prediction import is_sigmoid
+from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.res5_head import Res5Head
+from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
+from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
 
 BACKBONES = {'resnet': ResNet}
-NECKS = {'fpn': FPN, 'single': SingleLevel}
+NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel}
 SHARED_HEADS = {'res5': Res5Head}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 MASK_HEADS = {'conv': ConvMaskHead}
@@ -68,15 +76,30 @@ def dense_detector(config: FrozenConfigDict) -> DenseDetector:
   return DenseDetector(config, _backbone_and_neck(config) | {'head': head}, method)
 
 
+def detr(config: FrozenConfigDict) -> DETR:
+  """DETR."""
+  return DETR(config, _backbone_and_neck(config) | _transformer(config, DetrEncoder, DetrDecoder))
+
+
+def deformable_detr(config: FrozenConfigDict) -> DeformableDETR:
+  """Deformable DETR, of two stages where `proposals.name` is not ''."""
+  networks = _backbone_and_neck(config) | _transformer(config, DeformableEncoder, DeformableDecoder)
+  if config.proposals.name:
+    networks['proposals'] = QueryProposals(config.num_classes, jnp.dtype(config.dtype))
+  return DeformableDETR(config, networks)
+
+
 DETECTORS = {
   'mask_rcnn': mask_rcnn,
   'cascade_rcnn': cascade_rcnn,
   'proposal_network': proposal_network,
   'dense': dense_detector,
+  'detr': detr,
+  'deformable_detr': deformable_detr,
 }
 
 
-def build_detector(config: ConfigDict, num_classes: int) -> RCNN | DenseDetector:
+def build_detector(config: ConfigDict, num_classes: int) -> RCNN | DenseDetector | QueryDetector:
   """The detector that `config.model` describes, for `num_classes` classes.
 
   Raises:
@@ -101,6 +124,16 @@ def _backbone_and_neck(config: FrozenConfigDict) -> dict:
   return {
     'backbone': _make(BACKBONES, config.backbone, dtype=dtype),
     'neck': _make(NECKS, config.neck, dtype=dtype),
+  }
+
+
+def _transformer(config: FrozenConfigDict, encoder: type[nn.Module], decoder: type[nn.Module]) -> dict:
+  """Encoder and decoder of a query detector."""
+  dtype = jnp.dtype(config.dtype)
+  num_logits = config.num_classes + (not is_sigmoid(config))
+  return {
+    'encoder': encoder(**config.encoder, dtype=dtype),
+    'decoder': decoder(**config.decoder, num_logits=num_logits, dtype=dtype),
   }
 
 

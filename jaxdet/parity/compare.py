@@ -29,6 +29,8 @@ STAGES = {
   'neck': 'feature maps',
   'rpn': 'objectness logits and deltas',
   'head': 'what a dense head makes of every level',
+  'encoder': 'the memory, and what a first stage makes of it',
+  'decoder': 'logits and boxes of every layer',
   'fixed_roi': 'pooled features, logits, deltas and masks of boxes that depend on no network',
   'proposals': 'pixels between matched boxes',
   'roi': 'the same of the proposals and detections',
@@ -75,26 +77,28 @@ def upstream_layout(value: np.ndarray) -> np.ndarray:
   return value.reshape(len(value), -1)
 
 
-def tensor_error(case: Case, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N'] | None = None) -> float:
+def tensor_error(case: Case, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N *S'] | None = None) -> float:
   """The largest difference at the recorded samples, relative to the tensor's RMS.
 
   Args:
     case: the recorded run.
     name: of the tensor.
     value: the whole of it, rows first, channels last.
-    rows: only samples in these rows count; None: all.
+    rows: only samples in these rows count, of a sequence in these cells; None: all.
 
   Returns:
     Infinity where the shapes differ, NaN where no sample counts.
   """
-  value = upstream_layout(np.asarray(value))
+  value = np.asarray(value)
   recorded = case.tensors[name]
+  if not value.ndim == len(recorded['shape']) == 3:  # sequences are batch first everywhere
+    value = upstream_layout(value)
   if list(value.shape) != recorded['shape']:
     return math.inf
   difference = np.abs(case.samples(name, value).astype(np.float64) - case.arrays[f't/{name}'])
   if rows is not None:
-    row = case.recipe.sample_indices(value.size) // (value.size // len(value))
-    difference = difference[rows[row]]
+    row = case.recipe.sample_indices(value.size) // (value.size // rows.size)
+    difference = difference[rows.reshape(-1)[row]]
   return float(difference.max() / max(recorded['rms'], 1e-30)) if difference.size else math.nan
 
 
@@ -117,7 +121,7 @@ class Comparison:
     """Something recorded that jaxdet's detector does not have."""
     self.checks.append(Check(stage, f'{name} (missing)', math.inf, 0.0))
 
-  def tensor(self, stage: str, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N'] | None = None) -> None:
+  def tensor(self, stage: str, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N *S'] | None = None) -> None:
     """Compares a tensor if it was recorded; see `tensor_error`."""
     if name not in self.case.tensors:
       return

@@ -138,7 +138,7 @@ def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[s
 def by_upstream_name(subject: Subject, params: Params) -> dict[str, np.ndarray]:
   """Trained parameters, or their gradients, under upstream's names and in its layout."""
   paths = {f'params/{path}' for path, value in flatten_dict(params, sep='/').items() if value is not None}
-  rules = [rule for rule in subject.rules if rule.path in paths]
+  rules = [rule for rule in subject.rules if rule.path in paths and not rule.copy]
   return export_state({'params': jax.device_get(params)}, rules)
 
 

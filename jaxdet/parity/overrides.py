@@ -45,6 +45,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
       }
     )
   _still_batch_norm(model)
+  _without_dropout(model)
   _take_everything_in_fewer_rows(model)
   return config, differences
 
@@ -86,6 +87,13 @@ def _still_batch_norm(tree: ConfigDict) -> None:
       _still_batch_norm(value)
     elif key == 'norm' and value == 'sync_bn':
       tree[key] = 'bn_eval'
+
+
+def _without_dropout(model: ConfigDict) -> None:
+  """No recorded run has any."""
+  for part in ('encoder', 'decoder'):
+    if part in model:
+      model[part].dropout = 0.0
 
 
 def _same(a, b) -> bool:

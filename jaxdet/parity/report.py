@@ -119,6 +119,8 @@ def _tolerances() -> str:
     'neck': compare.TENSOR,
     'rpn': compare.TENSOR,
     'head': compare.TENSOR,
+    'encoder': compare.TENSOR,
+    'decoder': compare.TENSOR,
     'fixed_roi': compare.TENSOR,
     'roi': compare.TENSOR,
     'proposals': compare.BOX,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import jax
 
-from jaxdet.parity import dense, rcnn
+from jaxdet.parity import dense, query, rcnn
 from jaxdet.parity.case import Case, load_case
 from jaxdet.parity.compare import Check, Comparison
 from jaxdet.parity.learning import compare_learning, compare_training
@@ -18,6 +18,8 @@ INFERENCE = {  # by `config.model.name`
   'mask_rcnn': rcnn.compare_inference,
   'cascade_rcnn': rcnn.compare_inference,
   'proposal_network': rcnn.compare_inference,
+  'detr': query.compare_inference,
+  'deformable_detr': query.compare_inference,
   'dense': dense.compare_inference,
 }
 

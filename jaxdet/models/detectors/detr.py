@@ -1,0 +1,15 @@
+"""DETR (Carion et al., 2020): learned queries read one feature map through a transformer."""
+
+from jaxtyping import Array, Float
+
+from jaxdet.models.detectors.query import Call, Outputs, QueryDetector
+from jaxdet.models.transformers.cells import Cells
+
+
+class DETR(QueryDetector):
+  """A query detector on the backbone's last stage."""
+
+  def transform(self, call: Call, features: Float[Array, 'B S C'], cells: Cells) -> Outputs:
+    """The memory, and logits and boxes of every decoder layer."""
+    memory = call('encoder', features, cells)
+    return Outputs(memory, *call('decoder', memory, cells))

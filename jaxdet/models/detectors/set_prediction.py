@@ -1,0 +1,208 @@
+"""Detection as the prediction of a set (Carion et al., 2020): which query stands for which object, and what follows.
+
+Queries have class logits and boxes (cx, cy, width, height) in [0, 1], 1 being the image's side. `settings` is
+`config.model`.
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+from ml_collections import FrozenConfigDict
+
+from jaxdet.assign.hungarian import assign
+from jaxdet.losses.box_regression import smooth_l1
+from jaxdet.losses.federated import sample_classes
+from jaxdet.losses.focal import focal_loss
+from jaxdet.ops import boxes as box_ops
+from jaxdet.ops.iou import giou
+from jaxdet.ops.per_image import per_image
+from jaxdet.structures import Batch, Detections
+
+CLASS_LOSSES = ('cross_entropy', 'focal', 'federated_focal')
+
+
+@flax.struct.dataclass
+class Assignment:
+  """Of L layers with Q queries each, for N objects."""
+
+  queries: Int[Array, 'L B N']  # of every object; -1: none
+  labels: Int[Array, 'L B Q']  # of every query, K for background
+
+
+def is_sigmoid(settings: FrozenConfigDict) -> bool:
+  """Whether class logits are of independent classes, without one for background.
+
+  Raises:
+    ValueError: on an unknown class loss.
+  """
+  name = settings.class_loss.name
+  if name not in CLASS_LOSSES:
+    raise ValueError(f"unknown class loss '{name}' of queries: choose one of {', '.join(CLASS_LOSSES)}")
+  return name != 'cross_entropy'
+
+
+def assign_queries(
+  logits: Float[Array, 'L B Q C'],
+  boxes: Float[Array, 'L B Q 4'],
+  batch: Batch,
+  labels: Int[Array, 'B N'],
+  settings: FrozenConfigDict,
+) -> Assignment:
+  """The assignment of least cost in every layer; without gradient.
+
+  Args:
+    logits, boxes: of the queries.
+    batch: objects.
+    labels: theirs, which count in place of the batch's.
+    settings: `match` and `class_loss` are read.
+  """
+  weights = settings.match
+
+  def one_image(logits, boxes, objects, labels, valid, size):
+    scale = _image_scale(size)
+
+    def one_layer(logits, boxes):
+      costs = weights.class_weight * class_cost(logits, labels, settings)
+      distance = jnp.abs(boxes[:, None] - to_centre(objects / scale)).sum(-1)
+      overlap = giou((to_corners(boxes) * scale)[:, None], objects)
+      costs += weights.box_weight * distance - weights.giou_weight * overlap
+      queries = assign(costs, valid)
+      places = jnp.where(queries < 0, len(boxes), queries)
+      background = jnp.full(len(boxes), settings.num_classes, labels.dtype)
+      return queries, background.at[places].set(labels, mode='drop')
+
+    return jax.vmap(one_layer)(logits, boxes)
+
+  by_image = per_image(one_image)(
+    logits.swapaxes(0, 1), boxes.swapaxes(0, 1), batch.boxes, labels, batch.objects_valid, batch.image_size
+  )
+  return Assignment(*(jax.lax.stop_gradient(x.swapaxes(0, 1)) for x in by_image))
+
+
+def class_cost(logits: Float[Array, 'Q C'], labels: Int[Array, 'N'], settings: FrozenConfigDict) -> Float[Array, 'Q N']:
+  """What it costs a query to be of an object's class: the change of its focal loss, or less its probability."""
+  if not is_sigmoid(settings):
+    return -jax.nn.softmax(logits)[:, labels]
+  alpha, gamma = settings.class_loss.alpha, settings.class_loss.gamma
+  p, eps = jax.nn.sigmoid(logits[:, labels]), 1e-12
+  as_class = -alpha * (1 - p) ** gamma * jnp.log(p + eps)
+  as_background = -(1 - alpha) * p**gamma * jnp.log(1 - p + eps)
+  return as_class - as_background
+
+
+def set_losses(
+  logits: Float[Array, 'L B Q C'],
+  boxes: Float[Array, 'L B Q 4'],
+  batch: Batch,
+  labels: Int[Array, 'B N'],
+  key: Array,
+  settings: FrozenConfigDict,
+) -> dict[str, Float[Array, 'L']]:
+  """'class', 'box' (L1) and 'giou' of every layer, without weights, divided by the objects of the batch.
+
+  Cross entropy is divided by the weights of the queries instead, of which background has `background_weight`. Upstream
+  divides on each GPU and averages; here it is the whole batch.
+
+  Args:
+    logits, boxes, batch, labels, settings: as `assign_queries` takes them.
+    key: for class losses that draw.
+  """
+  found = assign_queries(logits, boxes, batch, labels, settings)
+  matched = found.queries >= 0
+  objects = jnp.maximum(matched.sum((1, 2)), 1)
+  scale = _image_scale(batch.image_size)[:, None]
+  # A unit box in place of what is not matched keeps all gradients finite.
+  own = jnp.take_along_axis(boxes, jnp.maximum(found.queries, 0)[..., None], axis=2)
+  unit = jnp.array([0.5, 0.5, 1.0, 1.0])
+  own = jnp.where(matched[..., None], own, unit)
+  wanted = jnp.where(matched[..., None], to_centre(batch.boxes / scale), unit)
+  distance = jnp.where(matched[..., None], smooth_l1(own, wanted, 0.0), 0.0).sum((1, 2, 3))
+  overlap = giou(to_corners(own) * scale, to_corners(wanted) * scale)
+  return {
+    'class': _class_losses(logits, found.labels, matched, labels, key, settings),
+    'box': distance / objects,
+    'giou': jnp.where(matched, 1 - overlap, 0.0).sum((1, 2)) / objects,
+  }
+
+
+def _class_losses(
+  logits: Float[Array, 'L B Q C'],
+  targets: Int[Array, 'L B Q'],
+  matched: Bool[Array, 'L B N'],
+  labels: Int[Array, 'B N'],
+  key: Array,
+  settings: FrozenConfigDict,
+) -> Float[Array, 'L']:
+  loss = settings.class_loss
+  if not is_sigmoid(settings):
+    weights = jnp.where(targets == settings.num_classes, loss.background_weight, 1.0)
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return (each * weights).sum((1, 2)) / jnp.maximum(weights.sum((1, 2)), 1)
+  if loss.name == 'federated_focal':
+    counts = jnp.asarray(settings.class_counts.images)
+
+    def sample(key, matched):
+      return sample_classes(labels, matched, counts, key, loss.slots, loss.power)
+
+    classes = jax.vmap(sample)(jax.random.split(key, len(logits)), matched)
+    # Certain to be absent: neither loss nor gradient.
+    logits = jnp.where(classes[:, None, None], logits, -1e4)
+  everywhere = jnp.ones(targets.shape[1:], bool)
+  total = jax.vmap(lambda logits, targets: focal_loss(logits, targets, everywhere, loss.alpha, loss.gamma))
+  return total(logits, targets) / jnp.maximum(matched.sum((1, 2)), 1)
+
+
+def detect(
+  logits: Float[Array, 'B Q C'],
+  boxes: Float[Array, 'B Q 4'],
+  image_size: Int[Array, 'B 2'],
+  settings: FrozenConfigDict,
+) -> Detections:
+  """The best `test.detections` without suppression, in pixels of the resized image.
+
+  With sigmoids the best pairs of a query and a class, else the best queries, each with its likeliest class.
+  """
+  test = settings.test
+
+  def one_image(logits, boxes, size):
+    if is_sigmoid(settings):
+      scores = jax.nn.sigmoid(logits)
+    else:
+      scores = jax.nn.softmax(logits)[:, :-1]
+      likeliest = jnp.arange(scores.shape[1]) == scores.argmax(-1, keepdims=True)
+      scores = jnp.where(likeliest, scores, -1.0)
+    scores = jnp.where(jnp.isfinite(scores), scores, -1.0)
+    best, index = jax.lax.top_k(scores.reshape(-1), min(test.detections, scores.size))
+    rows, labels = jnp.divmod(index, scores.shape[1])
+    found = to_corners(boxes[rows]) * _image_scale(size)
+    found = box_ops.clip(found, size) if test.clip else found
+    valid = (best > test.score_threshold) & jnp.isfinite(found).all(-1)
+    return Detections(
+      boxes=jnp.where(valid[:, None], found, 0.0),
+      scores=jnp.where(valid, best, 0.0),
+      labels=jnp.where(valid, labels, 0),
+      valid=valid,
+      masks=None,
+      incomplete=jnp.zeros((), bool),
+    )
+
+  return per_image(one_image)(logits, boxes, image_size)
+
+
+def to_corners(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
+  """(x1, y1, x2, y2) of (cx, cy, width, height)."""
+  centre, sides = boxes[..., :2], boxes[..., 2:]
+  return jnp.concatenate([centre - sides / 2, centre + sides / 2], -1)
+
+
+def to_centre(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
+  """(cx, cy, width, height) of (x1, y1, x2, y2)."""
+  first, last = boxes[..., :2], boxes[..., 2:]
+  return jnp.concatenate([(first + last) / 2, last - first], -1)
+
+
+def _image_scale(size: Int[Array, '*B 2']) -> Float[Array, '*B 4']:
+  """(width, height, width, height) in pixels; at least 1, for images of no size that fill up a batch."""
+  return jnp.maximum(jnp.tile(size[..., ::-1], 2), 1).astype(jnp.float32)

@@ -1,0 +1,71 @@
+"""Inference of query detectors, step by step, against a recorded run."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxdet.models.detectors.forward import Forward, Variables
+from jaxdet.models.detectors.query import Outputs, QueryDetector
+from jaxdet.models.transformers.cells import Cells
+from jaxdet.parity.compare import Comparison
+from jaxdet.parity.names import level_names
+from jaxdet.parity.subject import Subject
+from jaxdet.structures import Batch
+
+
+def compare_inference(subject: Subject, comparison: Comparison) -> None:
+  """Adds the checks of everything that was recorded of an inference pass."""
+  detections = jax.device_get(_predict(subject.detector, subject.variables, subject.batch))
+  images, maps, cells, outputs = jax.device_get(infer(subject.detector, subject.variables, subject.batch))
+  comparison.tensor('input', 'input', images[..., ::-1] if subject.case.bgr else images)
+  for part, by_level in maps.items():
+    for level, name in level_names(subject.case, part, list(by_level)).items():
+      comparison.tensor(part, name, by_level[level])
+  # Nobody reads the memory of the padding. Its position encodings are sines of millions, which are noise.
+  comparison.tensor('encoder', 'encoder/memory', outputs.memory, cells.valid)
+  for name, value in named_tensors(outputs).items():
+    comparison.tensor(name.partition('/')[0], name, value)
+    # Where the pass with losses differs in the last bits it is recorded as well.
+    comparison.tensor(name.partition('/')[0], f'train/{name}', value)
+  for image in range(len(images)):
+    comparison.detections('det', image, detections)
+
+
+def named_tensors(outputs: Outputs) -> dict[str, np.ndarray]:
+  """The outputs by the names under which programs record them."""
+  tensors = {}
+  if outputs.proposal_logits is not None:
+    tensors['encoder/cls'] = outputs.proposal_logits
+    tensors['encoder/reg'] = outputs.proposal_changes
+    tensors['encoder/box'] = outputs.proposal_boxes
+  for layer, (logits, boxes) in enumerate(zip(outputs.logits, outputs.boxes, strict=True)):
+    tensors |= {f'decoder/{layer}/cls': logits, f'decoder/{layer}/box': boxes}
+  return tensors | {'decoder/last/cls': outputs.logits[-1], 'decoder/last/box': outputs.boxes[-1]}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def infer(
+  detector: QueryDetector, variables: Variables, batch: Batch
+) -> tuple[Float[Array, 'B H W 3'], dict[str, dict[int, Array]], Cells, Outputs]:
+  """Normalised images, feature maps by part and level, their cells, and what the transformer makes of them."""
+  forward = Forward(detector.networks, variables, train=False)
+  maps, seen = {}, []
+
+  def call(network: str, *args):
+    out = forward(network, *args)
+    seen.extend(arg for arg in args if isinstance(arg, Cells))
+    if network in ('backbone', 'neck'):
+      maps[network] = out
+    return out
+
+  images = detector.images(batch)
+  outputs = detector.outputs(call, images, jnp.asarray(batch.image_size))
+  return images, maps, seen[0], outputs
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _predict(detector: QueryDetector, variables: Variables, batch: Batch):
+  return detector.predict(variables, batch)
