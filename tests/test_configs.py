@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from configs import arguments, lvis_maskrcnn, rcnn
+from configs import arguments, dense, lvis_maskrcnn, rcnn
 from jaxdet.command_line import load_config
 from jaxdet.models.build import build_detector
 
@@ -150,3 +150,24 @@ def test_every_loss_for_the_tail_makes_a_detector(loss):
 def test_an_argument_that_the_mini_config_does_not_have_is_named():
   with pytest.raises(ValueError, match='the mini config has no backbone: its arguments are version'):
     lvis_maskrcnn.get_config('mini,backbone=r101')
+
+
+def test_dense_detectors_as_their_programs_have_them():
+  retinanet = dense.get_config('method=retinanet')
+  assert retinanet.train.schedule.base_lr == 0.01 and retinanet.model.head.normalizer.initial == 100.0
+  assert len(retinanet.model.head.anchors.sizes) == len(retinanet.model.neck.levels) == 5
+  fcos = dense.get_config('method=fcos,upstream=mmdet,weights=detectron1')
+  assert fcos.train.optimizer.lr_factors.to_dict() == {dense.BIASES: 2.0} and fcos.train.optimizer.clip_norm == 35.0
+  assert fcos.model.pixel_mean[0] == 122.7717 and not fcos.model.head.matcher.radius
+  lvis = dense.get_config('method=atss,upstream=mmdet,dataset=lvis_v1')
+  assert (lvis.eval.protocol, lvis.eval.iou_types, lvis.model.test.detections) == ('lvis', ('bbox',), 300)
+  jitter = dense.get_config('method=gfl,upstream=mmdet,recipe=lsj,schedule=200ep').train
+  assert (jitter.batch_size, jitter.schedule.base_lr, jitter.steps) == (64, 0.04, 366_456)
+
+
+@pytest.mark.parametrize(
+  'variant, error', [('method=gfl', 'detectron2 does not have gfl'), ('recipe=lsj,upstream=mmdet', 'schedule=200ep')]
+)
+def test_what_a_program_does_not_have_is_named(variant, error):
+  with pytest.raises(ValueError, match=error):
+    dense.get_config(variant)

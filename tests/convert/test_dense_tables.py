@@ -1,0 +1,81 @@
+"""Dense detectors' tables name every array of the model once, and upstream's names and shapes are the known ones."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from configs import dense
+from jaxdet.convert.frameworks import FRAMEWORKS, export
+from jaxdet.convert.rules import LOSS_STATE, export_state, import_state
+from jaxdet.models.build import build_detector
+
+NAMES = {
+  ('mmdet', 'method=retinanet,upstream=mmdet'): {
+    'neck.fpn_convs.3.conv.weight': (256, 512, 3, 3),
+    'bbox_head.cls_convs.3.conv.bias': (256,),
+    'bbox_head.retina_cls.weight': (720, 256, 3, 3),
+    'bbox_head.retina_reg.bias': (36,),
+  },
+  ('mmdet', 'method=fcos,upstream=mmdet,form=improved'): {
+    'neck.fpn_convs.4.conv.weight': (256, 256, 3, 3),
+    'bbox_head.reg_convs.0.conv.bias': (256,),
+    'bbox_head.reg_convs.0.gn.weight': (256,),
+    'bbox_head.conv_centerness.weight': (1, 256, 3, 3),
+    'bbox_head.scales.4.scale': (),
+  },
+  ('mmdet', 'method=atss,upstream=mmdet'): {
+    'bbox_head.atss_cls.weight': (80, 256, 3, 3),
+    'bbox_head.atss_centerness.bias': (1,),
+  },
+  ('mmdet', 'method=gfl,upstream=mmdet'): {'bbox_head.gfl_reg.weight': (68, 256, 3, 3)},
+  ('detectron2', 'method=retinanet,weights=torchvision'): {
+    'backbone.top_block.p6.weight': (256, 512, 3, 3),
+    'head.bbox_subnet.6.weight': (256, 256, 3, 3),
+    'head.cls_score.bias': (720,),
+  },
+  ('detectron2', 'method=fcos,weights=torchvision'): {
+    'backbone.top_block.p7.bias': (256,),
+    'head.cls_subnet.9.bias': (256,),
+    'head.cls_subnet.10.weight': (256,),
+    'head.ctrness.weight': (1, 256, 3, 3),
+  },
+}
+
+
+@functools.cache
+def model(variant: str):
+  config = dense.get_config(f'{variant},backbone=r18').unlock().model
+  config.num_classes = 80
+  return config, jax.eval_shape(build_detector(config, 80).init, jax.random.key(0))
+
+
+@pytest.mark.parametrize('program, variant', NAMES)
+def test_what_is_exported_comes_back(program, variant):
+  config, shapes = model(variant)
+  rules = FRAMEWORKS[program].table(config)
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32) if s.shape else np.float32(2), shapes)
+  weights = [path for path in flatten_dict(shapes, sep='/') if not LOSS_STATE.match(path)]
+  assert sorted(rule.path for rule in rules) == sorted(weights)
+  state = export_state(variables, rules)
+  assert {name: state[name].shape for name in NAMES[program, variant]} == NAMES[program, variant]
+  again, report = import_state(state, shapes, rules)
+  report.check()
+  for path in weights:
+    np.testing.assert_array_equal(flatten_dict(again, sep='/')[path], flatten_dict(variables, sep='/')[path])
+
+
+def test_what_a_loss_keeps_is_in_no_checkpoint():
+  config, shapes = model('method=retinanet,weights=torchvision')
+  assert 'batch_stats/loss/positives' in flatten_dict(shapes, sep='/')
+  variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+  assert not [name for name in export('detectron2', variables, config) if 'loss' in name]
+
+
+def test_mmdetections_gfl_keeps_the_numbers_of_its_distributions():
+  config, shapes = model('method=gfl,upstream=mmdet')
+  state = export('mmdet', jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes), config)
+  assert state['bbox_head.integral.project'].tolist() == list(range(17))
