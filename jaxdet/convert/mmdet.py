@@ -8,8 +8,8 @@ from jaxdet.convert import rules, torchvision
 from jaxdet.convert.mmdet_dense import dense_head
 from jaxdet.convert.mmdet_query import query_detector
 from jaxdet.convert.rules import Rule
-
 from jaxdet.models.detectors.rcnn import class_loss_name
+
 
 def table(model: ConfigDict) -> list[Rule]:
   """The rules of `config.model`, a detector of the R-CNN family or a dense one."""
@@ -67,9 +67,9 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
       layout = rules.LINEAR if i else rules.linear_after_flatten(box.roi_size)
       entries += rules.layer(f'{upstream}.shared_fcs.{i}', f'{path}/fc{i}', layout)
     entries += rules.layer(f'{upstream}.fc_cls', f'{path}/logits', rules.LINEAR)
-    entries += rules.layer(f'{upstream}.fc_reg', f'{path}/deltas', rules.LINEAR)
     if model.roi.class_loss.name == 'seesaw':
       entries.append(Rule(f'{upstream}.loss_cls.cum_samples', f'batch_stats/{class_loss_name(path)}/samples'))
+    entries += rules.layer(f'{upstream}.fc_reg', f'{path}/deltas', rules.LINEAR)
   for end in mask_ends if mask.name else ():
     upstream, path = f'roi_head.mask_head.{end}'.rstrip('.'), f'mask_head{end}'
     for i in range(mask.num_convs):

@@ -13,9 +13,9 @@ from jaxdet.convert.rules import Rule, import_state
 from jaxdet.models.build import build_detector
 from jaxdet.parity import case as cases
 from jaxdet.parity.case import Case
+from jaxdet.parity.class_knowledge import draw_as_recorded, set_class_counts
 from jaxdet.parity.overrides import case_config
 from jaxdet.parity.zoo import Entry
-from jaxdet.parity.class_knowledge import draw_as_recorded, set_class_counts
 from jaxdet.structures import Batch
 
 # Of weights, by program; cvpods, on which DisAlign rests, has Detectron2's names.
@@ -44,9 +44,9 @@ def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
   """
   config, differences = case_config(case, entry)
   config.model.dtype = dtype
+  set_class_counts(config.model, case)
   if case.program not in TABLES:
     raise ValueError(f'no table of weights for {case.program}')
-  set_class_counts(config.model, case)
   rules = TABLES[case.program](config.model)
   detector = draw_as_recorded(build_detector(config.model, config.model.num_classes), case)
   state = cases.state(case)
