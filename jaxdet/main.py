@@ -6,10 +6,12 @@
   python -m jaxdet.main import --from detectron2 FILE --config configs/lvis_maskrcnn.py --workdir runs/x
   python -m jaxdet.main export --to mmdet --workdir runs/x --output weights.pth
   python -m jaxdet.main counts --config configs/lvis_maskrcnn.py --output counts
+  python -m jaxdet.main zoo ['*retinanet*' ..] [--flops] [--output models.md]
 
 `train`, the default, goes on from the last checkpoint in the workdir, and evaluates at the end. `eval`, `predict`
 and `export` take the config of the checkpoint; `eval` and `predict` another one where --config is given. `counts`
-prints the training images and objects of each category, and writes them into a folder where one is given.
+prints the training images and objects of each category, and writes them into a folder where one is given. `zoo`
+prints the models of configs/zoo.csv whose name or config matches a pattern: parameters, published AP, parity.
 """
 
 from absl import flags
@@ -18,7 +20,7 @@ from ml_collections import config_flags
 from jaxdet import command_line
 from jaxdet.training import parallel
 
-COMMANDS = ('train', 'eval', 'predict', 'import', 'export', 'counts')
+COMMANDS = ('train', 'eval', 'predict', 'import', 'export', 'counts', 'zoo')
 IMPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'timm', 'jaxdet')
 EXPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'safetensors', 'stablehlo')
 
@@ -28,13 +30,14 @@ CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'To read; the last one of t
 OUTPUT = flags.DEFINE_string(
   'output',
   None,
-  "Folder for predict's results, WORKDIR/predictions if not given, or for the counts; file that export writes.",
+  "Folder for predict's results, WORKDIR/predictions if not given, or for the counts; file that export or zoo writes.",
 )
 MULTIHOST = flags.DEFINE_bool('multihost', None, 'Join other processes; if not given, where the environment has such.')
 FROM = flags.DEFINE_enum('from', None, IMPORTS, "Whose names import's file has.")
 ALLOW = flags.DEFINE_multi_string('allow', [], "Pattern of names that may be missing in import's file, or unused.")
 TO = flags.DEFINE_enum('to', None, EXPORTS, 'Who is to read what export writes.')
 BATCH_SIZE = flags.DEFINE_integer('batch_size', 1, 'Images of the program of export --to stablehlo.', lower_bound=1)
+FLOPS = flags.DEFINE_bool('flops', False, "Count the models' FLOPs for zoo, which takes seconds a model.")
 CANVAS = flags.DEFINE_string('canvas', None, "Its images' HEIGHTxWIDTH; the config's first canvas if not given.")
 
 
@@ -42,9 +45,9 @@ def main(argv: list[str]) -> None:
   command, *files = argv[1:] or ['train']
   if command not in COMMANDS:
     raise ValueError(f"unknown command '{command}': choose {', '.join(COMMANDS)}")
-  if not WORKDIR.value and command != 'counts':
+  if not WORKDIR.value and command not in ('counts', 'zoo'):
     raise ValueError('give --workdir, the folder of the run')
-  if files and command not in ('predict', 'import'):
+  if files and command not in ('predict', 'import', 'zoo'):
     raise ValueError(f"{command} takes flags only, not '{files[0]}'")
   if command in ('train', 'counts') and CONFIG.value is None:
     raise ValueError(f'{command} needs a config: --config configs/lvis_maskrcnn.py:mini')
@@ -56,7 +59,7 @@ def main(argv: list[str]) -> None:
   parallel.initialize_processes(MULTIHOST.value)
 
   # After the processes have joined: imports may touch devices.
-  from jaxdet import commands, conversion_commands, data_commands
+  from jaxdet import commands, conversion_commands, data_commands, zoo_commands
 
   if command == 'train':
     commands.train(CONFIG.value, WORKDIR.value)
@@ -66,6 +69,8 @@ def main(argv: list[str]) -> None:
     commands.predict_images(CONFIG.value, WORKDIR.value, files, OUTPUT.value, CHECKPOINT.value)
   elif command == 'counts':
     data_commands.print_counts(CONFIG.value, OUTPUT.value)
+  elif command == 'zoo':
+    zoo_commands.print_models(files, OUTPUT.value, FLOPS.value)
   elif command == 'import':
     conversion_commands.import_checkpoint(CONFIG.value, WORKDIR.value, FROM.value, files, ALLOW.value)
   elif TO.value == 'stablehlo':

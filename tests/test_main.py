@@ -47,6 +47,7 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
     (['counts'], 'counts needs a config: --config'),
     (['counts', f'--config={CONFIG}', '--config.data.dir=nowhere'], 'no annotation file: none of nowhere/annotations/'),
     (['counts', 'train.json', f'--config={CONFIG}'], "counts takes flags only, not 'train.json'"),
+    (['zoo', 'nothing'], "no model of configs/zoo.csv matches 'nothing'; the nearest is '"),
     (['eval'], 'give --workdir, the folder of the run'),
     (['predict', '--workdir=x'], 'predict needs images'),
     (['predict', '--workdir=x', 'no.jpg'], 'no.jpg'),

@@ -35,7 +35,7 @@ def export_predict(
   """
 
   def predict(image, image_size):
-    found = detector.predict(jax.tree.map(jnp.asarray, variables), _batch(image, image_size))
+    found = detector.predict(jax.tree.map(jnp.asarray, variables), batch_of_images(image, image_size))
     return {name: value for name, value in vars(found).items() if value is not None}
 
   arguments = (
@@ -71,7 +71,7 @@ def parse_canvas(text: str) -> tuple[int, int]:
   return int(found[1]), int(found[2])
 
 
-def _batch(image, image_size) -> Batch:
+def batch_of_images(image, image_size) -> Batch:
   """A batch without objects."""
   count = image.shape[0]
   return Batch(

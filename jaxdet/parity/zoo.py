@@ -2,7 +2,7 @@
 
 The first field is an upstream config's path, or the name of one recorded case, whose line then wins over the path's.
 The rest of the line is a config as `--config` takes it: FILE or FILE:VARIANT; it may hold commas itself. Lines that
-begin with '#', empty lines and a heading are skipped.
+begin with '#', empty lines and a heading before the first config are skipped.
 """
 
 import dataclasses
@@ -25,33 +25,53 @@ class Entry:
   own: bool  # the line names this case, so that the config means its overrides too
 
 
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """A line of the table."""
+
+  number: int  # from 1 on
+  upstream: str  # config without folder of the program and ending, or case
+  config: str  # FILE or FILE:VARIANT
+
+
+def read_lines(file: pathlib.Path) -> list[Line]:
+  """The table's lines in order.
+
+  Raises:
+    ValueError: on a line without a second field, or whose second field is no config.
+  """
+  lines = []
+  for number, text in enumerate(file.read_text().splitlines(), start=1):
+    if not text.strip() or text.lstrip().startswith('#'):
+      continue
+    fields = _LINE.match(text)
+    if not fields:
+      raise ValueError(f"{file}:{number}: no config after '{text.strip()}'")
+    upstream, config = (field.strip('"\'') for field in fields.groups())
+    if config.partition(':')[0].endswith('.py'):
+      lines.append(Line(number, bare(upstream), config))
+    elif lines:  # else it is the heading
+      raise ValueError(f"{file}:{number}: '{config}' is no config: give FILE.py or FILE.py:VARIANT")
+  return lines
+
+
 def read_zoo(files: Iterable[pathlib.Path]) -> dict[str, str]:
   """{upstream config without ending, or case: jaxdet config}; later files win.
 
   Raises:
-    ValueError: on a line without a second field.
+    ValueError: as `read_lines`.
   """
-  table = {}
-  for file in files:
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
-      if not line.strip() or line.lstrip().startswith('#'):
-        continue
-      fields = _LINE.match(line)
-      if not fields:
-        raise ValueError(f"{file}:{number}: no config after '{line.strip()}'")
-      upstream, config = (field.strip('"\'') for field in fields.groups())
-      if config.partition(':')[0].endswith('.py'):  # else it is the heading
-        table[_bare(upstream)] = config
-  return table
+  return {line.upstream: line.config for file in files for line in read_lines(file)}
 
 
 def find_config(table: dict[str, str], case: Case) -> Entry | None:
   """The case's line, None where there is none."""
   if case.name in table:
     return Entry(table[case.name], own=True)
-  config = table.get(_bare(case.meta['config']))
+  config = table.get(bare(case.meta['config']))
   return None if config is None else Entry(config, own=False)
 
 
-def _bare(path: str) -> str:
+def bare(path: str) -> str:
+  """An upstream config's path without the folder of all configs and without ending."""
   return _EXTENSION.sub('', _PREFIXES.sub('', path))

@@ -1,0 +1,77 @@
+"""How large a config's detector is: classes of its data set, parameters, FLOPs of an image."""
+
+import dataclasses
+import fnmatch
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from jaxdet.convert.stablehlo import batch_of_images
+from jaxdet.models.build import build_detector
+from jaxdet.structures import Batch
+
+NUM_CLASSES = {  # of published data sets, by the folder of config.data.dir and the first file of config.data.train
+  'lvis/*lvis_v0.5*': 1230,
+  'lvis/*': 1203,
+  'coco/*person_keypoints*': 1,
+  'coco/*': 80,
+  'cityscapes/*': 8,
+  'VOCdevkit/*': 20,
+  'deepfashion/*': 15,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+  """What a detector holds and does."""
+
+  parameters: int  # numbers in the collection `params`, trained or not; no statistics and constants of batch norms
+  # Operations of `predict` on one image of the first canvas, as XLA counts them before it optimises the program for
+  # the default backend: a multiplication and an addition are two, those with padding are none, what a loop repeats
+  # counts once. None: not counted.
+  flops: float | None
+
+
+def num_classes(config: ConfigDict) -> int:
+  """The number of classes of a configuration without its annotation file.
+
+  Raises:
+    ValueError: the data set is in no table, and config.model.num_classes is None.
+  """
+  if config.model.num_classes is not None:
+    return config.model.num_classes
+  if config.data.name == 'shapes':
+    return config.data.shapes.categories
+  train = [config.data.train] if isinstance(config.data.train, str) else [*config.data.train]
+  folder = config.data.dir.rstrip('/').rpartition('/')[2]
+  name = '/'.join([folder, *train[:1]])
+  for pattern, count in NUM_CLASSES.items():
+    if fnmatch.fnmatchcase(name, pattern):
+      return count
+  raise ValueError(f"how many classes the data set '{name}' has is not known: set config.model.num_classes")
+
+
+def measure(config: ConfigDict, with_flops: bool = True) -> Size:
+  """The size of a configuration's detector, from shapes alone: it is neither compiled nor run."""
+  detector = build_detector(config.model, num_classes(config))
+  variables = jax.eval_shape(detector.init, jax.random.key(0))
+  parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
+  if not with_flops:
+    return Size(parameters, None)
+  analysis = jax.jit(detector.predict).lower(variables, _abstract_batch(config)).cost_analysis()
+  return Size(parameters, analysis['flops'])
+
+
+def _abstract_batch(config: ConfigDict) -> Batch:
+  """Shapes of a batch of one image, with proposals where the detector makes none."""
+  canvas = config.data.canvases[0]
+  batch = jax.eval_shape(
+    batch_of_images, jax.ShapeDtypeStruct((1, *canvas, 3), jnp.uint8), jax.ShapeDtypeStruct((1, 2), jnp.int32)
+  )
+  if 'rpn' not in config.model or config.model.rpn.name:
+    return batch
+  count = config.model.rpn.test_proposals.post_nms
+  return batch.replace(
+    proposals=jax.ShapeDtypeStruct((1, count, 4), jnp.float32), proposals_valid=jax.ShapeDtypeStruct((1, count), bool)
+  )
