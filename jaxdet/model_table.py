@@ -57,13 +57,13 @@ def read_published(file: pathlib.Path) -> dict[tuple[str, str], Published]:
 
 
 def heading(widths: tuple[int, int]) -> str:
-  """The terminal's first line; `widths` are those of names and configs."""
-  return _aligned('model', 'config', COLUMNS, widths)
+  """The terminal's first line; `widths` are those of the longest name and of the longest parity."""
+  return _aligned('model', COLUMNS, 'config', widths)
 
 
 def line(row: Row, widths: tuple[int, int]) -> str:
   """A row's line on the terminal."""
-  return _aligned(row.name, row.config, _cells(row), widths)
+  return _aligned(row.name, _cells(row), row.config, widths)
 
 
 def page(rows: Sequence[Row], command: str, made_with: str) -> str:
@@ -116,7 +116,7 @@ def _cells(row: Row) -> list[str]:
   return [f'{row.size.parameters / 1e6:.2f} M', gflops, *published, row.parity]
 
 
-def _aligned(name: str, config: str, cells: Sequence[str], widths: tuple[int, int]) -> str:
+def _aligned(name: str, cells: Sequence[str], config: str, widths: tuple[int, int]) -> str:
   parameters, gflops, box_ap, mask_ap, other, parity = cells
   numbers = f'{parameters:>10} {gflops:>8} {box_ap:>7} {mask_ap:>8} {other:>11}'
-  return f'{name:{widths[0]}}  {config:{widths[1]}} {numbers}  {parity}'
+  return f'{name:{widths[0]}} {numbers}  {parity:{widths[1]}}  {config}'

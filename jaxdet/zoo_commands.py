@@ -44,7 +44,8 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
   page = root / 'docs' / 'parity.md'
   recorded = verdicts.read_page(page) if page.exists() else []
 
-  widths = max(map(len, lines)), max(len(line.config) for line in lines.values())
+  parity = {name: verdicts.summary(recorded, line.upstream, line.config) for name, line in lines.items()}
+  widths = max(map(len, lines)), max(map(len, ['parity', *parity.values()]))
   print(model_table.heading(widths), flush=True)
   rows, sizes = [], {}
   for name, line in lines.items():
@@ -61,7 +62,7 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
       size=sizes[key],
       canvas=tuple(config.data.canvases[0]),
       published=published.get((program, upstream), model_table.Published()),
-      parity=verdicts.summary(recorded, upstream, line.config),
+      parity=parity[name],
     )
     print(model_table.line(row, widths), flush=True)
     rows.append(row)
