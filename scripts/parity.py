@@ -2,7 +2,8 @@
 
   python scripts/parity.py [--kit DIR] [--map FILE] [--case GLOB] [--json FILE] [--docs FILE]
 
-A line a case as it is done; a run of all cases writes docs/parity.md. The exit status is 1 where a case that has a
+A line a case as it is done; a run of all cases writes docs/parity.md. What the JSON file holds of cases that are not
+run stays there, and is on the page too, so that a few cases can be run anew. The exit status is 1 where a case that has a
 config fails otherwise than by rounding.
 """
 
@@ -37,18 +38,21 @@ def main():
   names = case_names(options.kit, options.case)
   if not names:
     sys.exit(f"no case of {options.kit} matches '{options.case}'")
-  results = []
+  kept = {result.case: result for result in report.read_json(options.json)} if options.json else {}
+  ran = []
   print(report.heading(), flush=True)
   for name in names:
-    results.append(run_case(options.kit, name, zoo))
-    print('\n'.join([report.line(results[-1]), *report.details(results[-1])]), flush=True)
+    kept[name] = run_case(options.kit, name, zoo)
+    ran.append(kept[name])
+    print('\n'.join([report.line(ran[-1]), *report.details(ran[-1])]), flush=True)
     if options.json:
-      report.write_json(results, options.json)
+      report.write_json(list(kept.values()), options.json)
 
   page = options.docs or (ROOT / 'docs' / 'parity.md' if options.case == '*' else None)
   if page:
-    page.write_text(report.page(results, 'python scripts/parity.py'))
-  sys.exit(any(result.config and not (result.passed or result.is_rounding) for result in results))
+    every = [kept[name] for name in case_names(options.kit) if name in kept]
+    page.write_text(report.page(every, 'python scripts/parity.py'))
+  sys.exit(any(result.config and not (result.passed or result.is_rounding) for result in ran))
 
 
 def _path(text: str) -> pathlib.Path:

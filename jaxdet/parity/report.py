@@ -65,6 +65,25 @@ def write_json(results: Sequence[Result], path: pathlib.Path) -> None:
   path.write_text(json.dumps(rows, indent=1) + '\n')
 
 
+def read_json(path: pathlib.Path) -> list[Result]:
+  """The results of a file of `write_json`; [] if there is none."""
+  if not path.exists():
+    return []
+  return [
+    Result(
+      case=row['case'],
+      config=row['config'],
+      checks=tuple(Check(stage, name, *numbers, rounding) for stage, name, *numbers, _, rounding in row['checks']),
+      covered=row['tensors']['compared'],
+      recorded=row['tensors']['recorded'],
+      notes=tuple(row['notes']),
+      error='' if row['checks'] or not row['config'] else row['verdict'],
+      seconds=row['seconds'],
+    )
+    for row in json.loads(path.read_text())
+  ]
+
+
 def page(results: Sequence[Result], command: str) -> str:
   """docs/parity.md."""
   ran = [result for result in results if result.checks]

@@ -68,3 +68,10 @@ def test_a_case_that_breaks_becomes_a_line(tmp_path):
   (tmp_path / 'mmdet' / 'a.npz').write_bytes(b'nothing')
   broken = run_case(tmp_path, 'mmdet/a', {})
   assert not broken.passed and broken.verdict
+
+
+def test_results_come_back_from_their_file(tmp_path):
+  made = [result(GOOD, ROUNDED, covered=3, recorded=4), result(error='override not understood: X'), Result('mmdet/b', '')]
+  report.write_json(made, tmp_path / 'x.json')
+  assert report.read_json(tmp_path / 'x.json') == made
+  assert report.read_json(tmp_path / 'y.json') == []
