@@ -3,8 +3,8 @@
   python scripts/parity.py [--kit DIR] [--map FILE] [--case GLOB] [--json FILE] [--docs FILE]
 
 A line a case as it is done; a run of all cases writes docs/parity.md. What the JSON file holds of cases that are not
-run stays there, and is on the page too, so that a few cases can be run anew. The exit status is 1 where a case that has a
-config fails otherwise than by rounding.
+run stays there, and is on the page too, so that a few cases can be run anew. The exit status is 1 where a case that has
+a config fails otherwise than by rounding.
 """
 
 import argparse

@@ -71,7 +71,11 @@ def test_a_case_that_breaks_becomes_a_line(tmp_path):
 
 
 def test_results_come_back_from_their_file(tmp_path):
-  made = [result(GOOD, ROUNDED, covered=3, recorded=4), result(error='override not understood: X'), Result('mmdet/b', '')]
+  made = [
+    result(GOOD, ROUNDED, covered=3, recorded=4),
+    result(error='override not understood: X'),
+    Result('mmdet/b', ''),
+  ]
   report.write_json(made, tmp_path / 'x.json')
   assert report.read_json(tmp_path / 'x.json') == made
   assert report.read_json(tmp_path / 'y.json') == []
