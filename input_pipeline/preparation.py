@@ -50,7 +50,7 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
       logging.info('Going on with what is there: %s', reason)
   else:
     if manifest is not None:
-      logging.info("Making the records of split '%s' anew: %s has changed since", split, annotation_path)
+      logging.info("Making split '%s' anew: %s, or what records hold, has changed since", split, annotation_path)
     _remove(out_dir, split)
   os.makedirs(out_dir, exist_ok=True)
 
