@@ -1,0 +1,61 @@
+"""Compiles loss and prediction of a dense detector for the devices at hand and prints what they exchange, and losses.
+
+A process of its own, since the number of devices is fixed when JAX starts.
+"""
+
+import json
+import re
+import sys
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxdet.training import parallel
+from small_dense import small_dense_config, small_dense_detector
+from small_detector import make_batch
+
+QUICK = {'xla_backend_optimization_level': 0}  # most of the time goes into compiling
+
+
+def main(variant: str) -> None:
+  detector = small_dense_detector(small_dense_config(variant))
+  variables = jax.jit(detector.init, compiler_options=QUICK)(jax.random.key(0))
+  batch, mesh = make_batch(images=4), parallel.make_mesh()
+
+  def loss(params, others, batch):
+    losses, state = detector.loss(others | {'params': params}, batch, jax.random.key(1))
+    return sum(losses.values()), (losses, state)
+
+  def gradient(variables, batch):
+    return jax.grad(loss, has_aux=True)(variables['params'], variables, batch)
+
+  def on_mesh(function):
+    def wrapped(*args):
+      with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        return function(*args)
+
+    return wrapped
+
+  one = jax.device_put((variables, batch), jax.devices()[0])
+  every = jax.device_put(variables, NamedSharding(mesh, PartitionSpec())), parallel.put_batch(batch, mesh)
+  on_one, on_every = compiled(gradient, *one), compiled(on_mesh(gradient), *every)
+  printed = {
+    'devices': mesh.size,
+    'one': jax.tree.map(float, jax.tree.leaves(on_one(*one)[1])),
+    'every': jax.tree.map(float, jax.tree.leaves(on_every(*every)[1])),
+    'loss': collectives(on_every),
+    'predict': collectives(compiled(on_mesh(detector.predict), *every)),
+  }
+  print(json.dumps(printed))
+
+
+def compiled(function, *args):
+  return jax.jit(function).lower(*args).compile(compiler_options=QUICK)
+
+
+def collectives(program) -> list[str]:
+  return sorted(set(re.findall(r' (all-[a-z]+|reduce-scatter|collective-[a-z]+)(?:-[a-z]+)?\(', program.as_text())))
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1]))
