@@ -3,13 +3,14 @@
   --config configs/dense.py:method=retinanet                              RetinaNet R50-FPN on COCO, as in Detectron2
   --config configs/dense.py:method=retinanet,upstream=mmdet,backbone=r101,schedule=2x
   --config configs/dense.py:method=fcos,upstream=mmdet,weights=msra,form=improved
+  --config configs/dense.py:method=atss,upstream=mmdet,dataset=mini    a small one on generated images
 
 CHOICES lists the arguments. configs/zoo.csv says which of these strings is which upstream config.
 """
 
 from ml_collections import ConfigDict
 
-from configs import arguments, rcnn
+from configs import arguments, mini, rcnn
 from configs.base import base_config
 
 CHOICES = {
@@ -28,7 +29,7 @@ CHOICES = {
   # Lengths of the shorter side in training. '': upstream's, from 640 to 800 in Detectron2 and 800 in mmdetection.
   'sizes': ('', '800', '640+800', '640+672+704+736+768+800', '640-800', '480-800'),
   'recipe': ('', 'lsj'),  # lsj: large-scale jitter, 64 images a step
-  'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
+  'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'voc', 'mini'),  # mini: generated images, and a small network
   'schedule': ('1x', '2x', '3x', '20e', '24e', '36e', '90k', '200ep'),
 }
 
@@ -40,6 +41,7 @@ DETECTRON1_MEAN = (122.7717, 115.9465, 102.9801)  # RGB
 def get_config(variant: str = '') -> ConfigDict:
   """The complete configuration of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
+  args.neck = 'fpn'  # of rcnn's arguments
   config = base_config()
   model = config.model
   del model.rpn, model.roi
@@ -52,6 +54,8 @@ def get_config(variant: str = '') -> ConfigDict:
     set_mmdet(config)
   set_schedule(config, args)
   METHODS[args.method](config, args)
+  if args.dataset == 'mini':
+    set_mini(config)
   return config.lock()
 
 
@@ -236,6 +240,20 @@ def set_backbone(model: ConfigDict, args) -> None:
   args.weights = 'msra'
   rcnn.set_backbone(model, args)
   model.pixel_mean = DETECTRON1_MEAN
+
+
+def set_mini(config: ConfigDict) -> None:
+  """Generated images, whose objects are small, and a network that learns them in minutes."""
+  mini.set_images(config)
+  mini.set_features(config.model)
+  mini.set_training(config.train)
+  head = config.model.head
+  head.network.update(num_convs=2, channels=64, norm='gn')
+  if 'ranges' in head:
+    head.ranges = tuple((first / 4, last / 4) for first, last in head.ranges)
+  else:
+    head.anchors.sizes = tuple(tuple(3 / 8 * size for size in sizes) for sizes in head.anchors.sizes)
+  config.model.test.detections = 50
 
 
 def set_dataset(config: ConfigDict, args) -> None:

@@ -171,3 +171,17 @@ def test_dense_detectors_as_their_programs_have_them():
 def test_what_a_program_does_not_have_is_named(variant, error):
   with pytest.raises(ValueError, match=error):
     dense.get_config(variant)
+
+
+@pytest.mark.parametrize('method', ['retinanet', 'fcos', 'atss', 'gfl'])
+def test_dense_methods_have_a_small_form_on_generated_images(method):
+  upstream = 'mmdet' if method in ('atss', 'gfl') else 'detectron2'
+  config = dense.get_config(f'method={method},upstream={upstream},dataset=mini')
+  assert (config.data.name, config.eval.protocol, config.train.steps) == ('shapes', 'lvis', 1000)
+  assert build_detector(config.model, num_classes=3).method.num_anchors >= 1
+
+
+def test_retinanet_on_voc():
+  config = dense.get_config('method=retinanet,upstream=mmdet,dataset=voc')
+  assert (config.data.name, config.eval.protocol, config.train.best_metric) == ('voc', 'voc', 'bbox/AP50_11')
+  assert (config.train.steps, config.train.schedule.base_lr, config.train.schedule.warmup_steps) == (12_420, 0.01, 0)
