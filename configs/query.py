@@ -26,7 +26,7 @@ CHOICES = {
 
 SIZES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
 EPOCHS = {'50e': (50, 40), '150e': (150, 100), '500e': (500, 334)}  # and after which the learning rate falls
-STEPS = {'2x': (90_000, 75_000), '4x': (180_000, 150_000)}  # Detic's, the same
+IMAGES = {'2x': 16, '4x': 32}  # of a step of Detic's, of which there are as many in either
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -143,8 +143,8 @@ def set_optimizer(train: ConfigDict, args) -> None:
 def set_schedule(train: ConfigDict, args) -> None:
   """How long, and when the learning rate falls, once."""
   if args.upstream == 'detic':
-    train.steps, milestone = rcnn.chosen(STEPS, with_default(args, '4x'))
-    train.schedule.milestones = (milestone,)
+    train.batch_size = train.schedule.base_batch_size = rcnn.chosen(IMAGES, with_default(args, '4x'))
+    train.steps, train.schedule.milestones = 180_000, (150_000,)
     return
   epochs, milestone = rcnn.chosen(EPOCHS, with_default(args, '150e' if args.method == 'detr' else '50e'))
   per_epoch = -(-rcnn.EPOCH[args.dataset] // train.batch_size)

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from jaxdet.convert import rules
+from jaxdet.convert import detic_query, rules
 from jaxdet.convert.rules import Rule
 from jaxdet.models.backbones.resnet import residual_blocks
 
 
 def table(model: ConfigDict) -> list[Rule]:
-  """The rules of `config.model`, a detector of the R-CNN family or a dense one."""
+  """The rules of `config.model`, a detector of the R-CNN family, a dense one or Detic's Deformable DETR."""
+  if model.name == 'deformable_detr':
+    return resnet(model.backbone, detic_query.BACKBONE, model.channel_order) + detic_query.deformable_detr(model)
   pyramid = model.neck.name == 'fpn'
   entries = resnet(model.backbone, 'backbone.bottom_up.' if pyramid else 'backbone.', model.channel_order)
   if pyramid:

@@ -6,6 +6,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxdet.losses import federated
+from jaxdet.models.detectors.query import QueryDetector
 from jaxdet.parity.case import Case
 
 
@@ -24,6 +25,12 @@ def draw_as_recorded(detector, case: Case):
   if 'fed_inds' not in case.meta:
     return detector
   numbers = case.recipe.uniform('fed', (case.meta['num_classes'],))
+  if isinstance(detector, QueryDetector):
+
+    def draw(labels, valid, counts, key, slots, power):
+      return federated.fill_classes(labels, valid, numbers, slots)
+
+    return dataclasses.replace(detector, sample_classes=draw)
   slots = detector.settings.roi.class_loss.slots
 
   def loss(logits, labels, valid, key, state):

@@ -64,6 +64,8 @@ def recorded_count(case: Case, name: str) -> int | None:
   part, image = name[:-1], int(name[-1])
   if part == 'proposals' and 'num_proposals' in case.meta:
     return case.meta['num_proposals'][image]
+  if part == 'det' and 'detection_note' in case.meta:  # Detic's query detectors: of 300 the best
+    return None
   if part == 'det' and 'detection_stats' in case.meta:
     return int(case.meta['detection_stats']['rows'][image][0])
   count = len(case.arrays[f'{name}/boxes'])

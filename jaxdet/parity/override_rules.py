@@ -187,6 +187,7 @@ RULES: Mapping[str, Change] = {
   r'MODEL\.RETINANET\.SCORE_THRESH_TEST': put('test.score_threshold'),
   r'MODEL\.RETINANET\.TOPK_CANDIDATES_TEST': put('test.pre_nms'),
   r'MODEL\.RETINANET\.NMS_THRESH_TEST': put('test.iou'),
+  r'MODEL\.DETR\.DROPOUT': put('encoder.dropout', 'decoder.dropout'),
   r'TEST\.DETECTIONS_PER_IMAGE': put('test.detections'),
   r'INPUT\.MASK_FORMAT': mask_format,
   r'MODEL\.(WEIGHTS|DEVICE)|FP16': nothing,

@@ -19,7 +19,7 @@ from jaxdet.parity.zoo import Entry
 from jaxdet.structures import Batch
 
 # Of weights, by program; cvpods, on which DisAlign rests, has Detectron2's names.
-TABLES = {'mmdet': mmdet.table, 'detectron2': detectron2.table, 'disalign': detectron2.table}
+TABLES = {'mmdet': mmdet.table, 'detectron2': detectron2.table, 'detic': detectron2.table, 'disalign': detectron2.table}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 from ml_collections import FrozenConfigDict
 
+from jaxdet.losses.federated import sample_classes
 from jaxdet.models.backbones import resnet
 from jaxdet.models.detectors.forward import Forward, Losses, Variables
 from jaxdet.models.detectors.preprocess import normalize
@@ -39,6 +40,7 @@ class QueryDetector:
 
   settings: FrozenConfigDict  # config.model, with the number of classes
   networks: Mapping[str, nn.Module]
+  sample_classes: Callable = sample_classes  # how a federated loss draws them
 
   def transform(self, call: Call, features: Float[Array, 'B S C'], cells: Cells) -> Outputs:
     """What the method makes of the cells' features."""
@@ -82,7 +84,7 @@ class QueryDetector:
     forward = Forward(self.networks, variables, train=True, dropout=dropout)
     made = self.outputs(forward, self.images(batch), batch.image_size)
     settings, losses = self.settings, {}
-    of_layers = set_losses(made.logits, made.boxes, batch, batch.labels, decoder_key, settings)
+    of_layers = set_losses(made.logits, made.boxes, batch, batch.labels, decoder_key, settings, self.sample_classes)
     for name, values in of_layers.items():
       last = len(values) - 1
       for layer in range(last + 1):
@@ -91,7 +93,13 @@ class QueryDetector:
     if made.proposal_logits is not None:
       one_class = jnp.zeros_like(batch.labels)
       of_cells = set_losses(
-        made.proposal_logits[None], made.proposal_boxes[None], batch, one_class, proposal_key, settings
+        made.proposal_logits[None],
+        made.proposal_boxes[None],
+        batch,
+        one_class,
+        proposal_key,
+        settings,
+        self.sample_classes,
       )
       for name, values in of_cells.items():
         losses[f'loss_{name}_proposals'] = settings.proposals.loss_weights[name] * values[0]

@@ -4,6 +4,8 @@ Queries have class logits and boxes (cx, cy, width, height) in [0, 1], 1 being t
 `config.model`.
 """
 
+from collections.abc import Callable
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -99,6 +101,7 @@ def set_losses(
   labels: Int[Array, 'B N'],
   key: Array,
   settings: FrozenConfigDict,
+  draw: Callable = sample_classes,
 ) -> dict[str, Float[Array, 'L']]:
   """'class', 'box' (L1) and 'giou' of every layer, without weights, divided by the objects of the batch.
 
@@ -108,6 +111,7 @@ def set_losses(
   Args:
     logits, boxes, batch, labels, settings: as `assign_queries` takes them.
     key: for class losses that draw.
+    draw: samples the classes of a federated loss.
   """
   found = assign_queries(logits, boxes, batch, labels, settings)
   matched = found.queries >= 0
@@ -121,7 +125,7 @@ def set_losses(
   distance = jnp.where(matched[..., None], smooth_l1(own, wanted, 0.0), 0.0).sum((1, 2, 3))
   overlap = giou(to_corners(own) * scale, to_corners(wanted) * scale)
   return {
-    'class': _class_losses(logits, found.labels, matched, labels, key, settings),
+    'class': _class_losses(logits, found.labels, matched, labels, key, settings, draw),
     'box': distance / objects,
     'giou': jnp.where(matched, 1 - overlap, 0.0).sum((1, 2)) / objects,
   }
@@ -134,6 +138,7 @@ def _class_losses(
   labels: Int[Array, 'B N'],
   key: Array,
   settings: FrozenConfigDict,
+  draw: Callable,
 ) -> Float[Array, 'L']:
   loss = settings.class_loss
   if not is_sigmoid(settings):
@@ -144,7 +149,7 @@ def _class_losses(
     counts = jnp.asarray(settings.class_counts.images)
 
     def sample(key, matched):
-      return sample_classes(labels, matched, counts, key, loss.slots, loss.power)
+      return draw(labels, matched, counts, key, loss.slots, loss.power)
 
     classes = jax.vmap(sample)(jax.random.split(key, len(logits)), matched)
     # Certain to be absent: neither loss nor gradient.
