@@ -111,7 +111,7 @@ def test_dropout_is_drawn_from_the_key_and_from_it_alone():
   assert (encode(0, False) == encode(1, False)).all()
 
 
-@pytest.mark.parametrize('variant', ['detr'])
+@pytest.mark.parametrize('variant', ['detr', pytest.param('two stages', marks=pytest.mark.slow)])
 def test_four_images_are_learned_by_heart(variant):
   """By all but the backbone, whose backward pass takes longest to compile."""
   batch = make_batch(images=4)
