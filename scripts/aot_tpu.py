@@ -1,0 +1,172 @@
+"""Compiles the training step and the prediction of a config for a TPU slice, on a machine without a TPU.
+
+  pip install 'jaxdet[tpu]'
+  python scripts/aot_tpu.py --config configs/lvis_maskrcnn.py --topology v5e:16x16 --batch 256 [--json FILE]
+
+libtpu's compiler is asked for the chips of a topology (v5e:2x2 is one host, v5e:16x16 a pod). For both programs one
+line of JSON: memory of a chip, operations, bytes, and what the chips exchange in a step. The exit status is 1 where a
+program does not compile, does not fit into a chip's memory, or exchanges more than sums (gathered activations).
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import re
+import sys
+import time
+
+HBM = {'v4': 32, 'v5e': 16, 'v5p': 95, 'v6e': 32}  # GiB a chip
+BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4, 'u32': 4, 'f64': 8}
+# An operation of a compiled program's text: what it makes, and its name.
+KINDS = ('all-reduce', 'all-gather', 'all-to-all', 'collective-permute', 'reduce-scatter', 'collective-broadcast')
+COLLECTIVE = re.compile(rf'= (\(?[^=]*?\)?) ({"|".join(KINDS)})(?:-start)?\(')
+ARRAY = re.compile(r'(\w+)\[([\d,]*)\]')
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--config', default='configs/lvis_maskrcnn.py', help='FILE[:VARIANT]')
+  parser.add_argument('--topology', default='v5e:16x16', help='as v4:4x4x4, v5e:2x2, v6e:16x16')
+  parser.add_argument('--batch', type=int, default=0, help='images of a step over all chips; 0: two a chip')
+  parser.add_argument('--dtype', default='bfloat16', help='of activations')
+  parser.add_argument('--programs', default='train,predict')
+  parser.add_argument('--json', type=pathlib.Path, help='a file to which the lines are added')
+  args = parser.parse_args()
+  if args.topology.partition(':')[0] not in HBM:
+    sys.exit(f"unknown chip in --topology '{args.topology}': choose one of {', '.join(HBM)}")
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # there is no TPU to be asked about
+  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+  fits = True
+  for name in args.programs.split(','):
+    report = compile_program(name, args)
+    fits &= not report['problems']
+    print(json.dumps(report), flush=True)
+    if args.json:
+      with open(args.json, 'a') as file:
+        file.write(json.dumps(report) + '\n')
+  sys.exit(not fits)
+
+
+def compile_program(name: str, args: argparse.Namespace) -> dict:
+  """What the compiler says of 'train' or 'predict'; 'problems' is empty where all is well."""
+  started = time.perf_counter()
+  lowered, chips, batch = lower(name, args)
+  report = {
+    'config': args.config,
+    'topology': args.topology,
+    'program': name,
+    'chips': chips,
+    'batch': batch,
+    'dtype': args.dtype,
+    'trace_s': round(time.perf_counter() - started, 1),
+  }
+  started = time.perf_counter()
+  try:
+    compiled = lowered.compile()
+  except Exception as error:  # the compiler's own, also where the program does not fit
+    return report | {'problems': [' '.join(str(error).split())[:500]]}
+  memory, cost, exchanged = compiled.memory_analysis(), compiled.cost_analysis(), collectives(compiled.as_text())
+  held = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
+  gib = (held - memory.alias_size_in_bytes + memory.generated_code_size_in_bytes) / 2**30
+  problems = []
+  if gib > HBM[args.topology.partition(':')[0]]:
+    problems.append(f'{gib:.1f} GiB do not fit into a chip')
+  if others := sorted(set(exchanged) - {'all-reduce'}):
+    problems.append(f'the chips exchange more than sums: {", ".join(others)}')
+  return report | {
+    'compile_s': round(time.perf_counter() - started, 1),
+    'gib_a_chip': round(gib, 2),
+    'gib_arguments': round(memory.argument_size_in_bytes / 2**30, 2),
+    'gib_temporary': round(memory.temp_size_in_bytes / 2**30, 2),
+    'tflops_a_chip': round(cost.get('flops', math.nan) / 1e12, 3),
+    'gib_accessed_a_chip': round(cost.get('bytes accessed', math.nan) / 2**30, 1),
+    'collectives': exchanged,
+    'problems': problems,
+  }
+
+
+def lower(name: str, args: argparse.Namespace):
+  """(the lowered program, number of chips, images over all chips)."""
+  import jax
+  from jax.experimental import topologies
+
+  from jaxdet.command_line import load_config
+  from jaxdet.model_size import num_classes
+  from jaxdet.models.build import build_detector
+  from jaxdet.training import parallel
+  from jaxdet.training.optimizer import build_optimizer
+  from jaxdet.training.state import abstract_state
+  from jaxdet.training.step import make_train_step
+
+  topology = topologies.get_topology_desc(platform='tpu', topology_name=args.topology)
+  mesh = jax.sharding.Mesh(topology.devices, (parallel.DATA,), axis_types=(jax.sharding.AxisType.Auto,))
+  config = load_config(args.config).copy_and_resolve_references().unlock()
+  config.train.batch_size = args.batch or 2 * mesh.size
+  parallel.check_batch_size(config.train.batch_size, config.train.accumulate, mesh)
+  config.model.dtype = args.dtype
+  config.model.num_classes = num_classes(config)
+  detector = build_detector(config.model, config.model.num_classes)
+  state = abstract_state(config, detector, mesh)
+  batch = abstract_batch(config, parallel.over_batch(mesh), objects=name == 'train')
+  if name == 'train':
+    step = make_train_step(config, detector, build_optimizer(config, detector, state.params), mesh)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=parallel.replicated(mesh))
+    return step.lower(state, batch, key), mesh.size, config.train.batch_size
+
+  def predict(variables, batch):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return detector.predict(variables, batch)
+
+  program = jax.jit(predict, out_shardings=parallel.over_batch(mesh))
+  return program.lower(state.variables, batch), mesh.size, config.train.batch_size
+
+
+def abstract_batch(config, sharding, objects: bool):
+  """Shapes of a batch on the first canvas; without objects for a prediction."""
+  import jax
+  import jax.numpy as jnp
+
+  from jaxdet.structures import Batch
+
+  images, (height, width), data = config.train.batch_size, config.data.canvases[0], config.data
+  rows, cells, vertices = data.max_objects if objects else 0, data.mask_size, data.max_vertices
+
+  def array(dtype, *shape: int):
+    return jax.ShapeDtypeStruct((images, *shape), dtype, sharding=sharding)
+
+  outlines = {}
+  if objects and vertices:
+    outlines = {'outlines': array(jnp.float32, rows, vertices, 2), 'outline_parts': array(jnp.int8, rows, vertices)}
+  return Batch(
+    image=array(jnp.uint8, height, width, 3),
+    image_size=array(jnp.int32, 2),
+    original_size=array(jnp.int32, 2),
+    index=array(jnp.int32),
+    valid=array(bool),
+    boxes=array(jnp.float32, rows, 4),
+    labels=array(jnp.int32, rows),
+    objects_valid=array(bool, rows),
+    mask_bits=array(jnp.uint8, rows, cells, cells // 8),
+    mask_windows=array(jnp.float32, rows, 4),
+    **outlines,
+  )
+
+
+def collectives(text: str) -> dict[str, dict]:
+  """How often each kind of exchange stands in a compiled program, and the bytes that it makes on a chip."""
+  found = {}
+  for made, kind in COLLECTIVE.findall(text):
+    entry = found.setdefault(kind, {'count': 0, 'bytes': 0})
+    entry['count'] += 1
+    for dtype, shape in ARRAY.findall(made):
+      entry['bytes'] += BYTES.get(dtype, 4) * math.prod(int(side) for side in shape.split(',') if side)
+  return found
+
+
+if __name__ == '__main__':
+  sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+  main()
