@@ -23,8 +23,8 @@ class ConvMaskHead(nn.Module):
   channels: int
   norm: str  # of the 3 x 3 convolutions; '': none, and biases; else a kind of layers/norm.py
   class_agnostic: bool  # one mask a region, whatever its label
-  predictor: str = 'conv'  # the last layer; 'normed': cosines, see layers/normed.py
   dtype: jnp.dtype = jnp.float32
+  predictor: str = 'conv'  # the last layer; 'normed': cosines, see layers/normed.py
 
   @nn.compact
   def __call__(
