@@ -37,7 +37,6 @@ setuptools.setup(
     'test': ['flatbuffers>=24', 'lvis>=0.5.3', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8', 'safetensors>=0.4'],
     'convert': ['flatbuffers>=24', 'safetensors>=0.4'],  # export --to stablehlo; .safetensors files
     'torch': ['torch>=2.6'],  # .pth files
-    'tpu': ['libtpu'],  # scripts/aot_tpu.py
     'docs': ['matplotlib>=3.8'],  # scripts/overfit.py --docs
     'cuda': ['jax[cuda12]>=0.10'],
     'tpu': ['jax[tpu]>=0.10'],
