@@ -8,9 +8,8 @@ from jaxdet.models.detectors.query import Call, Outputs, QueryDetector
 from jaxdet.models.transformers.cells import Cells, centres
 from jaxdet.ops.per_image import per_image
 
-SIDE = (
-  0.05  # of the box that a cell of the finest level proposes, 1 being the image's side; it doubles with every level
-)
+# Of the box that a cell of the finest level proposes, 1 being the image's side; it doubles with every level.
+SIDE = 0.05
 MARGIN = 0.01  # such a box counts where all its four numbers keep this distance from 0 and 1
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from ml_collections import FrozenConfigDict
 
-from jaxdet.models.backbones import resnet
 from jaxdet.models.detectors.forward import Forward, Losses, Variables
 from jaxdet.models.detectors.level_rows import Maps, Rows, level_rows
 from jaxdet.models.detectors.preprocess import normalize
+from jaxdet.models.detectors.trainable import all_but_frozen_stages
 from jaxdet.ops import boxes
 from jaxdet.ops.nms import nms_top_k
 from jaxdet.ops.per_image import per_image
@@ -79,12 +79,7 @@ class DenseDetector:
 
   def trainable(self, params: Variables) -> Variables:
     """A tree of bool like `params`: False for the backbone's frozen stages."""
-
-    def is_trained(path, _):
-      network, *names = (entry.key for entry in path)
-      return not (network == 'backbone' and resnet.is_frozen(tuple(names), self.settings.backbone.frozen_stages))
-
-    return jax.tree_util.tree_map_with_path(is_trained, params)
+    return all_but_frozen_stages(params, self.settings.backbone.frozen_stages)
 
   def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Losses, Variables]:
     """Losses by name, all to be summed, and the new `batch_stats`.

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Int
 from ml_collections import FrozenConfigDict
 
 from jaxdet.losses.federated import sample_classes
-from jaxdet.models.backbones import resnet
 from jaxdet.models.detectors.forward import Forward, Losses, Variables
 from jaxdet.models.detectors.preprocess import normalize
 from jaxdet.models.detectors.set_prediction import detect, set_losses
+from jaxdet.models.detectors.trainable import all_but_frozen_stages
 from jaxdet.models.transformers.cells import Cells, cells_of
 from jaxdet.structures import Batch, Detections
 
@@ -62,12 +62,7 @@ class QueryDetector:
 
   def trainable(self, params: Variables) -> Variables:
     """A tree of bool like `params`: False for the backbone's frozen stages."""
-
-    def is_trained(path, _):
-      network, *names = (entry.key for entry in path)
-      return not (network == 'backbone' and resnet.is_frozen(tuple(names), self.settings.backbone.frozen_stages))
-
-    return jax.tree_util.tree_map_with_path(is_trained, params)
+    return all_but_frozen_stages(params, self.settings.backbone.frozen_stages)
 
   def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Losses, Variables]:
     """The losses of every decoder layer, all to be summed, and the new `batch_stats`.

@@ -10,11 +10,11 @@ from jaxtyping import Array, Float
 from ml_collections import FrozenConfigDict
 
 from jaxdet.losses.class_loss import ClassLoss
-from jaxdet.models.backbones import resnet
 from jaxdet.models.detectors import roi, rpn
 from jaxdet.models.detectors.forward import Forward, Losses, Variables
 from jaxdet.models.detectors.preprocess import normalize
 from jaxdet.models.detectors.rpn import Levels, Proposals
+from jaxdet.models.detectors.trainable import all_but_frozen_stages
 from jaxdet.ops.roi_align import multilevel_roi_align
 from jaxdet.structures import Batch
 
@@ -69,14 +69,13 @@ class RCNN:
 
     On a trained model's box heads a calibration, or a classifier that is retrained, is all that is trained.
     """
-    frozen_stages = self.settings.backbone.frozen_stages
     alone = self._trained_alone()
+    if not alone:
+      return all_but_frozen_stages(params, self.settings.backbone.frozen_stages)
 
     def is_trained(path, _):
-      network, part, *_ = names = tuple(entry.key for entry in path)
-      if alone:
-        return network.startswith('box_head') and part == alone
-      return not (network == 'backbone' and resnet.is_frozen(names[1:], frozen_stages))
+      network, part, *_ = (entry.key for entry in path)
+      return network.startswith('box_head') and part == alone
 
     return jax.tree_util.tree_map_with_path(is_trained, params)
 
