@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.assign.matcher import BLOCK
+from jaxdet.assign.blocks import BLOCK, in_blocks
 from jaxdet.ops.iou import iou
 
 INSIDE = 0.01  # pixels by which a positive anchor's centre must lie within its object
@@ -49,9 +49,7 @@ def match_atss(
   """
   anchors, targets = lax.stop_gradient((jnp.asarray(anchors), targets))
   count = anchors.shape[0]
-  padding = BLOCK * max(1, -(-targets.shape[0] // BLOCK)) - targets.shape[0]
-  targets, valid = jnp.pad(targets, ((0, padding), (0, 0))), jnp.pad(targets_valid, (0, padding))
-  used = jnp.max(jnp.where(valid, jnp.arange(valid.shape[0]) + 1, 0), initial=0)
+  targets, valid, used = in_blocks(targets, targets_valid)
   centres = _centres(anchors)
 
   def nearest(target: Float[Array, '4']) -> tuple[Int[Array, 'C'], Bool[Array, 'C']]:

@@ -10,10 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxdet.assign.blocks import BLOCK, in_blocks
 from jaxdet.ops.iou import pairwise_iof, pairwise_iou
-
-# Objects compared at once; the memory is BLOCK * N floats.
-BLOCK = 8
 
 LOW_QUALITY = ('own', 'object', 'object_first', 'none')
 
@@ -70,9 +68,7 @@ def match(
   if ignored is not None:
     considered &= ~_in_ignored(boxes, lax.stop_gradient(ignored), ignored_valid, ignored_iof)
 
-  padding = BLOCK * max(1, -(-targets.shape[0] // BLOCK)) - targets.shape[0]
-  targets, valid = jnp.pad(targets, ((0, padding), (0, 0))), jnp.pad(targets_valid, (0, padding))
-  used = jnp.max(jnp.where(valid, jnp.arange(valid.shape[0]) + 1, 0), initial=0)
+  targets, valid, used = in_blocks(targets, targets_valid)
 
   def compare(start) -> Float[Array, 'T N']:
     some, some_valid = (lax.dynamic_slice_in_dim(x, start, BLOCK) for x in (targets, valid))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.assign.matcher import BLOCK
+from jaxdet.assign.blocks import BLOCK, in_blocks
 from jaxdet.ops import boxes as box_ops
 
 
@@ -45,9 +45,7 @@ def match_points(
     radius: a point is at most so many strides from its object's centre along each axis; 0: anywhere in the object.
     range_ends: whether the two ends belong to a range (mmdetection) or not (Detectron2).
   """
-  padding = BLOCK * max(1, -(-targets.shape[0] // BLOCK)) - targets.shape[0]
-  targets, valid = jnp.pad(targets, ((0, padding), (0, 0))), jnp.pad(targets_valid, (0, padding))
-  used = jnp.max(jnp.where(valid, jnp.arange(valid.shape[0]) + 1, 0), initial=0)
+  targets, valid, used = in_blocks(targets, targets_valid)
   x, y = points[:, 0], points[:, 1]
 
   def areas(some: Float[Array, 'T 4'], some_valid: Bool[Array, 'T']) -> Float[Array, 'T N']:
