@@ -178,7 +178,7 @@ def test_dense_methods_have_a_small_form_on_generated_images(method):
   upstream = 'mmdet' if method in ('atss', 'gfl') else 'detectron2'
   config = dense.get_config(f'method={method},upstream={upstream},dataset=mini')
   assert (config.data.name, config.eval.protocol, config.train.steps) == ('shapes', 'lvis', 1000)
-  assert build_detector(config.model, num_classes=3).method.num_anchors >= 1
+  assert build_detector(config.model, num_classes=3).networks['head'].num_anchors >= 1
 
 
 def test_retinanet_on_voc():

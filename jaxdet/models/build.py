@@ -17,6 +17,7 @@ from jaxdet.models.detectors.dense import DenseDetector
 from jaxdet.models.detectors.detr import DETR
 from jaxdet.models.detectors.fcos import FCOS
 from jaxdet.models.detectors.gfl import GFL
+from jaxdet.models.detectors.level_anchors import anchors_per_cell
 from jaxdet.models.detectors.mask_rcnn import MaskRCNN
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.query import QueryDetector
@@ -69,7 +70,7 @@ def dense_detector(config: FrozenConfigDict) -> DenseDetector:
     DENSE_HEADS,
     config.head.network,
     num_classes=config.num_classes,
-    num_anchors=method.num_anchors,
+    num_anchors=anchors_per_cell(config.head),
     box_channels=method.box_channels,
     dtype=jnp.dtype(config.dtype),
   )
@@ -114,8 +115,8 @@ def _features(config: FrozenConfigDict) -> dict:
   """Backbone, neck and, unless `rpn.name` is '', the head of the region proposal network."""
   networks = _backbone_and_neck(config)
   if config.rpn.name:
-    num_anchors = len(config.rpn.anchors.sizes[0]) * len(config.rpn.anchors.aspect_ratios)
-    networks['rpn_head'] = RPNHead(config.rpn.num_convs, config.rpn.channels, num_anchors, jnp.dtype(config.dtype))
+    rpn = config.rpn
+    networks['rpn_head'] = RPNHead(rpn.num_convs, rpn.channels, anchors_per_cell(rpn), jnp.dtype(config.dtype))
   return networks
 
 

@@ -162,9 +162,6 @@ def test_four_images_are_learned_by_heart(variant, factor):
 class Plain:
   """A method whose numbers of boxes are boxes, and whose logits are scores."""
 
-  def priors(self, maps):
-    return {level: np.zeros((x[0].size // x.shape[-1], 4), np.float32) for level, x in maps['logits'].items()}
-
   def scores(self, rows):
     return rows['logits']
 
@@ -183,7 +180,8 @@ def detected(boxes, scores, **test):
   boxes, scores = jnp.asarray(boxes, jnp.float32), jnp.asarray(scores, jnp.float32)
   maps = {'logits': {3: scores.reshape(1, 1, -1, 1, 1)}, 'boxes': {3: boxes.reshape(1, 1, -1, 1, 4)}}
   settings = FrozenConfigDict({**TEST, **test})
-  found = quick_jit(lambda maps: detect(Plain(), maps, jnp.array([[20, 20]]), settings))(maps)
+  priors = {3: np.zeros((len(boxes), 4), np.float32)}
+  found = quick_jit(lambda maps: detect(Plain(), maps, priors, jnp.array([[20, 20]]), settings))(maps)
   return np.asarray(found.boxes[0])[np.asarray(found.valid[0])].tolist()
 
 

@@ -18,7 +18,7 @@ from jaxdet.losses.box_regression import weighted_iou_loss
 from jaxdet.losses.focal import focal_loss
 from jaxdet.models.detectors.adaptive_targets import adaptive_targets
 from jaxdet.models.detectors.forward import Losses
-from jaxdet.models.detectors.level_anchors import level_anchors
+from jaxdet.models.detectors.level_anchors import Priors
 from jaxdet.models.detectors.level_rows import Maps, Rows, all_rows
 from jaxdet.ops import box_coder
 from jaxdet.structures import Batch
@@ -32,23 +32,16 @@ class ATSS:
   num_classes: int
 
   @property
-  def num_anchors(self) -> int:
-    return 1
-
-  @property
   def box_channels(self) -> int:
     return 4
 
   def initial_state(self) -> normalizer.State:
     return normalizer.initial_state(self.settings.normalizer)
 
-  def priors(self, maps: Maps) -> dict[int, Float[np.ndarray, 'N 4']]:
-    return level_anchors(maps['logits'], self.settings)
-
-  def loss(self, maps: Maps, batch: Batch, state: normalizer.State) -> tuple[Losses, normalizer.State]:
-    settings, by_level = self.settings, self.priors(maps)
-    anchors = jnp.asarray(np.concatenate(list(by_level.values())))
-    labels, counted, objects = adaptive_targets(maps, by_level, batch, self.num_classes, settings)
+  def loss(self, maps: Maps, priors: Priors, batch: Batch, state: normalizer.State) -> tuple[Losses, normalizer.State]:
+    settings = self.settings
+    anchors = jnp.asarray(np.concatenate(list(priors.values())))
+    labels, counted, objects = adaptive_targets(maps, priors, batch, self.num_classes, settings)
     positive = labels < self.num_classes
     central = jnp.where(positive, centerness(box_coder.encode_sides(anchors, objects, relative=False)), 0.0)
     divisor, state = normalizer.normalizer(positive, settings.normalizer, state)

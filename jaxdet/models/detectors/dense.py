@@ -11,11 +11,12 @@ from typing import Protocol
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 from ml_collections import FrozenConfigDict
 
+from jaxdet.models.detectors.detections import make_detections
 from jaxdet.models.detectors.forward import Forward, Losses, Variables
+from jaxdet.models.detectors.level_anchors import Priors, level_anchors
 from jaxdet.models.detectors.level_rows import Maps, Rows, level_rows
 from jaxdet.models.detectors.preprocess import normalize
 from jaxdet.models.detectors.trainable import all_but_frozen_stages
@@ -31,20 +32,13 @@ class Method(Protocol):
   """What one method has of its own; maps and rows are by name, `logits` among them."""
 
   @property
-  def num_anchors(self) -> int:
-    """Anchors a cell."""
-
-  @property
   def box_channels(self) -> int:
     """Numbers that the head makes for the box of an anchor."""
 
   def initial_state(self) -> Variables:
     """What the loss keeps from step to step; {}: nothing."""
 
-  def priors(self, maps: Maps) -> dict[int, Float[np.ndarray, 'N 4']]:
-    """The boxes, in canvas pixels, that a level's rows belong to."""
-
-  def loss(self, maps: Maps, batch: Batch, state: Variables) -> tuple[Losses, Variables]:
+  def loss(self, maps: Maps, priors: Priors, batch: Batch, state: Variables) -> tuple[Losses, Variables]:
     """The losses over the batch by name, and the new state."""
 
   def scores(self, rows: Rows) -> Float[Array, 'N K']:
@@ -91,14 +85,15 @@ class DenseDetector:
     """
     del key
     forward = Forward(self.networks, variables, train=True)
-    losses, state = self.method.loss(self.maps(forward, batch), batch, forward.state(LOSS))
+    maps = self.maps(forward, batch)
+    losses, state = self.method.loss(maps, self.priors(maps), batch, forward.state(LOSS))
     forward.move(LOSS, jax.lax.stop_gradient(state))
     return losses, forward.new_state
 
   def predict(self, variables: Variables, batch: Batch) -> Detections:
     """Detections in pixels of the resized image, without masks."""
     maps = self.maps(Forward(self.networks, variables, train=False), batch)
-    return detect(self.method, maps, batch.image_size, self.settings.test)
+    return detect(self.method, maps, self.priors(maps), batch.image_size, self.settings.test)
 
   def maps(self, forward: Forward, batch: Batch) -> Maps:
     """What the head makes of the images."""
@@ -106,15 +101,20 @@ class DenseDetector:
     images = normalize(batch.image, batch.image_size, settings.pixel_mean, settings.pixel_std, settings.dtype)
     return forward('head', forward('neck', forward('backbone', images)))
 
+  def priors(self, maps: Maps) -> Priors:
+    """The anchors that the rows of the maps belong to."""
+    return level_anchors(maps['logits'], self.settings.head)
 
-def detect(method: Method, maps: Maps, image_size: Int[Array, 'B 2'], test: FrozenConfigDict) -> Detections:
+
+def detect(
+  method: Method, maps: Maps, priors: Priors, image_size: Int[Array, 'B 2'], test: FrozenConfigDict
+) -> Detections:
   """The best pairs of a row and a class after class-wise suppression.
 
   As upstream: of every level the best `test.pre_nms` pairs above the threshold are decoded, and all levels are
   suppressed together. With `test.clip` 'before', boxes are clipped to the image and those without area dropped before
   suppression (mmdetection); with 'after', afterwards (Detectron2).
   """
-  priors = method.priors(maps)
 
   def one_image(by_level: dict[int, Rows], size: Int[Array, '2']) -> Detections:
     parts = []
@@ -135,16 +135,8 @@ def detect(method: Method, maps: Maps, image_size: Int[Array, 'B 2'], test: Froz
     )
     if test.clip == 'after':
       kept_valid &= has_area[kept]
-      front = jnp.argsort(~kept_valid, stable=True)
-      kept, kept_valid = kept[front], kept_valid[front]
-    return Detections(
-      boxes=jnp.where(kept_valid[:, None], clipped[kept], 0.0),
-      scores=jnp.where(kept_valid, scores[kept], 0.0),
-      labels=jnp.where(kept_valid, labels[kept], 0),
-      valid=kept_valid,
-      masks=None,
-      incomplete=jnp.zeros((), bool),  # the cut at `pre_nms` is part of the method
-    )
+    incomplete = jnp.zeros((), bool)  # the cut at `pre_nms` is part of the method
+    return make_detections(clipped[kept], scores[kept], labels[kept], kept_valid, incomplete)
 
   return per_image(one_image)(level_rows(maps), image_size)
 

@@ -18,7 +18,7 @@ from jaxdet.losses import normalizer
 from jaxdet.losses.box_regression import weighted_iou_loss
 from jaxdet.losses.focal import focal_loss
 from jaxdet.models.detectors.forward import Losses
-from jaxdet.models.detectors.level_anchors import level_anchors
+from jaxdet.models.detectors.level_anchors import Priors
 from jaxdet.models.detectors.level_rows import Maps, Rows, all_rows
 from jaxdet.ops import box_coder
 from jaxdet.ops.per_image import per_image
@@ -33,24 +33,17 @@ class FCOS:
   num_classes: int
 
   @property
-  def num_anchors(self) -> int:
-    return 1
-
-  @property
   def box_channels(self) -> int:
     return 4
 
   def initial_state(self) -> normalizer.State:
     return normalizer.initial_state(self.settings.normalizer)
 
-  def priors(self, maps: Maps) -> dict[int, Float[np.ndarray, 'N 4']]:
-    return level_anchors(maps['logits'], self.settings)
-
-  def loss(self, maps: Maps, batch: Batch, state: normalizer.State) -> tuple[Losses, normalizer.State]:
-    settings, by_level = self.settings, self.priors(maps)
-    squares = np.concatenate(list(by_level.values()))
+  def loss(self, maps: Maps, priors: Priors, batch: Batch, state: normalizer.State) -> tuple[Losses, normalizer.State]:
+    settings = self.settings
+    squares = np.concatenate(list(priors.values()))
     points, strides = (squares[:, :2] + squares[:, 2:]) / 2, squares[:, 2] - squares[:, 0]
-    ranges = np.repeat(np.asarray(settings.ranges, np.float32), [len(x) for x in by_level.values()], axis=0)
+    ranges = np.repeat(np.asarray(settings.ranges, np.float32), [len(x) for x in priors.values()], axis=0)
 
     def targets(gt_boxes, gt_labels, gt_valid):
       matched = match_points(points, strides, ranges, gt_boxes, gt_valid, **settings.matcher)

@@ -12,6 +12,13 @@ from jaxdet.ops import anchors as anchor_ops
 # Upstream pads an image to a multiple of this; mmdetection's anchors beyond that take no part in training.
 PAD_DIVISOR = 32
 
+Priors = Mapping[int, np.ndarray]  # of each level [N, 4], in canvas pixels
+
+
+def anchors_per_cell(settings: FrozenConfigDict) -> int:
+  """How many anchors a cell has; of a head's settings `anchors` is read."""
+  return len(settings.anchors.sizes[0]) * len(settings.anchors.aspect_ratios)
+
 
 def level_anchors(maps: Mapping[int, Array], settings: FrozenConfigDict) -> dict[int, np.ndarray]:
   """The anchors of every level [H * W * A, 4], in the order in which logits [B, H, W, A] are flattened.

@@ -16,7 +16,7 @@ from jaxdet.losses import normalizer
 from jaxdet.losses.box_regression import regression_loss
 from jaxdet.losses.focal import focal_loss
 from jaxdet.models.detectors.forward import Losses
-from jaxdet.models.detectors.level_anchors import level_anchors, training_anchors
+from jaxdet.models.detectors.level_anchors import Priors, training_anchors
 from jaxdet.models.detectors.level_rows import Maps, Rows, all_rows
 from jaxdet.ops import box_coder
 from jaxdet.ops.per_image import per_image
@@ -31,25 +31,18 @@ class RetinaNet:
   num_classes: int
 
   @property
-  def num_anchors(self) -> int:
-    return len(self.settings.anchors.sizes[0]) * len(self.settings.anchors.aspect_ratios)
-
-  @property
   def box_channels(self) -> int:
     return 4
 
   def initial_state(self) -> normalizer.State:
     return normalizer.initial_state(self.settings.normalizer)
 
-  def priors(self, maps: Maps) -> dict[int, Float[np.ndarray, 'N 4']]:
-    return level_anchors(maps['logits'], self.settings)
-
-  def loss(self, maps: Maps, batch: Batch, state: normalizer.State) -> tuple[Losses, normalizer.State]:
-    settings, by_level = self.settings, self.priors(maps)
-    anchors = jnp.asarray(np.concatenate(list(by_level.values())))
+  def loss(self, maps: Maps, priors: Priors, batch: Batch, state: normalizer.State) -> tuple[Losses, normalizer.State]:
+    settings = self.settings
+    anchors = jnp.asarray(np.concatenate(list(priors.values())))
 
     def targets(gt_boxes, gt_labels, gt_valid, size):
-      candidates = training_anchors(maps['logits'], by_level, size, settings)
+      candidates = training_anchors(maps['logits'], priors, size, settings)
       matched = match(anchors, gt_boxes, gt_valid, candidates=candidates, **settings.matcher)
       labels = jnp.where(matched.label == 1, gt_labels[matched.index], self.num_classes)
       return labels, matched.label >= 0, gt_boxes[matched.index]

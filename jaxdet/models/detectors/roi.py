@@ -16,6 +16,7 @@ from ml_collections import FrozenConfigDict
 from jaxdet.assign.matcher import match
 from jaxdet.assign.sampler import sample_rows
 from jaxdet.losses.box_regression import regression_loss
+from jaxdet.models.detectors.detections import make_detections
 from jaxdet.models.detectors.rpn import Proposals
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.masks import crop_masks, unpack_masks
@@ -174,16 +175,7 @@ def detect(
     incomplete = (eligible.sum() > best.shape[0]) & ~kept_valid.all()
     if test.drop_empty:
       kept_valid &= boxes.has_sides(decoded[kept], 0.0)
-      front = jnp.argsort(~kept_valid, stable=True)
-      kept, kept_valid = kept[front], kept_valid[front]
-    return Detections(
-      boxes=jnp.where(kept_valid[:, None], decoded[kept], 0.0),
-      scores=jnp.where(kept_valid, best[kept], 0.0),
-      labels=jnp.where(kept_valid, labels[kept], 0),
-      valid=kept_valid,
-      masks=None,
-      incomplete=incomplete,
-    )
+    return make_detections(decoded[kept], best[kept], labels[kept], kept_valid, incomplete)
 
   return per_image(one_image)(scores, deltas, proposals.boxes, proposals.valid, image_size)
 

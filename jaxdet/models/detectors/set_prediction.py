@@ -17,6 +17,7 @@ from jaxdet.assign.hungarian import assign
 from jaxdet.losses.box_regression import smooth_l1
 from jaxdet.losses.federated import sample_classes
 from jaxdet.losses.focal import focal_loss
+from jaxdet.models.detectors.detections import make_detections
 from jaxdet.ops import boxes as box_ops
 from jaxdet.ops.iou import giou
 from jaxdet.ops.per_image import per_image
@@ -184,14 +185,7 @@ def detect(
     found = to_corners(boxes[rows]) * _image_scale(size)
     found = box_ops.clip(found, size) if test.clip else found
     valid = (best > test.score_threshold) & jnp.isfinite(found).all(-1)
-    return Detections(
-      boxes=jnp.where(valid[:, None], found, 0.0),
-      scores=jnp.where(valid, best, 0.0),
-      labels=jnp.where(valid, labels, 0),
-      valid=valid,
-      masks=None,
-      incomplete=jnp.zeros((), bool),
-    )
+    return make_detections(found, best, labels, valid, incomplete=jnp.zeros((), bool))
 
   return per_image(one_image)(logits, boxes, image_size)
 
