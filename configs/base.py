@@ -188,6 +188,7 @@ def training() -> dict:
       'base_batch_size': 16,  # the learning rate is base_lr * batch_size / base_batch_size
       'milestones': (120_000, 160_000),
       'gamma': 0.1,
+      'warmup': 'linear',  # from warmup_factor times the rate; or 'constant': at it
       'warmup_steps': 1000,
       'warmup_factor': 0.001,
     },

@@ -151,8 +151,9 @@ def set_fcos_training(train: ConfigDict, args) -> None:
   if args.form != 'improved' or args.recipe == 'lsj':
     train.optimizer.clip_norm = 35.0
   if args.recipe != 'lsj':
-    # mmdetection holds a third of the rate for 500 steps, and rises from it in the improved form alone.
-    train.schedule.warmup_factor = 1 / 3
+    # A third of the rate, in the improved form rising from there; the 500th step has the full one.
+    warmup = 'linear' if args.form == 'improved' else 'constant'
+    train.schedule.update(warmup=warmup, warmup_steps=499, warmup_factor=1 / 3)
 
 
 def atss(config: ConfigDict, args) -> None:

@@ -159,6 +159,9 @@ def test_dense_detectors_as_their_programs_have_them():
   fcos = dense.get_config('method=fcos,upstream=mmdet,weights=detectron1')
   assert fcos.train.optimizer.lr_factors.to_dict() == {dense.BIASES: 2.0} and fcos.train.optimizer.clip_norm == 35.0
   assert fcos.model.pixel_mean[0] == 122.7717 and not fcos.model.head.matcher.radius
+  improved = dense.get_config('method=fcos,upstream=mmdet,weights=msra,form=improved')
+  warmups = [(c.train.schedule.warmup, c.train.schedule.warmup_factor) for c in (fcos, improved, retinanet)]
+  assert warmups == [('constant', 1 / 3), ('linear', 1 / 3), ('linear', 0.001)]
   lvis = dense.get_config('method=atss,upstream=mmdet,dataset=lvis_v1')
   assert (lvis.eval.protocol, lvis.eval.iou_types, lvis.model.test.detections) == ('lvis', ('bbox',), 300)
   jitter = dense.get_config('method=gfl,upstream=mmdet,recipe=lsj,schedule=200ep').train

@@ -178,6 +178,7 @@ def toy_config(**overrides) -> ConfigDict:
           'base_batch_size': 8,
           'milestones': (15,),
           'gamma': 0.1,
+          'warmup': 'linear',
           'warmup_steps': 5,
           'warmup_factor': 0.001,
         },

@@ -1,7 +1,7 @@
 """Learning rates by step, in Detectron2's meaning.
 
-mmdetection's schedules are the same functions. Its LinearLR with `end=n` reaches the full rate in the n-th
-iteration, one earlier than Detectron2 with n warm-up iterations: write `warmup_steps: n - 1`. Its MultiStepLR
+mmdetection's schedules are the same functions. Its LinearLR and ConstantLR with `end=n` reach the full rate in the
+n-th iteration, one earlier than Detectron2 with n warm-up iterations: write `warmup_steps: n - 1`. Its MultiStepLR
 counts epochs: `epochs_to_steps` gives the steps at which they begin.
 """
 
@@ -19,7 +19,7 @@ def build_schedule(train: ConfigDict) -> Schedule:
   """The learning rate that `config.train` describes, as a function of the number of steps done.
 
   Raises:
-    ValueError: on an unknown name, or milestones that do not increase.
+    ValueError: on an unknown name of a schedule or a warm-up, or milestones that do not increase.
   """
   settings = train.schedule
   peak = peak_lr(train)
@@ -29,7 +29,9 @@ def build_schedule(train: ConfigDict) -> Schedule:
     schedule = cosine(peak, train.steps)
   else:
     raise ValueError(f"unknown train.schedule.name '{settings.name}': choose multistep or cosine")
-  return linear_warmup(schedule, settings.warmup_steps, settings.warmup_factor)
+  if settings.warmup not in WARMUPS:
+    raise ValueError(f"unknown train.schedule.warmup '{settings.warmup}': choose one of {', '.join(WARMUPS)}")
+  return WARMUPS[settings.warmup](schedule, settings.warmup_steps, settings.warmup_factor)
 
 
 def peak_lr(train: ConfigDict) -> float:
@@ -87,6 +89,18 @@ def linear_warmup(schedule: Schedule, steps: int, factor: float) -> Schedule:
     return jnp.where(step < steps, start + (end - start) * (jnp.float32(step) / steps), schedule(step))
 
   return warmed
+
+
+def constant_warmup(schedule: Schedule, steps: int, factor: float) -> Schedule:
+  """`factor` times the schedule before step `steps`, then the schedule: mmdetection's ConstantLR."""
+
+  def warmed(step):
+    return jnp.where(step < steps, factor, 1.0) * schedule(step)
+
+  return warmed
+
+
+WARMUPS = {'linear': linear_warmup, 'constant': constant_warmup}
 
 
 def epochs_to_steps(epochs: Sequence[float], num_images: int, batch_size: int) -> tuple[int, ...]:

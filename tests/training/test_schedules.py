@@ -58,6 +58,17 @@ def test_equals_mmdetection():
   np.testing.assert_allclose(rates(ours, len(upstream)), upstream, rtol=1e-5)
 
 
+def test_a_constant_warm_up_equals_mmdetection():
+  """ConstantLR(factor=1/3, end=5) by iteration in its chained form, then MultiStepLR at steps 60 and 80."""
+  upstream, lr = [], 0.02 / 3
+  for step in range(90):
+    lr *= {4: 3, 60: 0.1, 80: 0.1}.get(step, 1)
+    upstream.append(lr)
+  settings = {'warmup': 'constant', 'warmup_steps': 4, 'warmup_factor': 1 / 3}
+  ours = schedules.build_schedule(config(**{f'train.schedule.{key}': value for key, value in settings.items()}))
+  np.testing.assert_allclose(rates(ours, 90), upstream, rtol=1e-6)
+
+
 def test_rate_is_linear_in_the_batch_size_and_the_log_says_so():
   train = config(**{'train.batch_size': 4, 'train.schedule.base_batch_size': 16})
   assert schedules.peak_lr(train) == pytest.approx(0.005)
@@ -72,5 +83,7 @@ def test_no_warm_up():
 def test_mistakes_are_named():
   with pytest.raises(ValueError, match="'stairs': choose multistep or cosine"):
     schedules.build_schedule(config(**{'train.schedule.name': 'stairs'}))
+  with pytest.raises(ValueError, match="'steep': choose one of linear, constant"):
+    schedules.build_schedule(config(**{'train.schedule.warmup': 'steep'}))
   with pytest.raises(ValueError, match=r'milestones must increase: \(80, 60\)'):
     schedules.build_schedule(config(**{'train.schedule.milestones': (80, 60)}))
