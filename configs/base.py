@@ -160,6 +160,9 @@ def lvis() -> dict:
       'test_size': 800,
       'max_size': 1333,
       'jitter': (0.1, 2.0),  # of large_scale_jitter, relative to the canvas
+      # DETR's, with this probability in training (of shortest_edge): the file is resized by a shorter side of `sizes`
+      # and a longer one of `max_size`, and a part with sides in `range` is what `sizes` and `max_size` above are for.
+      'crop': {'probability': 0.0, 'sizes': (400, 500, 600), 'max_size': 1333, 'range': (384, 600)},
     },
     'flip': 0.5,  # probability
     'canvases': ((800, 1344), (1344, 800)),  # (height, width); wide ones first

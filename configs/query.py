@@ -4,8 +4,7 @@
   --config configs/query.py:method=deformable_detr,refine=true,two_stage=true
   --config configs/query.py:method=deformable_detr,upstream=detic,dataset=lvis_v1
 
-CHOICES lists the arguments. configs/zoo.csv says which of these strings is which upstream config. Upstream also crops
-half of the training images before it resizes them, which jaxdet does not do.
+CHOICES lists the arguments. configs/zoo.csv says which of these strings is which upstream config.
 """
 
 from ml_collections import ConfigDict
@@ -106,10 +105,13 @@ def set_deformable(config: ConfigDict, args) -> None:
 
 
 def set_dataset(config: ConfigDict, args) -> None:
-  """Where the data is and how it is scored; boxes only."""
+  """Where the data is, how training images are cut, and how it is scored; boxes only."""
   config.data.dir = f'data/{args.dataset.partition("_")[0]}'
-  config.data.max_vertices = 0
+  config.data.mask_size = config.data.max_vertices = 0
   config.data.resize.sizes = SIZES
+  config.data.resize.crop.probability = 0.5
+  if args.method == 'deformable_detr':
+    config.data.resize.crop.max_size = 4200  # no limit: 7 times the largest of the sizes that crops are made at
   config.eval.iou_types = ('bbox',)
   config.train.best_metric = 'bbox/AP'
   if args.dataset.startswith('lvis'):

@@ -54,17 +54,21 @@ class CopyPaste:
     records: Records,
     data: ConfigDict,
     seed: int,
-    canvas_of_image: Int[np.ndarray, 'images'],
+    second_canvas: Int[np.ndarray, 'images'] | Float[np.ndarray, 'images'],
   ):
-    """Reads data.copy_paste, with 'rare' the threshold of data.sampler, and how images are placed."""
+    """Reads data.copy_paste, with 'rare' the threshold of data.sampler, and how images are placed.
+
+    `second_canvas` is the probability that an image is shown on the second canvas, as in `sampling.BatchSampler`.
+    """
     self._records, self._data, self._seed = records, data, seed
     labels, num_categories = records.labels, len(records.categories)
     sampler = 'repeat_factor' if data.copy_paste.name == 'rare' else 'uniform'
     self._weights = category_factors(count_classes(labels, num_categories), sampler, data.sampler.threshold)
     weights = image_factors(labels, num_categories, sampler, data.sampler.threshold).astype(np.float64)
     weights[labels.lengths == 0] = 0
-    self._images = [np.flatnonzero((canvas_of_image == c) & (weights > 0)) for c in range(len(data.canvases))]
-    self._ends = [np.cumsum(weights[images]) for images in self._images]
+    by_canvas = (weights * (1 - second_canvas), weights * second_canvas)
+    self._images = [np.flatnonzero(shares) for shares in by_canvas]
+    self._ends = [np.cumsum(shares[images]) for shares, images in zip(by_canvas, self._images, strict=True)]
 
   def __call__(
     self, image: UInt8[np.ndarray, 'h w 3'], objects: PlacedObjects, canvas: int, number: int
@@ -84,7 +88,8 @@ class CopyPaste:
     index = draw(self._images[canvas], self._ends[canvas], stream)
     example = parse(self._records.read([index])[0])
     size = (example.height, example.width)
-    placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream)
+    tall = bool(canvas) if len(data.canvases) == 2 else None
+    placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream, tall)
     placement = transforms.cut(placement, image.shape[:2], stream)
     found = transforms.leave_out(example.objects, data.ignore)
     found = transforms.place_objects(found, placement, data.max_objects, data.mask_size)

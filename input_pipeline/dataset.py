@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from input_pipeline import annotations, copy_paste, pipeline, sampling, shapes
+from input_pipeline import annotations, copy_paste, pipeline, random_crop, sampling, shapes
 from input_pipeline.class_counts import count_classes, read_num_shots
 from input_pipeline.image_factors import check_sampler, image_factors
 from input_pipeline.image_subset import RecordsOfImages, images_of_file
@@ -97,12 +97,14 @@ class RecordDataset:
     factors = image_factors(
       self.train.labels, len(self.categories), config.data.sampler.name, config.data.sampler.threshold
     )
-    canvases = sampling.orientations(self.train.image_sizes, len(config.data.canvases))
-    sampler = sampling.BatchSampler(factors, canvases, config.train.batch_size, config.seed)
+    second_canvas = sampling.orientations(self.train.image_sizes, len(config.data.canvases))
+    if len(config.data.canvases) == 2 and config.data.resize.crop.probability:
+      second_canvas = random_crop.tall_probability(self.train.image_sizes, config.data.resize)
+    sampler = sampling.BatchSampler(factors, second_canvas, config.train.batch_size, config.seed)
     rows = self._rows(config.train.batch_size)
-    paste = (
-      copy_paste.CopyPaste(self.train, config.data, config.seed, canvases) if config.data.copy_paste.name else None
-    )
+    paste = None
+    if config.data.copy_paste.name:
+      paste = copy_paste.CopyPaste(self.train, config.data, config.seed, second_canvas)
     images = TrainingImages(self.train, sampler, paste, config.data, config.seed, rows, self._counters)
     return pipeline.batches(images.allocate, images.fill, itertools.count(start_step))
 
@@ -202,6 +204,8 @@ def _check(config: ConfigDict, process_count: int) -> None:
   check_sampler(data.sampler.name)
   if data.train and data.copy_paste.name:
     copy_paste.check(data)
+  if data.train:
+    random_crop.check(data.resize)
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')

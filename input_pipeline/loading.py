@@ -68,7 +68,8 @@ class TrainingImages:
     example = parse(self._records.read([index])[0])
     stream = random_stream(self._seed, IMAGES, number)
     size = (example.height, example.width)
-    placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream)
+    tall = bool(canvas) if len(data.canvases) == 2 else None
+    placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream, tall)
     write_image(fields, row, decode_example(example), placement, index)
     objects = transforms.leave_out(example.objects, data.ignore)
     objects = transforms.place_objects(objects, placement, data.max_objects, data.mask_size)

@@ -2,10 +2,10 @@
 
 An epoch is a random permutation in which image i stands floor(factor) or floor(factor) + 1 times, so that it
 stands `factor` times in expectation (stochastic rounding); with a factor below 1 it is in some epochs only, and an
-epoch may be empty. Epochs follow each other without a gap. Where there
-are two canvases, the stream is split by orientation and a batch takes the place at which its last image
-arrives, as in Detectron2's aspect-ratio grouping; what an epoch leaves over opens the next one's batches, so
-nothing is ever dropped. Detectron2 groups the stream of each worker, here it is the one global stream.
+epoch may be empty. Epochs follow each other without a gap. Where there are two canvases, the stream is split by
+orientation (by lot where a random crop decides on it) and a batch takes the place at which its last image arrives, as
+in Detectron2's aspect-ratio grouping; what an epoch leaves over opens the next one's batches, so nothing is ever
+dropped. Detectron2 groups the stream of each worker, here it is the one global stream.
 
 To find a step, only the lengths of the epochs before it are needed: nothing is replayed on resume.
 """
@@ -15,12 +15,12 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Int
 
 Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # of each batch its canvas and its images; -1: no image
 
 # The purposes of random numbers: each has streams of its own.
-EPOCHS, IMAGES, PASTES = 0, 1, 2
+EPOCHS, IMAGES, PASTES, CANVASES = 0, 1, 2, 3
 
 
 def random_stream(seed: int, purpose: int, number: int) -> np.random.Generator:
@@ -56,11 +56,13 @@ class BatchSampler:
   def __init__(
     self,
     factors: Float32[np.ndarray, 'images'],
-    canvas_of_image: Int[np.ndarray, 'images'],
+    second_canvas: Int[np.ndarray, 'images'] | Float[np.ndarray, 'images'],
     batch_size: int,
     seed: int,
   ):
     """Images are those of `factors`, none of which is negative; `batch_size` is over all hosts.
+
+    `second_canvas` is the probability that an image is shown on the second canvas: 0 or 1 where its shape says so.
 
     Raises:
       ValueError: there are no images, or all have factor 0.
@@ -69,8 +71,8 @@ class BatchSampler:
       raise ValueError('the training split holds no images, or none that the sampler draws')
     self._whole = np.floor(factors).astype(np.int64)
     self._fraction = factors - np.floor(factors)
-    self._canvas_of_image = canvas_of_image
-    self._num_canvases = int(canvas_of_image.max()) + 1
+    self._second_canvas = second_canvas
+    self._num_canvases = 1 + int(second_canvas.max() > 0)
     self._batch_size = batch_size
     self._seed = seed
     # Row e: how many images of each canvas the epochs before e hold. Grows as steps are asked for.
@@ -104,27 +106,33 @@ class BatchSampler:
     """The first step that each epoch completes, up to the epoch behind that of `step`."""
     with self._lock:
       while (self._before[-1] // self._batch_size).sum() <= step:
-        repeats = self._repeats(random_stream(self._seed, EPOCHS, len(self._before) - 1))
-        length = np.bincount(self._canvas_of_image, weights=repeats, minlength=self._num_canvases)
-        self._before = np.concatenate([self._before, self._before[-1:] + length.astype(np.int64)])
+        _, canvases, _ = self._drawn(len(self._before) - 1)
+        length = np.bincount(canvases, minlength=self._num_canvases)
+        self._before = np.concatenate([self._before, self._before[-1:] + length])
       return (self._before // self._batch_size).sum(axis=1)
 
-  def _repeats(self, stream: np.random.Generator) -> Int[np.ndarray, 'images']:
-    return self._whole + (stream.random(len(self._whole), np.float32) < self._fraction)
-
-  def _permutation(self, epoch: int) -> Int[np.ndarray, 'length']:
+  def _drawn(self, epoch: int) -> tuple[Int[np.ndarray, 'length'], Int[np.ndarray, 'length'], np.random.Generator]:
+    """An epoch's images and the canvas of each, not yet in its order, and the stream that order is drawn from."""
     stream = random_stream(self._seed, EPOCHS, epoch)
-    repeats = self._repeats(stream)  # drawn first, as for the lengths
-    return stream.permutation(np.repeat(np.arange(len(repeats)), repeats))
+    repeats = self._whole + (stream.random(len(self._whole), np.float32) < self._fraction)
+    images = np.repeat(np.arange(len(repeats)), repeats)
+    lots = random_stream(self._seed, CANVASES, epoch).random(len(images))
+    return images, (lots < self._second_canvas[images]).astype(np.int64), stream
+
+  def _in_order(self, epoch: int) -> tuple[Int[np.ndarray, 'length'], Int[np.ndarray, 'length']]:
+    """The images of an epoch in order, and the canvas of each."""
+    images, canvases, stream = self._drawn(epoch)
+    order = stream.permutation(len(images))
+    return images[order], canvases[order]
 
   def _compute_epoch(self, epoch: int) -> list[Int[np.ndarray, 'length']]:
     """The images of an epoch by canvas, in order."""
-    order = self._permutation(epoch)
-    return [order[self._canvas_of_image[order] == canvas] for canvas in range(self._num_canvases)]
+    images, canvases = self._in_order(epoch)
+    return [images[canvases == canvas] for canvas in range(self._num_canvases)]
 
   def _compute_epoch_batches(self, epoch: int) -> Int[np.ndarray, 'batches 2']:
     """(canvas, its batch's number) of the batches whose last image is in this epoch, in order of that image."""
-    canvas_at = self._canvas_of_image[self._permutation(epoch)]
+    _, canvas_at = self._in_order(epoch)
     ends = []
     for canvas in range(self._num_canvases):
       places = np.flatnonzero(canvas_at == canvas)

@@ -11,9 +11,10 @@ from jaxtyping import Float, Float32, Int, Int32, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
-from input_pipeline import rasterize
+from input_pipeline import random_crop, rasterize
 from input_pipeline.examples import Objects
 from input_pipeline.polygons import Polygons
+from input_pipeline.random_crop import Crop
 from input_pipeline.resize import Size, inside_size, random_offset, resize, shortest_edge_size
 
 MIN_BOX_SIDE = 1e-5  # pixels; objects with less left are dropped, as in Detectron2
@@ -30,34 +31,48 @@ class Placement:
   flipped: bool = False
   tight_boxes: bool = False  # boxes are drawn anew around the polygons, since crops cut objects
   shrunk: bool = False  # made smaller than the recipe says, since it would not fit the canvas
+  crop: Crop | None = None  # a part of the file that is taken first, and is what `resized_size` is the new size of
 
   @property
   def scale(self) -> Float[np.ndarray, '2']:
     """(x, y) factors: canvas = file * scale + offset."""
-    y, x = np.divide(self.resized_size, self.file_size)
+    y, x = np.divide(self.resized_size, self._taken_size)
+    if self.crop:
+      y, x = np.divide(self.crop.resized_size, self.file_size) * (y, x)
     return np.array([-x if self.flipped else x, y])
 
   @property
   def offset(self) -> Float[np.ndarray, '2']:
     """(x, y) in canvas pixels."""
     y, x = self.crop_offset
+    if self.crop:
+      y, x = np.divide(self.resized_size, self._taken_size) * self.crop.offset + (y, x)
     return np.array([self.size[1] + x if self.flipped else -x, -y], np.float64)
+
+  @property
+  def _taken_size(self) -> Size:
+    """Of what is resized: the part of the file, or the file."""
+    return self.crop.size if self.crop else self.file_size
 
 
 def training_placement(
-  file_size: Size, canvas: Size, recipe: ConfigDict, flip: float, stream: np.random.Generator
+  file_size: Size, canvas: Size, recipe: ConfigDict, flip: float, stream: np.random.Generator, tall: bool | None = None
 ) -> Placement:
   """A random placement after `recipe`, the configuration's data.resize.
 
-  'shortest_edge': the shorter side has one of `sizes`, the longer at most `max_size`. 'large_scale_jitter': the
-  image fits into the canvas times a factor from `jitter`, then a random part of the canvas's size is cut out
-  (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
+  'shortest_edge': the shorter side has one of `sizes`, the longer at most `max_size`; with `crop` of the file, or of a
+  random part of it (random_crop.py). 'large_scale_jitter': the image fits into the canvas times a factor from `jitter`,
+  then a random part of the canvas's size is cut out (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
 
   Args:
     flip: probability of a horizontal flip.
+    tall: the orientation of what `crop` leaves, where canvases go by that; None: either.
   """
   if recipe.name == 'shortest_edge':
-    placement = _whole(file_size, canvas, int(stream.choice(recipe.sizes)), recipe.max_size)
+    crop = random_crop.draw(file_size, recipe, tall, stream) if recipe.crop.probability else None
+    shortest = int(stream.choice(recipe.sizes))
+    placement = _whole(crop.size if crop else file_size, canvas, shortest, recipe.max_size)
+    placement = dataclasses.replace(placement, file_size=file_size, crop=crop)
   elif recipe.name == 'large_scale_jitter':
     resized = inside_size(file_size, canvas, stream.uniform(*recipe.jitter))
     size = (min(resized[0], canvas[0]), min(resized[1], canvas[1]))
@@ -93,6 +108,8 @@ def cut(placement: Placement, size: Size, stream: np.random.Generator) -> Placem
 
 def place_image(image: Image.Image, placement: Placement, canvas: UInt8[np.ndarray, 'H W 3']) -> None:
   """Writes the RGB image into the top left of the canvas."""
+  if crop := placement.crop:
+    image = resize(image, crop.resized_size, crop.offset, crop.size)
   part = resize(image, placement.resized_size, placement.crop_offset, placement.size)
   if placement.flipped:
     part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -147,13 +164,14 @@ def place_objects(objects: Objects, placement: Placement, max_objects: int, mask
   polygons = polygons.move(placement.scale, placement.offset)
   boxes = place_boxes(objects.boxes, placement)
   has_polygons = objects.polygons_per_object > 0
-  if placement.tight_boxes:
+  seen = np.ones(len(boxes), np.bool_)
+  if placement.tight_boxes or placement.crop and mask_size:
     polygons = polygons.clip(height, width)
-    # Objects whose polygons lie outside get a box of infinities, which is empty.
-    boxes = np.where(has_polygons[:, None], polygons.boxes(len(boxes)), boxes)
-    has_polygons &= polygons.counts(len(boxes)) > 0
+    seen = ~has_polygons | (polygons.counts(len(boxes)) > 0)
+    if placement.tight_boxes:
+      boxes = np.where(has_polygons[:, None], polygons.boxes(len(boxes)), boxes)
 
-  keep = (objects.crowds == 0) & (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(axis=1)
+  keep = (objects.crowds == 0) & seen & (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(axis=1)
   without_mask = 0
   if mask_size:
     has_mask = has_polygons | np.array([bool(runs) for runs in objects.rle], np.bool_)

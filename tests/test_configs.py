@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from configs import arguments, dense, lvis_maskrcnn, rcnn
+from configs import arguments, dense, lvis_maskrcnn, query, rcnn
 from jaxdet.command_line import load_config
 from jaxdet.models.build import build_detector
 
@@ -182,6 +182,16 @@ def test_dense_methods_have_a_small_form_on_generated_images(method):
   config = dense.get_config(f'method={method},upstream={upstream},dataset=mini')
   assert (config.data.name, config.eval.protocol, config.train.steps) == ('shapes', 'lvis', 1000)
   assert build_detector(config.model, num_classes=3).networks['head'].num_anchors >= 1
+
+
+@pytest.mark.parametrize(
+  'variant, longest', [('', 1333), ('method=deformable_detr', 4200), ('method=deformable_detr,upstream=detic', 4200)]
+)
+def test_query_detectors_see_half_of_the_images_in_part(variant, longest):
+  data = query.get_config(variant).data
+  crop = {'probability': 0.5, 'sizes': (400, 500, 600), 'max_size': longest, 'range': (384, 600)}
+  assert data.resize.crop.to_dict() == crop and data.mask_size == 0
+  assert rcnn.get_config().data.resize.crop.probability == 0.0
 
 
 def test_retinanet_on_voc():

@@ -108,6 +108,21 @@ def test_grouping_equals_buckets_over_the_stream():
     assert grouped.batch(step)[1].tolist() == images
 
 
+def test_where_a_crop_decides_the_canvas_is_drawn_by_its_probability():
+  second = np.array([0.0, 0.25, 0.5, 1.0])
+  shown = sampler(np.ones(4), second, batch_size=4, seed=3)
+  batches = [shown.batch(step) for step in range(2000)]
+  counts = np.stack(
+    [np.bincount(np.concatenate([images for c, images in batches if c == k]), minlength=4) for k in (0, 1)]
+  )
+  np.testing.assert_allclose(counts.sum(axis=0), 2000, atol=3)  # an epoch shows each once, on one canvas or the other
+  np.testing.assert_allclose(counts[1] / 2000, second, atol=0.05)
+  again = sampler(np.ones(4), second, batch_size=4, seed=3)
+  for step in (1999, 3, 700):
+    assert again.batch(step)[0] == batches[step][0]
+    np.testing.assert_array_equal(again.batch(step)[1], batches[step][1])
+
+
 def test_one_canvas_takes_every_shape():
   assert not orientations(np.array([[480, 640], [640, 480]]), canvases=1).any()
 

@@ -2,52 +2,26 @@ import dataclasses
 
 import numpy as np
 import pytest
+from drawn_objects import bits, objects, on_canvas, rectangle
 from ml_collections import ConfigDict
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from input_pipeline import rasterize, transforms
-from input_pipeline.examples import Objects
+from input_pipeline import transforms
 from input_pipeline.sampling import random_stream
-from input_pipeline.transforms import Placement, evaluation_placement, place_boxes, place_image, place_objects
+from input_pipeline.transforms import Placement, evaluation_placement, place_boxes, place_objects
 
 SHORTEST_EDGE = ConfigDict(
-  {'name': 'shortest_edge', 'sizes': (60, 80), 'test_size': 80, 'max_size': 133, 'jitter': (0.1, 2.0)}
+  {
+    'name': 'shortest_edge',
+    'sizes': (60, 80),
+    'test_size': 80,
+    'max_size': 133,
+    'jitter': (0.1, 2.0),
+    'crop': {'probability': 0.0, 'sizes': (40, 50, 60), 'max_size': 133, 'range': (38, 60)},
+  }
 )
 JITTER = ConfigDict({**SHORTEST_EDGE.to_dict(), 'name': 'large_scale_jitter'})
-
-
-def objects(*polygons, boxes=None, crowds=None, ignored=None, rle=None):
-  """One object for each list of polygons; label k for object k."""
-  flat = [np.asarray(polygon, np.float32).ravel() for parts in polygons for polygon in parts]
-  if boxes is None:
-    boxes = [np.concatenate([np.concatenate(parts).min(0), np.concatenate(parts).max(0)]) for parts in polygons]
-  count = len(polygons)
-  return Objects(
-    labels=np.arange(count),
-    boxes=np.asarray(boxes, np.float32).reshape(-1, 4),
-    areas=np.ones(count, np.float32),
-    crowds=np.zeros(count, np.int64) if crowds is None else np.asarray(crowds),
-    ignored=np.zeros(count, np.int64) if ignored is None else np.asarray(ignored),
-    polygons_per_object=np.array([len(parts) for parts in polygons], np.int64),
-    polygon_lengths=np.array([len(f) for f in flat], np.int64),
-    polygon_points=np.concatenate([np.zeros(0, np.float32), *flat]),
-    rle=[b''] * count if rle is None else rle,
-  )
-
-
-def rectangle(x1, y1, x2, y2):
-  return [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
-
-
-def on_canvas(image, placement, canvas):
-  pixels = np.zeros((*canvas, 3), np.uint8)
-  place_image(image, placement, pixels)
-  return pixels
-
-
-def bits(placed):
-  return rasterize.unpack(placed.mask_bits)
 
 
 TWICE = Placement(file_size=(20, 30), resized_size=(40, 60), crop_offset=(0, 0), size=(40, 60))

@@ -1,0 +1,96 @@
+"""DETR's crop in training (Carion et al., 2020): some of the images are shown in part.
+
+The file is resized to one of a few sizes, a rectangle of random sides is cut out of it at a random place, and that is
+resized as a whole file would be: Detectron2's and mmdetection's RandomCrop of type 'absolute_range' between two
+resizes. The pixels are resampled twice, as there. Once would do for the geometry, but differs from twice by up to three
+grey levels in the mean of a photograph, since the small size in between is less sharp.
+
+A part of a wide image may be tall, so which canvas an image is shown on becomes a matter of chance. The sampler draws
+it by `tall_probability`; then `draw` draws among what has that orientation.
+
+`recipe` is `config.data.resize`.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+from ml_collections import ConfigDict
+
+from input_pipeline.resize import Size, shortest_edge_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+  """A part of the resized file, which then stands in the file's place."""
+
+  resized_size: Size
+  offset: Size  # (y, x) in the resized file
+  size: Size
+
+
+def check(recipe: ConfigDict) -> None:
+  """Raises a ValueError where config.data.resize asks for crops that cannot be."""
+  settings = recipe.crop
+  if not 0 <= settings.probability <= 1:
+    raise ValueError(f'data.resize.crop.probability {settings.probability} does not lie between 0 and 1')
+  if settings.probability and recipe.name != 'shortest_edge':
+    raise ValueError(
+      f"data.resize.crop belongs to data.resize.name 'shortest_edge', not to '{recipe.name}': set its probability to 0"
+    )
+  if not 0 < settings.range[0] <= settings.range[1]:
+    raise ValueError(f'data.resize.crop.range {settings.range}: give the least and the largest side in pixels')
+
+
+def is_tall(size: Size) -> bool:
+  """Whether an image of this size belongs to the second of two canvases."""
+  return size[1] <= size[0]
+
+
+def draw(file_size: Size, recipe: ConfigDict, tall: bool | None, stream: np.random.Generator) -> Crop | None:
+  """A random part of the file; None for the whole.
+
+  Args:
+    tall: whether what is shown is to be so; it must be possible. None: either.
+  """
+  while True:
+    crop = _draw(file_size, recipe, stream)
+    if tall is None or is_tall(crop.size if crop else file_size) == tall:
+      return crop
+
+
+def tall_probability(sizes: Int[np.ndarray, 'images 2'], recipe: ConfigDict) -> Float[np.ndarray, 'images']:
+  """The probability that what is shown of an image of (height, width) pixels is tall."""
+  distinct, image = np.unique(sizes, axis=0, return_inverse=True)
+  settings = recipe.crop
+  of_part = [
+    np.mean([_tall_share(shortest_edge_size(size, shortest, settings.max_size), recipe) for shortest in settings.sizes])
+    for size in map(tuple, distinct.tolist())
+  ]
+  of_whole = np.array([is_tall(size) for size in distinct], np.float64)
+  return (of_whole + settings.probability * (np.array(of_part) - of_whole))[image.reshape(-1)]
+
+
+def _draw(file_size: Size, recipe: ConfigDict, stream: np.random.Generator) -> Crop | None:
+  settings = recipe.crop
+  if stream.random() >= settings.probability:
+    return None
+  resized = shortest_edge_size(file_size, int(stream.choice(settings.sizes)), settings.max_size)
+  size = tuple(int(stream.integers(*ends, endpoint=True)) for ends in _ends(resized, recipe))
+  offset = tuple(int(stream.integers(whole - part, endpoint=True)) for whole, part in zip(resized, size, strict=True))
+  return Crop(resized, offset, size)
+
+
+def _tall_share(resized: Size, recipe: ConfigDict) -> float:
+  """The share of tall ones among the sizes of a part, which are all as likely."""
+  heights, widths = _ends(resized, recipe)
+  num_widths = widths[1] - widths[0] + 1
+  # As many widths are no larger than a height.
+  tall = np.clip(np.arange(heights[0], heights[1] + 1) - widths[0] + 1, 0, num_widths)
+  return float(tall.mean() / num_widths)
+
+
+def _ends(resized: Size, recipe: ConfigDict) -> list[tuple[int, int]]:
+  """The least and the largest height and width of a part; no more than there is."""
+  least, largest = recipe.crop.range
+  return [(min(side, least), min(side, largest)) for side in resized]
