@@ -43,7 +43,8 @@ def mask_rcnn() -> dict:
       'stem_width': 64,  # channels of the stem; the stages follow
       'num_stages': 4,  # 3: the last one is the regions' shared head (C4)
       'dilate_last': False,  # the last stage at stride 16 (DC5)
-      'deformable': '',  # the 3 x 3 of stages 3 to 5: 'v1' or 'v2' (deformable convolution)
+      'deformable': '',  # the 3 x 3 of some stages: 'v1' or 'v2' (deformable convolution)
+      'deformable_levels': (3, 4, 5),  # the stages
       'deformable_groups': 1,
       'frozen_stages': 1,  # 1: stem and first stage; 0: stem; -1: nothing
     },

@@ -21,7 +21,8 @@ CHOICES = {
   # What the backbone starts from; '': msra for Detectron2, torchvision for mmdetection. detectron1: msra's networks as
   # Detectron published them, with other means of pixels.
   'weights': ('', 'torchvision', 'msra', 'detectron1'),
-  'deformable': ('', 'v1', 'v2'),  # convolutions of the backbone's last three stages
+  'deformable': rcnn.CHOICES['deformable'],  # convolutions of the backbone's last stages
+  'deformable_tower': ('false', 'true'),  # the last convolution of each of the head's towers
   # mmdetection's FCOS: as first published; with points near the centre only; with that and normalised distances,
   # centerness read off the boxes' tower and a GIoU loss.
   'form': ('', 'center', 'improved'),
@@ -34,7 +35,7 @@ CHOICES = {
 }
 
 BASE_LR = 0.01  # of all methods here, for 16 images
-BIASES = r'(?<!norm)(?<!norm\d)/bias$'  # of all layers but norms
+BIASES = r'(?<!norm)(?<!norm\d)(?<!/offset)/bias$'  # of all layers but norms and what moves samples
 DETECTRON1_MEAN = (122.7717, 115.9465, 102.9801)  # RGB
 
 
@@ -54,6 +55,7 @@ def get_config(variant: str = '') -> ConfigDict:
     set_mmdet(config)
   set_schedule(config, args)
   METHODS[args.method](config, args)
+  config.model.head.network.deformable_last = args.deformable_tower == 'true'
   if args.dataset == 'mini':
     set_mini(config)
   return config.lock()
@@ -223,6 +225,7 @@ def dense_network() -> dict:
     'channels': 256,
     'norm': '',  # or 'gn'
     'conv_bias': True,  # of the convolutions in the towers
+    'deformable_last': False,  # the last convolution of each tower
     'centerness': '',  # the tower that it is read off, 'class' or 'box'; '': there is none
     'scales': False,  # a factor of the boxes for each level
   }

@@ -22,7 +22,7 @@ CHOICES = {
   # What the backbone starts from; '': msra for Detectron2, torchvision for mmdetection, fair for x101_32x8d.
   'weights': ('', 'torchvision', 'msra', 'fair', 'gn', 'gn_contrib', 'gn_ws', 'syncbn', 'scratch_gn', 'scratch_syncbn'),
   'neck': ('fpn', 'c4', 'dc5'),
-  'deformable': ('', 'v1', 'v2', 'v2_group4'),  # convolutions of the backbone's last three stages
+  'deformable': ('', 'v1', 'v1_c4_c5', 'v2', 'v2_group4'),  # convolutions of the backbone's last stages
   'box_loss': ('', 'iou', 'giou', 'ciou', 'bounded_iou'),  # '': that of the method
   'class_agnostic': ('false', 'true'),  # one box and one mask a region; a cascade's boxes always are
   'classifier': ('linear', 'cosine'),
@@ -43,6 +43,13 @@ NETWORKS = {  # depth, groups, channels of a group
   'x101_32x4d': (101, 32, 4),
   'x101_64x4d': (101, 64, 4),
   'x101_32x8d': (101, 32, 8),
+}
+
+DEFORMABLE = {  # version, stages, groups of channels
+  'v1': ('v1', (3, 4, 5), 1),
+  'v1_c4_c5': ('v1', (4, 5), 1),
+  'v2': ('v2', (3, 4, 5), 1),
+  'v2_group4': ('v2', (3, 4, 5), 4),
 }
 
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -113,8 +120,8 @@ def set_backbone(model: ConfigDict, args) -> None:
     model.pixel_mean = (123.675, 116.28, 103.53)
   model.backbone.update(depth=depth, groups=groups, group_width=group_width, style=style, norm=norm)
   if args.deformable:
-    version, _, groups = args.deformable.partition('_group')
-    model.backbone.update(deformable=version, deformable_groups=int(groups or 1))
+    version, levels, groups = DEFORMABLE[args.deformable]
+    model.backbone.update(deformable=version, deformable_levels=levels, deformable_groups=groups)
   if weights.startswith('scratch'):
     model.backbone.frozen_stages = -1
   if norm in ('gn', 'gn_ws', 'sync_bn'):

@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import re
 
 import pytest
 
@@ -162,10 +163,23 @@ def test_dense_detectors_as_their_programs_have_them():
   improved = dense.get_config('method=fcos,upstream=mmdet,weights=msra,form=improved')
   warmups = [(c.train.schedule.warmup, c.train.schedule.warmup_factor) for c in (fcos, improved, retinanet)]
   assert warmups == [('constant', 1 / 3), ('linear', 1 / 3), ('linear', 0.001)]
+  sampling = dense.get_config('method=gfl,upstream=mmdet,backbone=x101_32x4d,deformable=v1_c4_c5').model
+  assert (sampling.backbone.deformable, sampling.backbone.deformable_levels) == ('v1', (4, 5))
   lvis = dense.get_config('method=atss,upstream=mmdet,dataset=lvis_v1')
   assert (lvis.eval.protocol, lvis.eval.iou_types, lvis.model.test.detections) == ('lvis', ('bbox',), 300)
   jitter = dense.get_config('method=gfl,upstream=mmdet,recipe=lsj,schedule=200ep').train
   assert (jitter.batch_size, jitter.schedule.base_lr, jitter.steps) == (64, 0.04, 366_456)
+
+
+def test_biases_of_norms_and_of_what_moves_samples_learn_as_other_parameters():
+  fast = ['head/logits/bias', 'head/class_conv3/bias', 'neck/output3/bias']
+  others = [
+    'head/class_conv3_norm/bias',
+    'head/class_conv3/offset/bias',
+    'backbone/stem/norm/bias',
+    'head/logits/kernel',
+  ]
+  assert [path for path in fast + others if re.search(dense.BIASES, path)] == fast
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def stages(backbone: ConfigDict, prefix: str, path: str, levels: Sequence[int]) 
       layers.append((f'{upstream}.shortcut', f'{block}/shortcut_conv', f'{block}/shortcut_norm'))
     for name, conv, norm in layers:
       entries += rules.layer(name, conv, bias=False) + rules.norm(f'{name}.norm', norm, backbone.norm)
-    if backbone.deformable and level > 2:
+    if backbone.deformable and level in backbone.deformable_levels:
       entries += rules.layer(f'{upstream}.conv2_offset', f'{block}/conv2/offset')
   return entries
 

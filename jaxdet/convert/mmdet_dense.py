@@ -18,6 +18,8 @@ def dense_head(model: ConfigDict) -> list[Rule]:
     for upstream, path in (('cls_convs', 'class_conv'), ('reg_convs', 'box_conv')):
       module = f'bbox_head.{upstream}.{i}'
       entries += rules.layer(f'{module}.conv', f'head/{path}{i}', bias=head.conv_bias)
+      if head.deformable_last and i == head.num_convs - 1:
+        entries += rules.layer(f'{module}.conv.conv_offset', f'head/{path}{i}/offset')
       if head.norm:
         entries += rules.norm(f'{module}.gn', f'head/{path}{i}_norm', head.norm)
   for path, upstream in LAYERS.items():

@@ -36,7 +36,7 @@ def stages(backbone: ConfigDict, prefix: str, path: str, norm: str, levels: Sequ
     for i in range(1, convs + 1):
       entries += rules.layer(f'{upstream}.conv{i}', f'{block}/conv{i}', bias=False)
       entries += rules.norm(f'{upstream}.{norm}{i}', f'{block}/norm{i}', backbone.norm)
-    if backbone.deformable and level > 2:  # mmdetection's name
+    if backbone.deformable and level in backbone.deformable_levels:  # mmdetection's name
       entries += rules.layer(f'{upstream}.conv2.conv_offset', f'{block}/conv2/offset')
     if projected:
       entries += rules.layer(f'{upstream}.downsample.0', f'{block}/shortcut_conv', bias=False)

@@ -26,6 +26,12 @@ NAMES = {
     'bbox_head.conv_centerness.weight': (1, 256, 3, 3),
     'bbox_head.scales.4.scale': (),
   },
+  ('mmdet', 'method=fcos,upstream=mmdet,form=improved,deformable_tower=true'): {
+    'bbox_head.cls_convs.3.conv.weight': (256, 256, 3, 3),
+    'bbox_head.cls_convs.3.conv.bias': (256,),
+    'bbox_head.reg_convs.3.conv.conv_offset.weight': (27, 256, 3, 3),
+    'bbox_head.reg_convs.3.conv.conv_offset.bias': (27,),
+  },
   ('mmdet', 'method=atss,upstream=mmdet'): {
     'bbox_head.atss_cls.weight': (80, 256, 3, 3),
     'bbox_head.atss_centerness.bias': (1,),

@@ -47,6 +47,22 @@ def test_the_last_three_stages_have_them():
   assert offsets['stage3/block0/conv2/offset/kernel'] == (3, 3, 16, 108)
 
 
+def test_other_stages_may_have_them():
+  shapes = flatten_dict(
+    shapes_of(ResNet(50, stem_width=8, deformable='v1', deformable_levels=(4, 5)))['params'], sep='/'
+  )
+  stages = {path.split('/')[0] for path in shapes if 'offset' in path}
+  assert stages == {'stage4', 'stage5'}
+
+
+def test_a_bias_is_added_to_what_is_sampled():
+  layer = DeformableConv('v2', 1, 6, use_bias=True)
+  variables = layer.init(jax.random.key(1), X)
+  moved = jax.tree.map(lambda x: x, variables)
+  moved['params']['bias'] = jnp.arange(6.0)
+  np.testing.assert_allclose(layer.apply(moved, X), layer.apply(variables, X) + jnp.arange(6.0), atol=1e-6)
+
+
 def test_basic_blocks_have_no_such_form():
   with pytest.raises(ValueError, match='ResNet-18 has basic blocks'):
     shapes_of(ResNet(18, deformable='v1'))

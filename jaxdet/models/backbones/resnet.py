@@ -39,7 +39,8 @@ class ResNet(nn.Module):
   stem_width: int = 64  # channels of the stem; the stages follow
   num_stages: int = 4  # 3: the last one is left to the RoI heads (see roi_heads/res5_head.py)
   dilate_last: bool = False  # the last stage keeps the size and has its 3 x 3 dilated by 2 (DC5)
-  deformable: str = ''  # the 3 x 3 of stages 3 to 5: '', 'v1' or 'v2', see layers/deformable_conv.py
+  deformable: str = ''  # the 3 x 3 of some stages: '', 'v1' or 'v2', see layers/deformable_conv.py
+  deformable_levels: Sequence[int] = (3, 4, 5)  # the stages
   deformable_groups: int = 1
   frozen_stages: int = -1  # -1: none, 0: the stem, k: the stem and k stages
   dtype: jnp.dtype = jnp.float32
@@ -80,7 +81,7 @@ def residual_stage(resnet: ResNet, level: int, train: bool) -> 'Stage':
     block = partial(BasicBlock, planes)
   dilated = resnet.dilate_last and level == 5
   conv, norm_layer = _layers(resnet, train)
-  if resnet.deformable and level > 2:
+  if resnet.deformable and level in resnet.deformable_levels:
     version, deformable_groups = resnet.deformable, resnet.deformable_groups
     block = partial(block, conv3x3=partial(DeformableConv, version, deformable_groups, dtype=resnet.dtype))
   block = partial(block, dilation=2 if dilated else 1, conv=conv, norm=norm_layer)

@@ -6,7 +6,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import Conv
+from jaxdet.models.layers.deformable_conv import DeformableConv
 from jaxdet.models.layers.norm import norm
+
+# mmcv's deformable convolutions begin with these kernels.
+mmcv_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 PRIOR = 0.01  # the probability of every class that training begins with
 
@@ -28,6 +32,7 @@ class TwoTowerHead(nn.Module):
   channels: int = 256
   norm: str = ''  # '': none; else a kind of layers/norm.py without statistics of the batch, which all levels share
   conv_bias: bool = True  # of the convolutions in the towers
+  deformable_last: bool = False  # the last one of each tower samples where it likes, see layers/deformable_conv.py
   centerness: str = ''  # the tower that it is read off, 'class' or 'box'; '': there is none
   scales: bool = False
   dtype: jnp.dtype = jnp.float32
@@ -60,8 +65,13 @@ class TwoTowerHead(nn.Module):
 
   def _tower(self, name: str, train: bool, init) -> nn.Module:
     layers = []
+    settings = {'use_bias': self.conv_bias, 'dtype': self.dtype}
     for i in range(self.num_convs):
-      layers.append(Conv(self.channels, use_bias=self.conv_bias, kernel_init=init, dtype=self.dtype, name=f'{name}{i}'))
+      if self.deformable_last and i == self.num_convs - 1:
+        settings |= {'kernel_init': mmcv_uniform, 'offset_init': init}
+        layers.append(DeformableConv('v2', 1, self.channels, **settings, name=f'{name}{i}'))
+      else:
+        layers.append(Conv(self.channels, kernel_init=init, **settings, name=f'{name}{i}'))
       if self.norm:
         layers.append(norm(self.norm, train=train, dtype=self.dtype, name=f'{name}{i}_norm'))
       layers.append(nn.relu)

@@ -1,5 +1,7 @@
 """A convolution that samples where another one says (Dai et al., 2017; Zhu et al., 2019)."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,10 @@ from jaxdet.ops.deformable_conv import deformable_conv
 
 
 class DeformableConv(nn.Module):
-  """A square convolution without bias, `kernel`, and `offset`, a plain one of its shape that moves its samples.
+  """A square convolution, `kernel` and `bias`, and `offset`, a plain one of its shape that moves its samples.
 
   Channels of `offset`: the (y, x) of each sample, group after group; with version 'v2' then a logit for each, of what
-  the sample is multiplied with. It begins with zeros.
+  the sample is multiplied with.
   """
 
   version: str  # 'v1' or 'v2'
@@ -23,6 +25,9 @@ class DeformableConv(nn.Module):
   stride: int = 1
   groups: int = 1
   dilation: int = 1
+  use_bias: bool = False
+  kernel_init: Callable = he_normal
+  offset_init: Callable = nn.initializers.zeros
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -30,14 +35,14 @@ class DeformableConv(nn.Module):
     if self.version not in ('v1', 'v2'):
       raise ValueError(f"unknown deformable convolution '{self.version}': choose v1 or v2")
     shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
-    kernel = self.param('kernel', he_normal, shape, jnp.float32)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     samples = self.offset_groups * self.size**2
     offset = Conv(
       samples * (2 if self.version == 'v1' else 3),
       self.size,
       self.stride,
       dilation=self.dilation,
-      kernel_init=nn.initializers.zeros,
+      kernel_init=self.offset_init,
       dtype=self.dtype,
       name='offset',
     )
@@ -45,4 +50,7 @@ class DeformableConv(nn.Module):
     moved = moved.reshape(*moved.shape[:3], self.offset_groups, -1, 2)
     modulation = jax.nn.sigmoid(logits).reshape(moved.shape[:-1]) if self.version == 'v2' else None
     x = x.astype(self.dtype)
-    return deformable_conv(x, kernel, moved, modulation, self.stride, self.dilation, self.groups)
+    y = deformable_conv(x, kernel, moved, modulation, self.stride, self.dilation, self.groups)
+    if self.use_bias:
+      y = y + self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+    return y
