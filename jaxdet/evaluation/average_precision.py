@@ -18,6 +18,7 @@ from jaxdet.evaluation.selection import Columns, Protocol, rank_in_group
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 AREAS = {'all': (0.0, 1e10), 's': (0.0, 32.0**2), 'm': (32.0**2, 96.0**2), 'l': (96.0**2, 1e10)}  # pixels squared
+PART = 2**17  # detections whose boxes are compared at once: there may be millions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,15 +168,19 @@ def overlaps(
   crowd: Bool[np.ndarray, 'G0'],
 ) -> Float[np.ndarray, 'I']:
   """Each detection's IoUs with objects[start : start + count], one detection after the other."""
-  if iou_type == 'bbox':
-    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    other = objects[np.repeat(start, count) + step]
-    return box_ious(columns.boxes[np.repeat(detections, count)], truth.boxes[other], crowd[other])
   parts = [np.zeros(0)]
+  if iou_type == 'bbox':
+    for begin in range(0, len(detections), PART):
+      part = slice(begin, begin + PART)
+      step = np.arange(count[part].sum()) - np.repeat(np.cumsum(count[part]) - count[part], count[part])
+      other = objects[np.repeat(start[part], count[part]) + step]
+      boxes = columns.boxes[np.repeat(detections[part], count[part])]
+      parts.append(box_ious(boxes, truth.boxes[other], crowd[other]))
+    return np.concatenate(parts)
   first = np.flatnonzero(np.diff(start, prepend=-1))  # detections of one pair stand together
   for begin, end in itertools.pairwise([*first, len(detections)]):
     others = objects[start[begin] : start[begin] + count[begin]]
-    masks = [columns.masks[i] for i in detections[begin:end]]
+    masks = [columns.mask(i) for i in detections[begin:end]]
     parts.append(mask_ious(masks, [object_mask(truth, i) for i in others], crowd[others]))
   return np.concatenate(parts)
 

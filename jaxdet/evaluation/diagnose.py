@@ -4,11 +4,10 @@ The usual mistakes of a results file are tried out on the data itself: if AP50 c
 ignored or shifted, or boxes are read in another way, that is what the file needs.
 """
 
-import array
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int
 
 from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.ground_truth import GroundTruth, positions
+from jaxdet.evaluation.result_table import ResultTable
 from jaxdet.evaluation.selection import PROTOCOLS, Columns, Protocol
 from jaxdet.structures import Category
 
@@ -29,7 +29,7 @@ AT_LIMIT = 0.01  # share of images with exactly the most detections of any: more
 
 def diagnose(
   truth: GroundTruth,
-  records: Iterable[Mapping],
+  table: ResultTable,
   metrics: Mapping[str, Mapping[str, float | None]],
   score_threshold: float,
   protocol: Protocol,
@@ -37,14 +37,14 @@ def diagnose(
   """Sentences on what looks wrong; an empty list where nothing does.
 
   Args:
-    records: of the results.
+    table: the results.
     metrics: by IoU type, in percent.
     score_threshold: the detector's, for the message.
     protocol: of the metrics.
   """
   if not len(truth.image):
     return [f'{truth.source} has no objects: no metric has a value']
-  found = survey(truth, records)
+  found = survey(truth, table)
   if not found.count:
     return [
       f'no detection in {len(truth.image_ids)} images: no score is above model.test.score_threshold = '
@@ -89,7 +89,7 @@ class Survey:
   best_score: float
   of_image: collections.Counter  # results by image id
   of_category: collections.Counter
-  wrong_masks: int  # in the sample
+  wrong_masks: int
   wrong_mask: str  # one of them
   images: Int[np.ndarray, 'S']  # the sample, by position
   image: Int[np.ndarray, 'N']
@@ -98,44 +98,35 @@ class Survey:
   boxes: Float[np.ndarray, 'N 4']
 
 
-def survey(truth: GroundTruth, records: Iterable[Mapping]) -> Survey:
+def survey(truth: GroundTruth, table: ResultTable) -> Survey:
   images = np.unique(truth.image)[:SAMPLE]
-  position = {int(id): i for i, id in enumerate(truth.image_ids)}
-  sample = {int(id) for id in truth.image_ids[images]}
-  of_image, of_category = collections.Counter(), collections.Counter()
-  ids, numbers = array.array('q'), array.array('d')
-  count, best_score, wrong_masks, wrong_mask = 0, -np.inf, 0, ''
-  for record in records:
-    image_id, category_id = record['image_id'], record['category_id']
-    count += 1
-    best_score = max(best_score, record['score'])
-    of_image[image_id] += 1
-    of_category[category_id] += 1
-    if image_id not in sample:
-      continue
-    size = truth.image_sizes[position[image_id]].tolist()
-    mask = record.get('segmentation')
-    if isinstance(mask, Mapping) and list(mask['size']) != size:
-      wrong_masks += 1
-      wrong_mask = f'{mask["size"][0]} x {mask["size"][1]} on image {image_id} of {size[0]} x {size[1]}'
-    if record.get('bbox') is not None:
-      ids.extend((position[image_id], category_id))
-      numbers.extend((record['score'], *record['bbox']))
-  image, category_ids = np.asarray(ids, np.int64).reshape(-1, 2).T
-  numbers = np.asarray(numbers, np.float64).reshape(-1, 5)
+  image = positions(table.image_ids, truth.image_ids)
+  size = truth.image_sizes[image]  # of unknown images anything
+  wrong = np.flatnonzero((image >= 0) & table.mask_sizes.any(1) & (table.mask_sizes != size).any(1))
+  wrong_mask = ''
+  if len(wrong):
+    (height, width), (true_height, true_width) = table.mask_sizes[wrong[-1]], size[wrong[-1]]
+    image_id = table.image_ids[wrong[-1]]
+    wrong_mask = f'{height} x {width} on image {image_id} of {true_height} x {true_width}'
+  sampled = np.flatnonzero(np.isin(image, images) & ~np.isnan(table.boxes).any(1))
   return Survey(
-    count,
-    best_score,
-    of_image,
-    of_category,
-    wrong_masks,
+    len(table.scores),
+    table.scores.max(initial=-np.inf),
+    _count(table.image_ids),
+    _count(table.category_ids),
+    len(wrong),
     wrong_mask,
     images,
-    image,
-    category_ids,
-    numbers[:, 0],
-    numbers[:, 1:],
+    image[sampled],
+    table.category_ids[sampled],
+    table.scores[sampled],
+    table.boxes[sampled],
   )
+
+
+def _count(ids: Int[np.ndarray, 'N']) -> collections.Counter:
+  values, counts = np.unique(ids, return_counts=True)
+  return collections.Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def limited_per_image(truth: GroundTruth, found: Survey, protocol: Protocol) -> list[str]:
@@ -209,5 +200,6 @@ def _ap50(truth: GroundTruth, found: Survey, label: Int[np.ndarray, 'N'], boxes:
   sample = GroundTruth(**(columns | {name: columns[name][members] for name in per_object}))
   keep = (label >= 0) & (label < len(truth.categories))
   boxes = boxes[keep]
-  results = Columns(found.image[keep], label[keep], found.scores[keep], boxes, [], {'bbox': boxes[:, 2] * boxes[:, 3]})
+  areas, no_masks = {'bbox': boxes[:, 2] * boxes[:, 3]}, np.zeros((0, 2), np.int32)
+  results = Columns(found.image[keep], label[keep], found.scores[keep], boxes, [], no_masks, areas)
   return average_precision(sample, results, PROTOCOLS['coco'], 'bbox').summary()['AP50'] or 0.0

@@ -19,7 +19,7 @@ from jaxdet.evaluation.ground_truth import GroundTruth, load_ground_truth
 from jaxdet.evaluation.inference import Place, infer, shard_over_devices
 from jaxdet.evaluation.operating_point import group_metrics
 from jaxdet.evaluation.pictures import FirstImages
-from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+from jaxdet.evaluation.selection import PROTOCOLS, read_for, select
 from jaxdet.evaluation.voc import VocScores, voc_average_precision
 from jaxdet.structures import Dataset
 
@@ -108,7 +108,8 @@ def evaluate_results(
   if config.eval.protocol not in PROTOCOLS:
     raise ValueError(f"eval.protocol is '{config.eval.protocol}': choose one of {', '.join(PROTOCOLS)}")
   protocol = PROTOCOLS[config.eval.protocol]
-  columns = read_columns(truth, results.read_results(results_path), protocol)
+  table = read_for(truth, results.read_results(results_path), protocol)
+  columns = select(truth, table, protocol)
   rule = voc_average_precision if protocol.name == 'voc' else average_precision
   scores = {name: rule(truth, columns, protocol, name) for name in config.eval.iou_types}
   metrics = {
@@ -119,8 +120,7 @@ def evaluate_results(
   print(report.group_table(metrics, scores))
   if incomplete:
     print(f'{incomplete} images had more candidates than model.test.candidates: some detections may be missing')
-  records = results.read_results(results_path)
-  findings = [*findings, *diagnose(truth, records, metrics, config.model.test.score_threshold, protocol)]
+  findings = [*findings, *diagnose(truth, table, metrics, config.model.test.score_threshold, protocol)]
   for finding in findings:
     print(f'diagnosis: {finding}')
   everything = metrics | {

@@ -30,7 +30,7 @@ class GroundTruth:
   areas: Float[np.ndarray, 'G']  # the file's own 'area'
   ignore: Bool[np.ndarray, 'G']  # 'ignore' of LVIS files, 'difficult' of VOC's
   crowd: Bool[np.ndarray, 'G']  # 'iscrowd' of COCO files
-  segmentations: tuple  # polygons or run lengths, as in the file
+  segmentations: tuple  # polygons (lists or arrays of x, y, x, y, ..) or run lengths, as in the file
   negative: Int[np.ndarray, 'P'] | None  # pairs known to be absent; None where the file does not say (COCO)
   not_exhaustive: Int[np.ndarray, 'Q']  # pairs whose objects are not all annotated
 
@@ -72,7 +72,7 @@ def load_ground_truth(path: str) -> GroundTruth:
     names = ('categories', 'images', 'annotations')
     return ground_truth({name: list(voc_folder.entries(path, name)) for name in names}, path)
   with open(path) as file:
-    return ground_truth(json.load(file), path)
+    return ground_truth(json.load(file, object_hook=_with_arrays), path)
 
 
 def ground_truth(data: Mapping, source: str) -> GroundTruth:
@@ -123,6 +123,13 @@ def ground_truth(data: Mapping, source: str) -> GroundTruth:
     negative=federated('neg_category_ids') if all('neg_category_ids' in image for image in images) else None,
     not_exhaustive=federated('not_exhaustive_category_ids'),
   )
+
+
+def _with_arrays(entry: dict) -> dict:
+  """An entry of the file; polygons become arrays as soon as they are read, which take a fourth of the memory."""
+  if isinstance(entry.get('segmentation'), list):
+    entry['segmentation'] = [np.asarray(polygon, np.float64) for polygon in entry['segmentation']]
+  return entry
 
 
 def category(entry: Mapping) -> Category:

@@ -1,6 +1,6 @@
 """One image's detections as records of COCO's and LVIS's results format.
 
-Run as a program this is a worker: it answers each pickled task on its input with a pickled line of JSON. It
+Run as a program this is a worker: it answers each pickled task on its input with pickled lines of JSON. It
 imports NumPy and pycocotools only, so that it starts in a moment.
 """
 
@@ -68,9 +68,10 @@ def rescale(
   return np.clip(np.asarray(boxes, np.float32) * scale, 0, limit)
 
 
-def results_line(*task) -> str:
-  """`image_results` with the image's id as a line of JSON."""
-  return json.dumps({'image_id': task[6], 'results': image_results(*task)}) + '\n'
+def results_lines(*task) -> str:
+  """`image_results` in lines of JSON: the image's id and the number of records, then a record each."""
+  records = image_results(*task)
+  return ''.join(f'{json.dumps(line)}\n' for line in ({'image_id': task[6], 'records': len(records)}, *records))
 
 
 def serve() -> None:
@@ -84,7 +85,7 @@ def serve() -> None:
     except EOFError:
       return
     try:
-      answer = results_line(*task)
+      answer = results_lines(*task)
     except Exception as error:
       answer = error
     pickle.dump(answer, target)

@@ -66,8 +66,8 @@ class FirstImages:
       return
     os.makedirs(folder, exist_ok=True)
     records = {int(image_ids[index]): [] for index in self._images}
-    for record in read_results(results_path):
-      if record['image_id'] in records and record['score'] >= threshold:
+    for record in read_results(results_path, records):
+      if record['score'] >= threshold:
         records[record['image_id']].append(record)
     for index, image in self._images.items():
       image_id = int(image_ids[index])

@@ -1,24 +1,30 @@
 """From detections on the canvas to a results file in COCO's and LVIS's format.
 
-Each process appends a line of JSON for every image that it has seen; the first process then joins these
-files. Pasting and encoding masks takes longer than a detector on an accelerator, so processes do it beside
-the device; only the few images that they have in hand are held in memory.
+Each process appends lines of JSON for every image that it has seen; the first process then joins these
+files, line by line as they are. Pasting and encoding masks takes longer than a detector on an accelerator, so
+processes do it beside the device; only the few images that they have in hand are held in memory.
 """
 
 import collections
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TextIO
 
 import numpy as np
 
 from jaxdet.evaluation.worker_pool import WorkerPool
 from jaxdet.structures import Batch, Detections
 
+RECORD_LINE = re.compile(r'{"image_id": ?(\d+).*},?\n')
+PART = 2**16  # characters of a results file that are parsed at once
+LIST_ENDS = ',\n]'
+
 
 class ResultsWriter(contextlib.AbstractContextManager):
-  """Writes the results of batches to `path`, one line an image: {"image_id": ..., "results": [...]}.
+  """Writes the results of batches to `path`: of each image {"image_id": .., "records": N}, then N records, a line each.
 
   Args:
     path: the file; it is written anew.
@@ -66,9 +72,16 @@ def detections_of_image(batch: Batch, detections: Detections, i: int) -> tuple:
 @contextlib.contextmanager
 def record_list(path: str) -> Iterator[Callable[[Mapping], None]]:
   """A function that appends a record to a JSON list, one a line; the list is complete when the context ends."""
+  with encoded_list(path) as write:
+    yield lambda record: write(json.dumps(record))
+
+
+@contextlib.contextmanager
+def encoded_list(path: str) -> Iterator[Callable[[str], None]]:
+  """`record_list` for records that are JSON already."""
   with open(path, 'w') as file:
     separators = itertools.chain(['[\n'], itertools.repeat(',\n'))
-    yield lambda record: file.write(next(separators) + json.dumps(record))
+    yield lambda record: file.write(next(separators) + record)
     file.write('[]\n' if next(separators) == '[\n' else '\n]\n')
 
 
@@ -79,13 +92,13 @@ def merge(parts: Sequence[str], image_ids: Sequence[int], path: str) -> None:
     ValueError: an image of the split is missing or was evaluated twice.
   """
   seen = collections.Counter()
-  with record_list(path) as write:
+  with encoded_list(path) as write:
     for part in parts:
       with open(part) as lines:
         for image in map(json.loads, lines):
           seen[image['image_id']] += 1
-          for record in image['results']:
-            write(record)
+          for record in itertools.islice(lines, image['records']):
+            write(record.rstrip('\n'))
   expected = {int(id) for id in image_ids}
   for what, ids in (
     ('were not evaluated', expected - set(seen)),
@@ -97,19 +110,35 @@ def merge(parts: Sequence[str], image_ids: Sequence[int], path: str) -> None:
       raise ValueError(f'{len(ids)} of {len(expected)} images {what}, among them {some}; the results are in {path}')
 
 
-def read_results(path: str) -> Iterator[dict]:
-  """The records of a results file; one that `merge` wrote is read line by line, others as a whole.
+def read_results(path: str, image_ids: Collection[int] | None = None) -> Iterator[dict]:
+  """The records of a results file, or those of some images; one that `merge` wrote is read in parts, others as a whole.
 
   Raises:
-    ValueError: the file is not a JSON list of records.
+    ValueError: the file is not a JSON list of records, or is cut off.
   """
   with open(path) as file:
-    if file.readline() == '[\n' and file.readline().startswith('{"image_id"'):
+    if file.readline() == '[\n' and RECORD_LINE.fullmatch(file.readline()):
       file.seek(0)
-      yield from (json.loads(line.rstrip(',\n')) for line in file if line.startswith('{'))
+      file.readline()
+      yield from _records_of_lines(file, path, image_ids)
       return
     file.seek(0)
     records = json.load(file)
   if not isinstance(records, list):
     raise ValueError(f'{path} is not a list of results but a {type(records).__name__}')
-  yield from records
+  yield from (record for record in records if image_ids is None or record['image_id'] in image_ids)
+
+
+def _records_of_lines(file: TextIO, path: str, image_ids: Collection[int] | None) -> Iterator[dict]:
+  """The records of a list that has one in each line, after the bracket; parsed many at a time, which is faster."""
+  last = ''
+  while lines := file.readlines(PART):
+    last = ''.join(lines[-2:]).rstrip() or last
+    if image_ids is not None:
+      lines = [line for line in lines if (match := RECORD_LINE.match(line)) and int(match[1]) in image_ids]
+    try:
+      yield from json.loads(f'[{"".join(lines).rstrip(LIST_ENDS)}]')
+    except json.JSONDecodeError as error:
+      raise ValueError(f'{path} is not a list of results with one in each line: {error}') from error
+  if not last.endswith(']'):
+    raise ValueError(f'{path} is cut off: the list of results does not end')

@@ -10,7 +10,6 @@ The cuts come before the federated filter, as in the `lvis` package and in the a
 detection that nobody judges takes up a place all the same.
 """
 
-import array
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from pycocotools import mask as rle_codec
 
-from jaxdet.evaluation.ground_truth import GroundTruth, positions, run_lengths
+from jaxdet.evaluation.ground_truth import GroundTruth, positions
+from jaxdet.evaluation.result_table import ResultTable, read_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,40 +52,33 @@ class Columns:
   label: Int[np.ndarray, 'N']
   scores: Float[np.ndarray, 'N']
   boxes: Float[np.ndarray, 'N 4']  # (x, y, width, height)
-  masks: list[dict | None]  # run lengths; None where a box is all that is given
+  masks: list[bytes | None]  # COCO's compressed counts; None where a box is all that is given
+  mask_sizes: Int[np.ndarray, 'N 2']  # (height, width)
   areas: dict[str, Float[np.ndarray, 'N']]  # of 'bbox' and, where all have masks, of 'segm'
+
+  def mask(self, i: int) -> dict:
+    """The run lengths of a detection as pycocotools takes them."""
+    return {'size': self.mask_sizes[i].tolist(), 'counts': self.masks[i]}
 
 
 def read_columns(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> Columns:
-  """Detections of the results format in columns, after the protocol has chosen those that take part.
+  """The detections of the results format that take part; see `read_for` and `select`."""
+  return select(truth, read_for(truth, records, protocol), protocol)
+
+
+def read_for(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> ResultTable:
+  """All records in columns, with those masks alone that the protocol may ask for; see `read_table`."""
+  return read_table(records, truth, judged_pairs(truth) if protocol.federated else None)
+
+
+def select(truth: GroundTruth, table: ResultTable, protocol: Protocol) -> Columns:
+  """The detections that take part.
 
   Records of images or categories that the ground truth does not know are left out; `diagnose` names them.
-
-  Raises:
-    ValueError: a score is not a number, or a record has neither 'bbox' nor 'segmentation'.
   """
-  judged = judged_pairs(truth) if protocol.federated else None
-  category_ids = np.asarray([category.id for category in truth.categories], np.int64)
-  wanted = None if judged is None else _by_ids(truth, category_ids, judged)
-  ids, numbers, masks = array.array('q'), array.array('d'), []  # in few bytes a record: there may be millions
-  for record in records:
-    try:
-      key, box, mask = (record['image_id'], record['category_id']), record.get('bbox'), record.get('segmentation')
-      x, y, width, height = (np.nan,) * 4 if box is None else box
-      ids.extend(key)
-      numbers.extend((record['score'], x, y, width, height))
-    except (KeyError, TypeError, ValueError) as error:
-      raise ValueError(f'a result has no usable image_id, category_id, score and bbox: {str(record)[:200]}') from error
-    if box is None and mask is None:
-      raise ValueError(f"a result of image {key[0]} has neither 'bbox' nor 'segmentation'")
-    masks.append(mask if wanted is None or key in wanted else None)
-  image_ids, label_ids = np.asarray(ids, np.int64).reshape(-1, 2).T
-  numbers = np.asarray(numbers, np.float64).reshape(-1, 5)
-  scores, boxes = numbers[:, 0], numbers[:, 1:]
-  if np.isnan(scores).any():
-    raise ValueError(f'the score of a result of image {image_ids[np.isnan(scores).argmax()]} is not a number')
-
-  image, label = positions(image_ids, truth.image_ids), positions(label_ids, category_ids)
+  scores = table.scores
+  image = positions(table.image_ids, truth.image_ids)
+  label = positions(table.category_ids, np.asarray([category.id for category in truth.categories], np.int64))
   keep = image >= 0
   if protocol.federated and protocol.limits[-1] < math.inf:
     keep &= rank_in_group(image, scores) < protocol.limits[-1]
@@ -94,24 +87,20 @@ def read_columns(truth: GroundTruth, records: Iterable[Mapping], protocol: Proto
     keep[known] = rank_in_group(label[known], scores[known]) < protocol.category_limit
   keep &= label >= 0
   if protocol.federated:
-    keep &= np.isin(truth.pairs(image, label), judged)
+    keep &= np.isin(truth.pairs(image, label), judged_pairs(truth))
   kept = np.flatnonzero(keep)
-  image, label, scores, boxes = (column[kept] for column in (image, label, scores, boxes))
-  masks = [masks[i] and run_lengths(masks[i], *truth.image_sizes[j].tolist()) for i, j in zip(kept, image, strict=True)]
+  boxes, masks = table.boxes[kept], [table.masks[i] for i in kept.tolist()]
+  columns = Columns(image[kept], label[kept], scores[kept], boxes, masks, table.mask_sizes[kept], {})
   # One by one: given more than 255 masks at once, pycocotools 2.0.x fails.
-  mask_areas = np.asarray([np.nan if mask is None else rle_codec.area(mask) for mask in masks], np.float64)
-  areas = {'bbox': boxes[:, 2] * boxes[:, 3]}
+  mask_areas = np.asarray(
+    [np.nan if mask is None else rle_codec.area(columns.mask(i)) for i, mask in enumerate(masks)], np.float64
+  )
+  columns.areas['bbox'] = boxes[:, 2] * boxes[:, 3]
   for i in np.flatnonzero(np.isnan(boxes).any(1)):
-    boxes[i], areas['bbox'][i] = rle_codec.toBbox(masks[i]), mask_areas[i]
+    boxes[i], columns.areas['bbox'][i] = rle_codec.toBbox(columns.mask(i)), mask_areas[i]
   if not np.isnan(mask_areas).any():
-    areas['segm'] = mask_areas
-  return Columns(image, label, scores, boxes, masks, areas)
-
-
-def _by_ids(truth: GroundTruth, category_ids: Int[np.ndarray, 'K'], pairs: Int[np.ndarray, 'P']) -> set:
-  """Pairs as (image id, category id)."""
-  label, image = np.divmod(pairs, max(len(truth.image_ids), 1))
-  return set(zip(truth.image_ids[image].tolist(), category_ids[label].tolist(), strict=True))
+    columns.areas['segm'] = mask_areas
+  return columns
 
 
 def rank_in_group(group: Int[np.ndarray, 'N'], scores: Float[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:

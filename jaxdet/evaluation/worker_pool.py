@@ -22,7 +22,7 @@ MOST = 16  # processes; the input pipeline wants cores too
 
 
 class WorkerPool:
-  """`submit` takes an image's detections and promises its line of the results file."""
+  """`submit` takes an image's detections and promises its lines of the results file."""
 
   def __init__(self):
     self.size = max(1, min(MOST, (os.cpu_count() or 1) // 2))
@@ -41,7 +41,7 @@ class WorkerPool:
     image_id: int,
     category_ids: list[int],
   ) -> concurrent.futures.Future:
-    """The future line of `image_results` of these arguments; it raises what goes wrong there."""
+    """The future `results_lines` of these arguments; it raises what goes wrong there."""
     task = (boxes, scores, labels, masks, image_size, original_size, image_id, category_ids)
     return self._threads.submit(self._ask, task)
 

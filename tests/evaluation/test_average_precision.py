@@ -113,6 +113,15 @@ class TestByHand:
     assert set(empty.values()) == {None}
 
 
+def test_boxes_that_are_compared_in_parts_give_the_same(monkeypatch):
+  data, records = synthetic(0)
+  whole = score(data, records, 'lvis', 'bbox')
+  monkeypatch.setattr('jaxdet.evaluation.average_precision.PART', 3)
+  parts = score(data, records, 'lvis', 'bbox')
+  assert len(parts.judged.label) > 9
+  np.testing.assert_array_equal(parts.precision, whole.precision)
+
+
 class TestMessages:
   def test_a_coco_file_cannot_be_scored_by_the_lvis_protocol(self):
     data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])

@@ -5,7 +5,7 @@ import pytest
 
 from jaxdet.evaluation.diagnose import diagnose
 from jaxdet.evaluation.ground_truth import ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS
+from jaxdet.evaluation.selection import PROTOCOLS, read_for
 
 IDS = (2, 4, 5, 6, 9, 12)
 
@@ -45,7 +45,8 @@ def results(truth, box=lambda box: box, label=lambda label: IDS[label], **fields
 
 
 def findings(truth, records, bbox=0.0, protocol='lvis', **metrics):
-  return diagnose(truth, records, {'bbox': {'AP': bbox}, **metrics}, 0.0001, PROTOCOLS[protocol])
+  table = read_for(truth, records, PROTOCOLS['coco'])
+  return diagnose(truth, table, {'bbox': {'AP': bbox}, **metrics}, 0.0001, PROTOCOLS[protocol])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_codec
 
+from jaxdet.evaluation import results
 from jaxdet.evaluation.image_results import image_results, rescale
 from jaxdet.evaluation.results import ResultsWriter, detections_of_image, merge, read_results, record_list
 from jaxdet.structures import Batch, Detections
@@ -90,7 +91,8 @@ class TestWriterAndMerge:
   def test_every_valid_image_is_written_once_in_order(self, tmp_path):
     path, writer = self.write(tmp_path, 0, [0, 1, 2, 3, 4, 4], [True] * 5 + [False])
     lines = [json.loads(line) for line in open(path)]
-    assert [line['image_id'] for line in lines] == [11, 12, 13, 14, 15]
+    assert lines[::2] == [{'image_id': id, 'records': 1} for id in (11, 12, 13, 14, 15)]
+    assert [record['image_id'] for record in lines[1::2]] == [11, 12, 13, 14, 15]
     assert (writer.images, writer.incomplete) == (5, 3)
 
   def test_processes_are_joined(self, tmp_path):
@@ -131,6 +133,31 @@ class TestFiles:
     records = [{'image_id': 1, 'bbox': [1, 2, 3, 4]}, {'image_id': 2}]
     (tmp_path / 'list.json').write_text(json.dumps(records, indent=indent))
     assert list(read_results(str(tmp_path / 'list.json'))) == records
+
+  @pytest.mark.parametrize('indent', [None, 0, 2])
+  def test_the_records_of_some_images_are_read_alone(self, tmp_path, indent):
+    records = [{'image_id': i // 2, 'score': i} for i in range(10)]
+    (tmp_path / 'list.json').write_text(json.dumps(records, indent=indent))
+    with record_list(str(tmp_path / 'lines.json')) as write:
+      for record in records:
+        write(record)
+    for name in ('list.json', 'lines.json'):
+      found = [record['score'] for record in read_results(str(tmp_path / name), {1, 4, 77})]
+      assert found == [2, 3, 8, 9]
+
+  def test_a_list_that_is_longer_than_a_part_is_read_whole(self, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, 'PART', 100)
+    path = str(tmp_path / 'list.json')
+    with record_list(path) as write:
+      for i in range(50):
+        write({'image_id': i})
+    assert [record['image_id'] for record in read_results(path)] == list(range(50))
+
+  def test_a_list_that_is_cut_off_is_refused(self, tmp_path):
+    for text in ('[\n{"image_id": 1},\n{"image_id": 2},\n', '[\n{"image_id": 1},\n{"image'):
+      (tmp_path / 'list.json').write_text(text)
+      with pytest.raises(ValueError, match='list.json is'):
+        list(read_results(str(tmp_path / 'list.json')))
 
   def test_a_file_that_is_no_list_is_refused(self, tmp_path):
     (tmp_path / 'list.json').write_text('{"images": []}')
