@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import jax
 import numpy as np
 
-from jaxdet.ops.per_image import DATA
+from jaxdet.ops.on_each_device import DATA
 from jaxdet.structures import Batch, Detections
 
 Place = Callable[[Batch], Batch]

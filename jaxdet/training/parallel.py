@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxdet.ops.per_image import DATA
+from jaxdet.ops.on_each_device import DATA
 from jaxdet.structures import Batch
 
 

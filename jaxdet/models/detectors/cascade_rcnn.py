@@ -41,7 +41,8 @@ class CascadeRCNN(RCNN):
       )
       if f'mask_head{k}' in self.networks:
         rows = roi.mask_rows(regions, settings)
-        mask_logits = forward(f'mask_head{k}', self.mask_features(forward, pyramid, rows.boxes), rows.labels)
+        features = self.mask_features(forward, pyramid, rows.boxes)
+        mask_logits = forward.of_occupied(f'mask_head{k}', rows.positive, features, rows.labels)
         of_stage['loss_mask'] = roi.mask_loss(mask_logits, rows, batch)
       for name, value in of_stage.items():
         losses[f'{name}_{k}'] = cascade.loss_weights[k] * value if name.startswith('loss_') else value
@@ -70,7 +71,8 @@ class CascadeRCNN(RCNN):
     if not mask_heads:
       return detections
     features = self.mask_features(forward, pyramid, detections.boxes)
-    masks = [jax.nn.sigmoid(forward(network, features, detections.labels)) for network in mask_heads]
+    logits = [forward.of_occupied(name, detections.valid, features, detections.labels) for name in mask_heads]
+    masks = [jax.nn.sigmoid(x) for x in logits]
     return detections.replace(masks=sum(masks) / len(masks))
 
   def stages(self) -> list[FrozenConfigDict]:

@@ -39,7 +39,7 @@ class MaskRCNN(RCNN):
         features = features[:, : regions.valid.shape[1]]
       else:
         features = self.mask_features(forward, pyramid, regions.boxes)
-      logits = forward('mask_head', features, regions.labels)
+      logits = forward.of_occupied('mask_head', regions.positive, features, regions.labels)
       losses['loss_mask'] = roi.mask_loss(logits, regions, batch)
     return losses, forward.new_state
 
@@ -54,4 +54,5 @@ class MaskRCNN(RCNN):
     if 'mask_head' not in self.networks:
       return detections
     features = self.mask_features(forward, pyramid, detections.boxes)
-    return detections.replace(masks=jax.nn.sigmoid(forward('mask_head', features, detections.labels)))
+    logits = forward.of_occupied('mask_head', detections.valid, features, detections.labels)
+    return detections.replace(masks=jax.nn.sigmoid(logits))

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
+
+from jaxdet.ops.conv import conv2d, pointwise
 
 # The initialisers that detectors use, by the names under which the field knows them.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')  # torchvision's ResNet, Caffe2's MSRA
@@ -39,18 +40,9 @@ class Conv(nn.Module):
     kernel = (standardized(kernel) if self.standardize else kernel).astype(self.dtype)
     x = x.astype(self.dtype)
     if self.size == 1 and self.groups == 1:
-      # XLA's CPU backward pass of a 1 x 1 convolution is several times slower than that of this product.
-      y = jnp.matmul(x[:, :: self.stride, :: self.stride], kernel[0, 0], preferred_element_type=output_dtype)
+      y = pointwise(x[:, :: self.stride, :: self.stride], kernel[0, 0], output_dtype)
     else:
-      y = lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(self.stride, self.stride),
-        padding=[(self.dilation * (self.size // 2),) * 2] * 2,
-        rhs_dilation=(self.dilation, self.dilation),
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-        feature_group_count=self.groups,
-      ).astype(output_dtype)
+      y = conv2d(x, kernel, stride=self.stride, dilation=self.dilation, groups=self.groups).astype(output_dtype)
     if self.use_bias:
       y = y + self.param('bias', self.bias_init, (self.features,), jnp.float32).astype(output_dtype)
     return y

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from jaxdet.models.layers.conv import he_normal
 from jaxdet.models.layers.conv_norm import conv_norm
 from jaxdet.models.layers.normed import normed
+from jaxdet.ops.conv import pointwise
 
 
 class ConvMaskHead(nn.Module):
@@ -60,7 +61,8 @@ class Deconv(nn.Module):
   def __call__(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N H W 2 2 F']:
     kernel = self.param('kernel', he_normal, (2, 2, x.shape[-1], self.features), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
-    y = jnp.einsum('nhwc,abcf->nhwabf', x.astype(self.dtype), kernel.astype(self.dtype))
+    flat = kernel.astype(self.dtype).transpose(2, 0, 1, 3).reshape(x.shape[-1], -1)
+    y = pointwise(x.astype(self.dtype), flat, self.dtype).reshape(*x.shape[:-1], 2, 2, self.features)
     return y + bias.astype(self.dtype)
 
 

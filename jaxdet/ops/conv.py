@@ -1,0 +1,211 @@
+"""Convolution, with a gradient and with groups that are fast on a CPU too.
+
+XLA's own convolution is used on accelerators. On a CPU two of its forms are slow, and matrix products take their
+place: the gradient of the kernel (one and a half to four times as long as the blocks below, on maps of 14 x 14 to
+200 x 336) and groups (ten times as long forward, a hundred times backward). See docs/benchmarks.md.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import AbstractMesh
+from jaxtyping import Array, Float
+
+from jaxdet.ops.on_each_device import cut_mesh, on_each_device
+
+BLOCK_PIXELS = 512  # whose patches fit into a core's cache
+MERGED_CHANNELS = 64  # groups are merged into dense ones of at least as many: below, products do not pay
+
+
+class Geometry(NamedTuple):
+  """A square kernel's stride, dilation, groups; and the mesh over whose devices images are spread."""
+
+  stride: int
+  dilation: int
+  groups: int
+  mesh: AbstractMesh | None
+
+
+def conv2d(
+  x: Float[Array, 'B H W C'],
+  kernel: Float[Array, 'S S C/groups F'],
+  *,
+  stride: int = 1,
+  dilation: int = 1,
+  groups: int = 1,
+) -> Float[Array, 'B H2 W2 F']:
+  """Zero padded by dilation * (S // 2) on every side, as in torch: with stride 1 and S odd the size stays.
+
+  Differentiable once in reverse mode.
+  """
+  return _conv2d(x, kernel, Geometry(stride, dilation, groups, cut_mesh()))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv2d(x, kernel, geometry: Geometry):
+  if geometry.groups == 1:
+    return _xla(x, kernel, geometry)
+  return lax.platform_dependent(
+    x, kernel, cpu=partial(_merged, geometry=geometry), default=partial(_xla, geometry=geometry)
+  )
+
+
+def _forward(x, kernel, geometry: Geometry):
+  return _conv2d(x, kernel, geometry), (x, kernel)
+
+
+def _backward(geometry: Geometry, residual, gradient):
+  x, kernel = residual
+
+  def by_xla(x, kernel, gradient):
+    return jax.vjp(partial(_xla, geometry=geometry), x, kernel)[1](gradient)
+
+  def by_blocks(x, kernel, gradient):
+    if geometry.groups > 1:
+      of_kernel = _merged_kernel_gradient
+      (of_x,) = jax.vjp(lambda x: _merged(x, kernel, geometry), x)[1](gradient)
+    else:
+      of_kernel = _kernel_gradient
+      of_x = _input_gradient(x, kernel, gradient, geometry)
+    of_kernel = on_each_device(partial(of_kernel, size=len(kernel), geometry=geometry), geometry.mesh, summed=True)
+    return of_x, of_kernel(x, gradient).astype(kernel.dtype)
+
+  return lax.platform_dependent(x, kernel, gradient, cpu=by_blocks, default=by_xla)
+
+
+_conv2d.defvjp(_forward, _backward)
+
+
+def pointwise(x: Float[Array, 'B *N C'], kernel: Float[Array, 'C F'], dtype: jnp.dtype) -> Float[Array, 'B *N F']:
+  """A 1 x 1 convolution, as a matrix product with results of `dtype`. Differentiable once in reverse mode."""
+  return _pointwise(x, kernel, dtype, cut_mesh())
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _pointwise(x, kernel, dtype: jnp.dtype, mesh: AbstractMesh | None):
+  return jnp.matmul(x, kernel, preferred_element_type=dtype)
+
+
+def _pointwise_forward(x, kernel, dtype: jnp.dtype, mesh: AbstractMesh | None):
+  return _pointwise(x, kernel, dtype, mesh), (x, kernel)
+
+
+def _pointwise_backward(dtype: jnp.dtype, mesh: AbstractMesh | None, residual, gradient):
+  x, kernel = residual
+
+  def by_xla(x, gradient):
+    return jnp.einsum('...i,...o->io', x, gradient, preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
+
+  def by_blocks(x, gradient):
+    rows = (a.reshape(1, -1, 1, a.shape[-1]) for a in (x, gradient))
+    return _kernel_gradient(*rows, 1, Geometry(1, 1, 1, None))[0, 0]
+
+  by_blocks = on_each_device(by_blocks, mesh, summed=True)
+  of_kernel = lax.platform_dependent(x, gradient, cpu=by_blocks, default=by_xla)
+  return jnp.matmul(gradient, kernel.T).astype(x.dtype), of_kernel.astype(kernel.dtype)
+
+
+_pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+
+
+def _xla(x, kernel, geometry: Geometry):
+  stride, dilation, groups, _ = geometry
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    window_strides=(stride, stride),
+    padding=[(dilation * (kernel.shape[0] // 2),) * 2] * 2,
+    rhs_dilation=(dilation, dilation),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    feature_group_count=groups,
+  )
+
+
+def _merged(x, kernel, geometry: Geometry):
+  """A grouped convolution as a few dense ones: groups side by side, with zeros between them."""
+  size, _, depth, features = kernel.shape
+  merged, wide = _merge(geometry.groups, depth)
+  each = features // geometry.groups
+  kernel = kernel.reshape(size, size, depth, wide, merged, each)
+  apart = jnp.eye(merged, dtype=kernel.dtype)
+  dense = jnp.einsum('stiwmo,mn->stwnimo', kernel, apart).reshape(size, size, wide, merged * depth, merged * each)
+  parts = [_xla(x, dense[:, :, k], geometry._replace(groups=1)) for k, x in enumerate(jnp.split(x, wide, -1))]
+  return jnp.concatenate(parts, -1)
+
+
+def _merge(groups: int, depth: int) -> tuple[int, int]:
+  """(how many groups become one, how many there are then)."""
+  merged = next(n for n in range(1, groups + 1) if groups % n == 0 and (n * depth >= MERGED_CHANNELS or n == groups))
+  return merged, groups // merged
+
+
+def _input_gradient(x, kernel, gradient, geometry: Geometry) -> Float[Array, 'B H W C']:
+  """A convolution of the gradient with the kernel turned round.
+
+  XLA's CPU compiler has a fast form for it outside of loops and branches only, unless the kernel lies in memory as that
+  of a forward convolution does.
+  """
+  stride, dilation, *_ = geometry
+  turned = lax.optimization_barrier(kernel[::-1, ::-1].swapaxes(2, 3))
+  before = dilation * (len(kernel) - 1) - dilation * (len(kernel) // 2)
+  padding = [
+    (before, side + before - stride * (made - 1) - 1)
+    for side, made in zip(x.shape[1:3], gradient.shape[1:3], strict=True)
+  ]
+  return lax.conv_general_dilated(
+    gradient,
+    turned,
+    window_strides=(1, 1),
+    padding=padding,
+    lhs_dilation=(stride, stride),
+    rhs_dilation=(dilation, dilation),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
+def _kernel_gradient(
+  x: Float[Array, 'B H W C'], gradient: Float[Array, 'B H2 W2 F'], size: int, geometry: Geometry
+) -> Float[Array, 'S S C F']:
+  """The sum over pixels of (patch of x) x (gradient), in blocks of pixels whose patches stay in the cache."""
+  stride, dilation, *_ = geometry
+  images, height, width, features = gradient.shape
+  channels, pad, reach = x.shape[-1], dilation * (size // 2), dilation * (size - 1) + 1
+  # A block is some rows of one image, or some whole small images.
+  rows = min(height, max(1, BLOCK_PIXELS // width))
+  together = min(images, max(1, BLOCK_PIXELS // (height * width))) if rows == height else 1
+  across, down = -(-images // together), -(-height // rows)
+  more, below = across * together - images, max(pad, (down * rows - 1) * stride + reach - pad - x.shape[1])
+  x = jnp.pad(x, ((0, more), (pad, below), (pad, pad), (0, 0)))
+  gradient = jnp.pad(gradient, ((0, more), (0, down * rows - height), (0, 0), (0, 0)))
+  wider = jnp.promote_types(x.dtype, jnp.float32)
+
+  def add_block(block, total):
+    image, row = block // down * together, block % down * rows
+    part = (together, (rows - 1) * stride + reach, x.shape[2], channels)
+    part = lax.dynamic_slice(x, (image, row * stride, 0, 0), part)
+    outputs = lax.dynamic_slice(gradient, (image, row, 0, 0), (together, rows, width, features))
+    patches = [
+      part[:, y : y + (rows - 1) * stride + 1 : stride, x : x + (width - 1) * stride + 1 : stride]
+      for y in range(0, reach, dilation)
+      for x in range(0, reach, dilation)
+    ]
+    patches = jnp.concatenate(patches, -1).reshape(-1, size * size * channels)
+    return total + jnp.matmul(outputs.reshape(-1, features).T, patches, preferred_element_type=wider)
+
+  total = lax.fori_loop(0, across * down, add_block, jnp.zeros((features, size * size * channels), wider))
+  return total.T.reshape(size, size, channels, features)
+
+
+def _merged_kernel_gradient(x, gradient, size: int, geometry: Geometry) -> Float[Array, 'S S C/groups F']:
+  """That of a grouped convolution: of groups that are merged, the products of a group with itself count."""
+  groups = geometry.groups
+  depth, each = x.shape[-1] // groups, gradient.shape[-1] // groups
+  merged, wide = _merge(groups, depth)
+  parts = zip(jnp.split(x, wide, -1), jnp.split(gradient, wide, -1), strict=True)
+  dense = jnp.stack([_kernel_gradient(*part, size, geometry) for part in parts])
+  dense = dense.reshape(wide, size, size, merged, depth, merged, each)
+  own = jnp.diagonal(dense, axis1=3, axis2=5)  # [wide, size, size, depth, each, merged]
+  return own.transpose(1, 2, 3, 0, 5, 4).reshape(size, size, depth, -1)

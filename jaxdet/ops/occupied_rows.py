@@ -1,0 +1,40 @@
+"""Leaves out the rows of a padded array that hold nothing, in blocks, with fixed shapes."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+BLOCK = 32  # rows, at most: enough to fill a matrix unit, few enough to be left out often
+
+
+def map_occupied(
+  function: Callable[..., Float[Array, '1 N ...']], occupied: Bool[Array, 'B R'], *rows: Array
+) -> Float[Array, 'B R ...']:
+  """`function(*rows)` for all blocks of an image's rows of which one is occupied; zeros for the others.
+
+  Where regions are padded to a fixed number, most of them hold nothing: 20 to 60 of 128 are positive in training. The
+  blocks are made one after the other, so that what is left out takes no time, forward or backward.
+
+  Args:
+    function: of some rows of one image, each on its own, [1, N, ...].
+    occupied: rows that matter. They should come first, or little is left out.
+    rows: arrays [B, R, ...].
+  """
+  images, count = occupied.shape
+  blocks = -(-count // BLOCK)
+  size = -(-count // blocks)
+
+  def in_blocks(x):
+    x = jnp.pad(x, ((0, 0), (0, blocks * size - count), *((0, 0),) * (x.ndim - 2)))
+    return x.reshape(images * blocks, 1, size, *x.shape[2:])
+
+  def one_block(block):
+    occupied, *rows = block
+    made = jax.eval_shape(function, *rows)
+    return lax.cond(occupied.any(), function, lambda *rows: jnp.zeros(made.shape, made.dtype), *rows)
+
+  made = lax.map(one_block, tuple(in_blocks(x) for x in (occupied, *rows)))
+  return made.reshape(images, blocks * size, *made.shape[3:])[:, :count]
