@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxdet.ops.paste import encode_rle, paste_window
+from jaxdet.ops.paste import paste_and_encode
 
 MASK_THRESHOLD = 0.5  # of the pasted probability
 
@@ -40,21 +40,17 @@ def image_results(
     category_ids: by label.
   """
   boxes = rescale(boxes, image_size, original_size)
-  height, width = (int(v) for v in original_size)
-  results = []
-  for k in np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1)):
-    x1, y1, x2, y2 = boxes[k]
-    result = {
-      'image_id': image_id,
-      'category_id': int(category_ids[labels[k]]),
-      'bbox': [float(v) for v in (x1, y1, x2 - x1, y2 - y1)],
-      'score': float(scores[k]),
-    }
-    if masks is not None:
-      window, origin = paste_window(masks[k], boxes[k], height, width, MASK_THRESHOLD)
-      mask = encode_rle(window, origin, height, width)
+  kept = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))
+  boxes = boxes[kept]
+  corners_and_sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+  results = [
+    {'image_id': image_id, 'category_id': int(category_ids[label]), 'bbox': box, 'score': score}
+    for label, box, score in zip(labels[kept].tolist(), corners_and_sizes.tolist(), scores[kept].tolist(), strict=True)
+  ]
+  if masks is not None:
+    pasted = paste_and_encode(masks[kept], boxes, *map(int, original_size), MASK_THRESHOLD)
+    for result, mask in zip(results, pasted, strict=True):
       result['segmentation'] = mask | {'counts': mask['counts'].decode()}  # JSON knows no bytes
-    results.append(result)
   return results
 
 

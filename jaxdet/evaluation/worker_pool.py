@@ -24,8 +24,9 @@ MOST = 16  # processes; the input pipeline wants cores too
 class WorkerPool:
   """`submit` takes an image's detections and promises its lines of the results file."""
 
-  def __init__(self):
-    self.size = max(1, min(MOST, (os.cpu_count() or 1) // 2))
+  def __init__(self, size: int | None = None):
+    """`size`: processes; None: as many as half of the cores."""
+    self.size = size or max(1, min(MOST, (os.cpu_count() or 1) // 2))
     self._local = threading.local()
     self._processes: list[subprocess.Popen] = []
     self._threads = concurrent.futures.ThreadPoolExecutor(self.size, initializer=self._start)

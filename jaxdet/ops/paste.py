@@ -1,14 +1,20 @@
 """Mask results on the host: probabilities over a box become pixels of the image, and run lengths.
 
 NumPy alone, so that processes that write results need no accelerator. Only the window around a box is computed,
-and run lengths are made from it without an image-sized array. The matrix products are too small for several
-threads: processes that run side by side are best started with OPENBLAS_NUM_THREADS=1.
+and run lengths are made from it without an image-sized array. The windows of an image's masks are made one after the
+other, all else for many at once. The matrix products are too small for several threads: processes that run side by
+side are best started with OPENBLAS_NUM_THREADS=1.
 """
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 Window = tuple[Bool[np.ndarray, 'h w'], tuple[int, int]]
+
+GROUP = 32  # masks whose weights are held at once
 
 
 def paste_probabilities(
@@ -25,18 +31,10 @@ def paste_probabilities(
     box: xyxy in pixels of the image.
     height, width: of the image.
   """
-  box = np.asarray(box, np.float32)
-  x0, y0, x1, y1 = (float(c) for c in box)
-  if not (np.isfinite(box).all() and x1 > x0 and y1 > y0):
-    return np.zeros((0, 0), np.float32), (0, 0)
-  left, top = max(int(np.floor(x0)) - 1, 0), max(int(np.floor(y0)) - 1, 0)
-  right, bottom = min(int(np.ceil(x1)) + 1, width), min(int(np.ceil(y1)) + 1, height)
-  if left >= right or top >= bottom:
-    return np.zeros((0, 0), np.float32), (0, 0)
-  size_y, size_x = probabilities.shape
-  wy = _interpolation(top, bottom, box[1], box[3], size_y)
-  wx = _interpolation(left, right, box[0], box[2], size_x)
-  return wy @ probabilities.astype(np.float32) @ wx.T, (top, left)
+  boxes = np.asarray(box, np.float32)[None]
+  windows = _windows(boxes, height, width)
+  rows, columns = _interpolations(boxes, windows, *probabilities.shape)
+  return _paste(np.asarray(probabilities, np.float32), rows, columns).T, (int(windows[0, 0]), int(windows[0, 1]))
 
 
 def paste_window(
@@ -71,35 +69,115 @@ def encode_rle(window: Bool[np.ndarray, 'h w'], origin: tuple[int, int], height:
   (y, x), (window_height, window_width) = origin, window.shape
   if min(y, x) < 0 or y + window_height > height or x + window_width > width:
     raise ValueError(f'a window of {window_height} x {window_width} at {origin} does not lie in {height} x {width}')
-  columns = np.zeros((window_width, window_height + 1), np.int8)  # a zero below each column ends its last run
-  columns[:, :window_height] = np.asarray(window).T != 0
-  steps = np.flatnonzero(np.diff(columns.reshape(-1), prepend=np.int8(0)))  # where runs begin and end, in turn
-  column, row = np.divmod(steps, window_height + 1)
-  ends = (x + column) * height + y + row
-  # A run up to the image's last row goes on in the next column if that begins with one.
-  joined = np.flatnonzero(ends[1:-1:2] == ends[2::2])
-  ends = np.delete(ends, np.concatenate([2 * joined + 1, 2 * joined + 2]))
-  counts = np.diff(ends, prepend=0, append=height * width)
-  if len(counts) > 1 and counts[-1] == 0:
-    counts = counts[:-1]
-  return {'size': [height, width], 'counts': _compress(counts)}
+  place = np.array([[y, x, y + window_height, x + window_width]])
+  return _run_lengths([_steps(np.asarray(window).T != 0)], place, height, width)[0]
+
+
+def paste_and_encode(
+  probabilities: Float[np.ndarray, 'K S S'],
+  boxes: Float[np.ndarray, 'K 4'],
+  height: int,
+  width: int,
+  threshold: float = 0.5,
+) -> list[dict]:
+  """Run lengths of all masks of an image; see `paste_window`, `encode_rle`."""
+  probabilities, boxes = np.asarray(probabilities, np.float32), np.asarray(boxes, np.float32)
+  windows = _windows(boxes, height, width)
+  steps = []
+  for first in range(0, len(boxes), GROUP):
+    group = slice(first, first + GROUP)
+    rows, columns = _interpolations(boxes[group], windows[group], *probabilities.shape[1:])
+    row_ends, column_ends = (np.cumsum(windows[group, axis + 2] - windows[group, axis])[:-1] for axis in (0, 1))
+    for parts in zip(probabilities[group], np.split(rows, row_ends), np.split(columns, column_ends), strict=True):
+      steps.append(_steps(_paste(*parts) >= threshold))
+  return _run_lengths(steps, windows, height, width)
+
+
+def _paste(mask: Float[np.ndarray, 'S S'], rows: Float[np.ndarray, 'h S'], columns: Float[np.ndarray, 'w S']):
+  """[w, h]: the window column by column, as run lengths go."""
+  return columns @ (rows @ mask).T
+
+
+def _windows(boxes: Float[np.ndarray, 'K 4'], height: int, width: int) -> Int[np.ndarray, 'K 4']:
+  """(top, left, bottom, right) of the pixels that are computed for each box; zeros where there are none."""
+  good = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+  x0, y0, x1, y1 = np.where(good[:, None], boxes, 0).T.astype(np.float64)
+  left, top = np.floor(x0) - 1, np.floor(y0) - 1
+  right, bottom = np.ceil(x1) + 1, np.ceil(y1) + 1
+  windows = np.stack([top, left, bottom, right], axis=1).clip(0, [height, width, height, width]).astype(np.int64)
+  return np.where((good & (windows[:, 2:] > windows[:, :2]).all(1))[:, None], windows, 0)
+
+
+def _interpolations(boxes, windows, size_y, size_x):
+  """([rows, S], [columns, S]): the weights of a mask's cells at the rows and columns of all windows."""
+  return tuple(
+    _interpolation(windows[:, axis], windows[:, axis + 2], boxes[:, 1 - axis], boxes[:, 3 - axis], size)
+    for axis, size in ((0, size_y), (1, size_x))
+  )
 
 
 def _interpolation(first, last, begin, end, size):
   """[pixels, cells]: weights of `size` cells between `begin` and `end` at the centres of pixels first..last - 1."""
   # In grid_sample's order of operations and float32: the results are compared with a threshold.
-  pixels = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
-  normalised = (pixels - begin) / (end - begin) * 2 - 1
+  length = last - first
+  owner = np.repeat(np.arange(len(length)), length)
+  pixels = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length - first, length)
+  begin, end = begin[owner], end[owner]
+  normalised = (pixels.astype(np.float32) + np.float32(0.5) - begin) / (end - begin) * 2 - 1
   position = ((normalised + 1) * size - 1) / 2
-  return np.maximum(1 - np.abs(position[:, None] - np.arange(size, dtype=np.float32)), np.float32(0))
+  weights = np.zeros((len(owner), size + 2), np.float32)  # with a cell before the first and one after the last
+  before = np.floor(position)
+  for cell in (before, before + 1):
+    column = cell.clip(-1, size).astype(np.int64) + 1
+    weights[np.arange(len(owner)), column] = np.maximum(1 - np.abs(position - cell), np.float32(0))
+  return weights[:, 1:-1]
 
 
-def _compress(counts):
-  """COCO's bytes: differences to the count two before, five bits a character, low bits first."""
+def _steps(inside: Bool[np.ndarray, 'w h']) -> Int[np.ndarray, 'E']:
+  """Where runs begin and end, in turn, in columns of h + 1 pixels: a zero below each column ends its last run."""
+  width, height = inside.shape
+  pixels = np.zeros(1 + width * (height + 1), np.bool_)
+  pixels[1:].reshape(width, height + 1)[:, :height] = inside
+  return np.flatnonzero(pixels[1:] != pixels[:-1])
+
+
+def _run_lengths(steps: Sequence[Int[np.ndarray, 'E']], windows: Int[np.ndarray, 'K 4'], height: int, width: int):
+  """K run lengths from the steps in each mask's window."""
+  lengths = np.array([len(each) for each in steps], np.int64)
+  owner = np.repeat(np.arange(len(steps)), lengths)
+  top, left, bottom, _ = windows[owner].T
+  column, row = np.divmod(np.concatenate([np.zeros(0, np.int64), *steps]), bottom - top + 1)
+  ends = (left + column) * height + top + row
+  # A run up to the image's last row goes on in the next column if that begins with one.
+  joined = np.flatnonzero((ends[1:-1:2] == ends[2::2]) & (owner[1:-1:2] == owner[2::2]))
+  kept = np.ones(len(ends), np.bool_)
+  kept[2 * joined + 1] = kept[2 * joined + 2] = False
+  ends, owner = ends[kept], owner[kept]
+  # Each mask's last run ends with the image; it is left out if it is empty and not the only one.
+  last = np.cumsum(np.bincount(owner, minlength=len(steps)))
+  ends = np.insert(ends, last, height * width)
+  owner = np.insert(owner, last, np.arange(len(steps)))
+  number = np.arange(len(ends)) - np.concatenate([[0], last + np.arange(1, len(steps) + 1)])[owner]  # in its mask
+  counts = np.where(number, np.diff(ends, prepend=0), ends)
+  kept = (ends < height * width) | (counts > 0) | (number == 0)
+  counts, owner, number = counts[kept], owner[kept], number[kept]
+  encoded, sizes = _compress(counts, number)
+  stops = np.cumsum(np.bincount(owner, sizes, len(steps)).astype(np.int64)).tolist()
+  return [{'size': [height, width], 'counts': encoded[a:b]} for a, b in itertools.pairwise([0, *stops])]
+
+
+def _compress(counts, number):
+  """(COCO's bytes, how many each run takes): differences to the run two before, five bits a byte, low bits first."""
   values = counts.copy()
-  values[3:] -= counts[1:-2]
-  rest = values[:, None] >> (5 * np.arange(8))  # arithmetic shift: negative values end in -1, others in 0
-  digits, rest = rest[:, :-1] & 31, rest[:, 1:]
-  more = np.where(digits & 16, rest != -1, rest != 0)
-  present = np.concatenate([np.ones_like(more[:, :1]), np.cumprod(more, axis=1)[:, :-1].astype(bool)], axis=1)
-  return (digits + 32 * more + 48).astype(np.uint8)[present].tobytes()
+  values[2:] -= np.where(number[2:] > 2, counts[:-2], 0)
+  magnitude = np.where(values < 0, ~values, values)  # four bits of the last byte and five of each before hold it
+  sizes = np.ones(len(values), np.int64)
+  while (longer := magnitude >> (5 * sizes.max(initial=1) - 1) > 0).any():
+    sizes[longer] += 1
+  place = np.cumsum(sizes) - sizes
+  encoded = np.zeros(sizes.sum(), np.uint8)
+  for digit in range(sizes.max(initial=0)):
+    rows = np.flatnonzero(sizes > digit)
+    more = sizes[rows] > digit + 1
+    encoded[place[rows] + digit] = ((values[rows] >> 5 * digit) & 31) + 32 * more + 48
+  return encoded.tobytes(), sizes
