@@ -1,100 +1,131 @@
-"""How long the LVIS metrics take here and in the `lvis` package, on detections made from an annotation file.
+"""How long the LVIS metrics take, and how much memory, here and in the `lvis` package.
 
-  python scripts/bench_evaluation.py ANNOTATIONS [--detections 300] [--referee]
+  python scripts/bench_evaluation.py ANNOTATIONS [--referee]
+  python scripts/bench_evaluation.py --generate 19809 [--folder FOLDER] [--referee] [--json FILE]
 
-Every object is found with noise in place and score, and each image is filled up to its number of detections
-with boxes of random categories.
+The detections of an annotation file are drawn by chance around its objects, 300 an image; with --generate the
+annotations are drawn too, of so many images with LVIS's statistics (see generated_lvis.py). Both are files in FOLDER,
+by default a temporary one; those that are there are used again. Each measurement is a process of its own: what it
+prints is the time from files to metrics, with its two parts, and the peak memory of the process.
 """
 
 import argparse
+import concurrent.futures
 import json
+import multiprocessing
+import os
+import pathlib
+import resource
+import sys
+import tempfile
 import time
 
-import numpy as np
-from pycocotools import mask as rle_codec
-
-from jaxdet.evaluation.average_precision import average_precision
-from jaxdet.evaluation.ground_truth import load_ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def noisy_detections(path: str, count: int) -> list[dict]:
-  """`count` detections an image: its objects moved by a tenth of their size, then boxes anywhere."""
-  random = np.random.default_rng(0)
-  with open(path) as file:
-    data = json.load(file)
-  categories = [category['id'] for category in data['categories']]
-  objects = {image['id']: [] for image in data['images']}
-  for entry in data['annotations']:
-    objects[entry['image_id']].append(entry)
-  records = []
-  for image in data['images']:
-    judged = [entry['category_id'] for entry in objects[image['id']]] + image['neg_category_ids'] + categories[:1]
-    for i in range(count):
-      if i < len(objects[image['id']]):
-        x, y, w, h = objects[image['id']][i]['bbox']
-        label, score = objects[image['id']][i]['category_id'], random.random()
-      else:
-        w, h = random.uniform(0.05, 0.5, 2) * (image['width'], image['height'])
-        x, y = random.uniform(0, 1, 2) * (image['width'] - w, image['height'] - h)
-        label, score = random.choice(judged if random.random() < 0.3 else categories), 0.5 * random.random()
-      x, y = np.maximum((x + random.normal(0, 0.1) * w, y + random.normal(0, 0.1) * h), 0)
-      w, h = min(w, image['width'] - x), min(h, image['height'] - y)
-      if w < 1 or h < 1:
-        continue
-      outline = [x, y, x + w, y, x + w, y + h, x, y + h]
-      mask = rle_codec.frPyObjects([outline], image['height'], image['width'])[0]
-      records.append(
-        {
-          'image_id': image['id'],
-          'category_id': int(label),
-          'bbox': [float(v) for v in (x, y, w, h)],
-          'score': float(score),
-          'segmentation': {'size': mask['size'], 'counts': mask['counts'].decode()},
-        }
-      )
-  return records
+def write_files(annotations: str, results: str, generated: int, detections: int) -> None:
+  """Draws what is not there."""
+  from jaxdet.evaluation.results import record_list
+  from scripts import generated_lvis
+
+  if generated and not os.path.exists(annotations):
+    generated_lvis.write_annotations(annotations, generated_lvis.annotations(generated))
+  if not os.path.exists(results):
+    with open(annotations) as file:
+      content = json.load(file)
+    with record_list(f'{results}.partial') as write:
+      for records in generated_lvis.detections(content, detections):
+        for record in records:
+          write(record)
+    os.replace(f'{results}.partial', results)
 
 
-def time_ours(path: str, records: list[dict], iou_type: str) -> tuple[float, float]:
-  """(seconds, AP); reading the files is not counted."""
-  truth = load_ground_truth(path)
+def measure(program: str, annotations: str, results: str, iou_type: str) -> dict:
+  """Seconds, the number of results, AP, and the peak of this process."""
+  reading, scoring, count, value = {'jaxdet': score, 'lvis': score_by_referee}[program](annotations, results, iou_type)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+  return {
+    'program': program,
+    'iou_type': iou_type,
+    'results': count,
+    'seconds': round(reading + scoring, 2),
+    'reading_seconds': round(reading, 2),
+    'scoring_seconds': round(scoring, 2),
+    'peak_gib': round(peak, 2),
+    'AP': value,
+  }
+
+
+def score(annotations: str, results: str, iou_type: str) -> tuple[float, float, int, float]:
+  """(seconds of reading, seconds of scoring, results, AP)."""
+  from jaxdet.evaluation.average_precision import average_precision
+  from jaxdet.evaluation.ground_truth import load_ground_truth
+  from jaxdet.evaluation.results import read_results
+  from jaxdet.evaluation.selection import PROTOCOLS, read_for, select
+
   start = time.perf_counter()
-  columns = read_columns(truth, records, PROTOCOLS['lvis'])
-  value = average_precision(truth, columns, PROTOCOLS['lvis'], iou_type).summary()['AP']
-  return time.perf_counter() - start, value
+  truth, protocol = load_ground_truth(annotations), PROTOCOLS['lvis']
+  table = read_for(truth, read_results(results), protocol)
+  read = time.perf_counter()
+  value = average_precision(truth, select(truth, table, protocol), protocol, iou_type).summary()['AP']
+  return read - start, time.perf_counter() - read, len(table.scores), value
 
 
-def time_referee(path: str, records: list[dict], iou_type: str) -> tuple[float, float]:
-  """(seconds, AP) of the `lvis` package; reading the files is not counted."""
+def score_by_referee(annotations: str, results: str, iou_type: str) -> tuple[float, float, int, float]:
+  """`score` of the `lvis` package."""
   import lvis
+  import numpy as np
 
   vars(np)['float'] = float  # which NumPy dropped and lvis 0.5.3 needs
-  truth = lvis.LVIS(path)
-  records = [dict(record) for record in records]
+  start = time.perf_counter()
+  truth = lvis.LVIS(annotations)
+  with open(results) as file:
+    records = json.load(file)
   if iou_type == 'segm':
     for record in records:
       del record['bbox']
-  start = time.perf_counter()
-  evaluator = lvis.LVISEval(truth, lvis.LVISResults(truth, records), iou_type)
+  detections = lvis.LVISResults(truth, records)
+  read = time.perf_counter()
+  evaluator = lvis.LVISEval(truth, detections, iou_type)
   evaluator.run()
-  return time.perf_counter() - start, evaluator.results['AP']
+  return read - start, time.perf_counter() - read, len(records), evaluator.results['AP']
+
+
+def alone(function, *arguments):
+  """What the function returns, run in a process of its own."""
+  context = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as process:
+    return process.submit(function, *arguments).result()
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('annotations')
+  parser.add_argument('annotations', nargs='?', help='a file in LVIS format')
+  parser.add_argument('--generate', type=int, default=0, metavar='IMAGES', help='draw annotations of so many images')
   parser.add_argument('--detections', type=int, default=300, help='an image')
-  parser.add_argument('--referee', action='store_true', help='time the lvis package too')
+  parser.add_argument('--folder', help='of the drawn files')
+  parser.add_argument('--iou_types', default='bbox,segm')
+  parser.add_argument('--referee', action='store_true', help='the lvis package too')
+  parser.add_argument('--json', help='a file to which a line is appended')
   arguments = parser.parse_args()
-  records = noisy_detections(arguments.annotations, arguments.detections)
-  for iou_type in ('bbox', 'segm'):
-    seconds, value = time_ours(arguments.annotations, records, iou_type)
-    print(f'{iou_type}: {len(records)} detections, jaxdet {seconds:.2f} s, AP {value:.6f}', flush=True)
-    if arguments.referee:
-      referee_seconds, referee_value = time_referee(arguments.annotations, records, iou_type)
-      print(f'{iou_type}: lvis {referee_seconds:.2f} s, AP {referee_value:.6f}, {referee_seconds / seconds:.0f} x')
+  if bool(arguments.annotations) == bool(arguments.generate):
+    parser.error('give an annotation file, or --generate IMAGES')
+
+  from scripts.figures import report
+
+  with tempfile.TemporaryDirectory() as temporary:
+    folder = arguments.folder or temporary
+    os.makedirs(folder, exist_ok=True)
+    name = str(arguments.generate or pathlib.Path(arguments.annotations).stem)
+    annotations = arguments.annotations or os.path.join(folder, f'{name}_annotations.json')
+    results = os.path.join(folder, f'{name}_results_{arguments.detections}.json')
+    alone(write_files, annotations, results, arguments.generate, arguments.detections)
+    for iou_type in arguments.iou_types.split(','):
+      for program in ('jaxdet', 'lvis') if arguments.referee else ('jaxdet',):
+        figures = alone(measure, program, annotations, results, iou_type)
+        report('evaluation', figures, ('pycocotools', 'lvis'), arguments.json)
 
 
 if __name__ == '__main__':
+  sys.path.insert(0, str(ROOT))
   main()

@@ -40,9 +40,8 @@ def main() -> None:
   parser.add_argument('--json', help='a file to which the figures are appended')
   arguments = parser.parse_args()
 
-  from figures import report
-
   from jaxdet.evaluation.worker_pool import WorkerPool
+  from scripts.figures import report
 
   tasks = [detections(seed, arguments.detections) for seed in range(IMAGES)]
   for size in map(int, arguments.processes.split(',')):
@@ -54,8 +53,8 @@ def main() -> None:
       answer.result()
     speed = IMAGES * REPEATS / (time.perf_counter() - start)
     pool.close()
-    figures = {'detections': arguments.detections, 'processes': size, 'images_per_second': speed}
-    report('pasting', figures | {'ms_per_image_and_process': 1e3 * size / speed}, (), arguments.json)
+    figures = {'detections': arguments.detections, 'processes': size, 'images_per_second': round(speed, 1)}
+    report('pasting', figures | {'ms_per_image_and_process': round(1e3 * size / speed, 1)}, (), arguments.json)
 
 
 if __name__ == '__main__':

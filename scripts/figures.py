@@ -13,7 +13,6 @@ def report(kind: str, figures: Mapping, packages: Sequence[str], file: str | Non
   Args:
     packages: whose versions matter here.
   """
-  figures = {name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}
   print(json.dumps(figures), flush=True)
   if file:
     from jaxdet.benchmark.records import append_record, surroundings
