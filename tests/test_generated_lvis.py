@@ -31,7 +31,9 @@ def test_detections_lie_in_their_image_and_fill_their_boxes():
       assert record['image_id'] == image['id']
       x, y, width, height = record['bbox']
       assert 0 <= x and 0 <= y and x + width <= 640.01 and y + height <= 480.01
-      np.testing.assert_allclose(rle_codec.toBbox(record['segmentation']), record['bbox'], atol=2 + 0.03 * max(width, height))
+      np.testing.assert_allclose(
+        rle_codec.toBbox(record['segmentation']), record['bbox'], atol=2 + 0.03 * max(width, height)
+      )
 
 
 def test_the_lvis_package_gives_the_same_ap(tmp_path, monkeypatch):
