@@ -90,6 +90,7 @@ def mask_rcnn() -> dict:
       'canonical_level': 4,
       'aligned': True,
       'sampling_ratio': 0,  # 0: as many samples as a bin has pixels
+      'deformable_pooling': '',  # for the box head: 'v1' or 'v2' (deformable RoI pooling) in the place of RoIAlign
       'matcher': {'negative_iou': 0.5, 'positive_iou': 0.5, 'low_quality': 'none', 'low_quality_min_iou': 0.0},
       'sampler': {'num': 512, 'positive_fraction': 0.25},
       'add_ground_truth': True,  # as proposals

@@ -23,6 +23,7 @@ CHOICES = {
   'weights': ('', 'torchvision', 'msra', 'fair', 'gn', 'gn_contrib', 'gn_ws', 'syncbn', 'scratch_gn', 'scratch_syncbn'),
   'neck': ('fpn', 'c4', 'dc5'),
   'deformable': ('', 'v1', 'v1_c4_c5', 'v2', 'v2_group4'),  # convolutions of the backbone's last stages
+  'deformable_pooling': ('', 'v1', 'v2'),  # of regions, for the box head
   'box_loss': ('', 'iou', 'giou', 'ciou', 'bounded_iou'),  # '': that of the method
   'class_agnostic': ('false', 'true'),  # one box and one mask a region; a cascade's boxes always are
   'classifier': ('linear', 'cosine'),
@@ -160,6 +161,7 @@ def set_method(model: ConfigDict, args) -> None:
   if args.method not in ('mask_rcnn', 'cascade_mask_rcnn'):
     model.roi.mask_head.name = ''
   model.roi.box_head.classifier = args.classifier
+  model.roi.deformable_pooling = args.deformable_pooling
   if args.class_agnostic == 'true':
     model.roi.box_head.class_agnostic = model.roi.mask_head.class_agnostic = True
   if args.method == 'fast_rcnn':

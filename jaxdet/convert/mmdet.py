@@ -59,6 +59,8 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
     norm = norm_name(model.backbone.norm)
     entries += torchvision.stages(model.backbone, 'roi_head.shared_head.', 'shared_head', norm, levels=(5,))
   box, mask = model.roi.box_head, model.roi.mask_head
+  if model.roi.deformable_pooling:
+    entries += deformable_roi_pool(model)
   for end in ends:
     upstream, path = f'roi_head.bbox_head.{end}'.rstrip('.'), f'box_head{end}'
     for i in range(box.num_convs):
@@ -76,6 +78,19 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
       entries += conv_norm(f'{upstream}.convs.{i}', f'{path}/conv{i}', mask.norm)
     entries += rules.layer(f'{upstream}.upsample', f'{path}/deconv', rules.DECONV)
     entries += rules.layer(f'{upstream}.conv_logits', f'{path}/logits')
+  return entries
+
+
+def deformable_roi_pool(model: ConfigDict) -> list[Rule]:
+  """The rules of the layers that move the bins of regions, which every level has for itself."""
+  networks = [('offset_fc', 'offset', 3)] + [('mask_fc', 'weight', 2)] * (model.roi.deformable_pooling == 'v2')
+  entries = []
+  for position, level in enumerate(model.roi.levels):
+    for upstream, path, count in networks:
+      for i in range(count):
+        layout = rules.LINEAR if i else rules.linear_after_flatten(model.roi.box_head.roi_size)
+        module = f'roi_head.bbox_roi_extractor.roi_layers.{position}.{upstream}.{2 * i}'
+        entries += rules.layer(module, f'roi_pool/{path}{level}_fc{i}', layout)
   return entries
 
 

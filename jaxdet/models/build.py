@@ -29,6 +29,7 @@ from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
+from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
 from jaxdet.models.roi_heads.res5_head import Res5Head
 from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
 from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
@@ -51,12 +52,14 @@ def mask_rcnn(config: FrozenConfigDict) -> MaskRCNN:
   """Mask R-CNN; Faster R-CNN where `roi.mask_head.name` is '', Fast R-CNN where `rpn.name` is '' too."""
   class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
   heads = _roi_heads(config, class_loss, box_heads=('',), mask_heads=('',))
-  return MaskRCNN(config, _features(config) | heads, class_loss)
+  return MaskRCNN(config, _features(config) | _roi_pool(config) | heads, class_loss)
 
 
 def cascade_rcnn(config: FrozenConfigDict) -> CascadeRCNN:
   """Cascade Mask R-CNN; without masks where `roi.mask_head.name` is ''."""
   cascade = config.roi.cascade
+  if config.roi.deformable_pooling:
+    raise ValueError('deformable pooling belongs to one stage, not to a cascade: set roi.deformable_pooling to nothing')
   stages = [str(k) for k in range(len(cascade.ious))]
   mask_heads = stages if cascade.mask_heads == 'every' else stages[:1]
   class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
@@ -136,6 +139,16 @@ def _transformer(config: FrozenConfigDict, encoder: type[nn.Module], decoder: ty
     'encoder': encoder(**config.encoder, dtype=dtype),
     'decoder': decoder(**config.decoder, num_logits=num_logits, dtype=dtype),
   }
+
+
+def _roi_pool(config: FrozenConfigDict) -> dict:
+  """The layer that pools regions for the box head, where that is one that learns."""
+  roi = config.roi
+  if not roi.deformable_pooling:
+    return {}
+  settings = {key: roi[key] for key in ('sampling_ratio', 'canonical_size', 'canonical_level')}
+  size, dtype = roi.box_head.roi_size, jnp.dtype(config.dtype)
+  return {'roi_pool': DeformableRoIPool(roi.deformable_pooling, size, **settings, dtype=dtype)}
 
 
 def _roi_heads(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdet.ops import roi_align_matmul, roi_align_window
-from jaxdet.ops.roi_levels import roi_levels
+from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 from jaxdet.ops.roi_weights import Sampling
 
 
@@ -62,9 +62,7 @@ def multilevel_roi_align(
     rois, output_size, sampling_ratio, aligned: as in `roi_align`.
     canonical_size, canonical_level: as in `roi_levels`.
   """
-  levels = sorted(features)
-  if levels != list(range(levels[0], levels[-1] + 1)):
-    raise ValueError(f'the levels of a pyramid must be consecutive, got {levels}')
+  levels = pyramid_levels(features)
   rois = jnp.asarray(rois, jnp.float32)
   level_of_roi = roi_levels(
     rois,

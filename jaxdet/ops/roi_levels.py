@@ -1,7 +1,21 @@
 """Which level of a feature pyramid a RoI is pooled from (Lin et al. 2017, FPN, equation 1)."""
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+
+def pyramid_levels(features: Mapping[int, Array]) -> list[int]:
+  """The levels of a feature pyramid in order.
+
+  Raises:
+    ValueError: they are not consecutive.
+  """
+  levels = sorted(features)
+  if levels != list(range(levels[0], levels[-1] + 1)):
+    raise ValueError(f'the levels of a pyramid must be consecutive, got {levels}')
+  return levels
 
 
 def roi_levels(

@@ -92,7 +92,7 @@ def axis_weights(
   Returns:
     float32 weights; a bin without samples has none.
   """
-  per_bin = _samples_per_bin(size, bins, ratio)[..., None]
+  per_bin = samples_per_bin(size, bins, ratio)[..., None]
   start, size, low, high = (x[..., None] for x in (start, size, low, high))
   divisor = jnp.maximum(per_bin, 1.0)
   # In upstream's order of operations: far from the origin, positions round by more than the sums do. The divisor
@@ -137,7 +137,8 @@ def axis_weights(
   return (rising + falling + clamped) / divisor
 
 
-def _samples_per_bin(size, bins, ratio):
+def samples_per_bin(size: Float[Array, '*R'], bins: int, ratio: int) -> Float[Array, '*R']:
+  """How many samples a bin has along an axis on which all bins together have this size; as in `axis_weights`."""
   if ratio > 0:
     return jnp.where(size >= 0, float(ratio), 0.0)
   count = jnp.ceil(size / bins)

@@ -134,7 +134,7 @@ def box_stages(
   tensors, all_logits = {}, []
   for k, settings in enumerate(stages):
     boxes = proposals.boxes
-    pooled = detector._pool(pyramid, boxes, settings.box_head.roi_size)
+    pooled = detector.pooled_boxes(forward, pyramid, boxes)
     features = pooled
     if 'shared_head' in detector.networks:
       features = tensors['shared'] = forward('shared_head', pooled)

@@ -89,3 +89,19 @@ def test_what_is_exported_comes_back(program):
   again, report = import_state(state, shapes, table)
   report.check()
   jax.tree.map(np.testing.assert_array_equal, variables, again)
+
+
+def test_the_layers_that_move_regions_bins_have_mmdetections_names():
+  config = lvis_mask_rcnn()
+  config.num_classes, config.roi.deformable_pooling = 90, 'v2'
+  shapes = jax.eval_shape(build_detector(config, 90).init, jax.random.key(0))
+  table = mmdet.table(config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(shapes, sep='/'))
+  state = export_state(jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes), table)
+  layers = 'roi_head.bbox_roi_extractor.roi_layers'
+  expected = {
+    f'{layers}.0.offset_fc.0.weight': (1024, 12544),
+    f'{layers}.3.offset_fc.4.bias': (98,),
+    f'{layers}.2.mask_fc.2.weight': (49, 1024),
+  }
+  assert {name: state[name].shape for name in expected} == expected

@@ -39,6 +39,10 @@ def seesaw(model):
   model.roi.class_loss = {'name': 'seesaw', 'p': 0.8, 'q': 2.0}
 
 
+def deformable_pooling(model):
+  model.roi.deformable_pooling = 'v2'
+
+
 def proposals_alone(model):
   model.name = 'proposal_network'
 
@@ -50,6 +54,7 @@ CHANGES = {
   'dc5': functools.partial(single_level, neck='dc5'),
   'fast r-cnn': fast_rcnn,
   'seesaw': seesaw,
+  'deformable pooling': deformable_pooling,
   'proposals alone': proposals_alone,
 }
 
@@ -171,3 +176,11 @@ def test_a_class_loss_keeps_its_state_where_batch_norms_do():
   _, state = quick_jit(detector.loss)(variables, batch, jax.random.key(1))
   before, after = (x['batch_stats']['class_loss']['samples'] for x in (variables, state))
   assert not before.any() and after.sum() > 0
+
+
+def test_a_cascade_has_no_deformable_pooling():
+  config = small_config().copy_and_resolve_references().model
+  cascade(config, 'mmdet')
+  deformable_pooling(config)
+  with pytest.raises(ValueError, match='deformable pooling belongs to one stage'):
+    build_detector(config, CLASSES)

@@ -26,7 +26,8 @@ class RCNN:
   """The common part; `loss` and `predict` are each method's own.
 
   Variables are nested as variables[collection][network][...], with the keys of `networks`:
-  `backbone`, `neck`, `rpn_head` (not in Fast R-CNN), `shared_head` (C4 only), then box and mask heads.
+  `backbone`, `neck`, `rpn_head` (not in Fast R-CNN), `shared_head` (C4 only) or `roi_pool` (deformable pooling only),
+  then box and mask heads.
   """
 
   settings: FrozenConfigDict  # config.model, with the number of classes
@@ -55,6 +56,8 @@ class RCNN:
         initialize(network, pyramid)
       elif network == 'shared_head':
         shared = initialize(network, pool(self.settings.roi.box_head.roi_size))
+      elif network == 'roi_pool':
+        initialize(network, self._pooled_levels(pyramid), jnp.zeros((1, 1, 4)))
       elif network.startswith('box_head'):
         initialize(network, pool(self.settings.roi.box_head.roi_size) if shared is None else shared)
         if self.class_loss.state:
@@ -118,8 +121,14 @@ class RCNN:
 
   def box_features(self, forward: Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']) -> Float[Array, 'B R S S C']:
     """What the box head sees of each region."""
-    pooled = self._pool(pyramid, boxes, self.settings.roi.box_head.roi_size)
+    pooled = self.pooled_boxes(forward, pyramid, boxes)
     return forward('shared_head', pooled) if 'shared_head' in self.networks else pooled
+
+  def pooled_boxes(self, forward: Forward, pyramid: Levels, boxes: Float[Array, 'B R 4']) -> Float[Array, 'B R S S C']:
+    """Regions as they are pooled for the box head or, before it, the shared head."""
+    if 'roi_pool' in self.networks:
+      return forward('roi_pool', self._pooled_levels(pyramid), boxes)
+    return self._pool(pyramid, boxes, self.settings.roi.box_head.roi_size)
 
   def box_losses(
     self,
@@ -163,7 +172,7 @@ class RCNN:
   def _pool(self, pyramid: Levels, boxes: Float[Array, 'B R 4'], size: int) -> Float[Array, 'B R S S C']:
     settings = self.settings.roi
     return multilevel_roi_align(
-      {level: pyramid[level] for level in settings.levels},
+      self._pooled_levels(pyramid),
       boxes,
       output_size=size,
       sampling_ratio=settings.sampling_ratio,
@@ -171,6 +180,9 @@ class RCNN:
       canonical_size=settings.canonical_size,
       canonical_level=settings.canonical_level,
     )
+
+  def _pooled_levels(self, pyramid: Levels) -> Levels:
+    return {level: pyramid[level] for level in self.settings.roi.levels}
 
 
 def class_loss_name(box_head: str) -> str:

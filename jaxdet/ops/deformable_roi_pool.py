@@ -1,0 +1,148 @@
+"""Deformable RoI pooling on a pyramid (Dai et al., 2017): RoIAlign whose bins are moved, each for itself.
+
+The operator is mmcv's. Moved bins lie on no grid, so RoIAlign's sums over rows and columns do not hold, and samples are
+read one by one: the first of every bin, then the second, and so on up to the largest number that a bin has. Only the
+number of turns depends on the RoIs, no shape does. The backward pass reads the samples anew.
+"""
+
+from collections.abc import Mapping
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxdet.ops.per_image import per_image
+from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
+from jaxdet.ops.roi_weights import Sampling, samples_per_bin
+
+
+@flax.struct.dataclass
+class Bins:
+  """Where the bins of R RoIs are before they are moved, (y, x) in cells of the level that a RoI is pooled from."""
+
+  start: Float[Array, 'R 2']  # of the RoI
+  size: Float[Array, 'R 2']  # of the RoI
+  samples: Int[Array, 'R 2']  # of a bin, along both axes
+  shape: Int[Array, 'R 2']  # of the level
+  first_cell: Int[Array, 'R']  # of the level, among the cells of all levels
+
+
+def deformable_roi_pool(
+  features: Mapping[int, Float[Array, 'B _ _ C']],
+  rois: Float[Array, 'B R 4'],
+  offsets: Float[Array, 'B R p q 2'],
+  *,
+  sampling_ratio: int = 0,
+  canonical_size: float = 224,
+  canonical_level: int = 4,
+) -> Float[Array, 'B R p q C']:
+  """Averages bilinear samples in each of p x q moved bins of every RoI, on the pyramid level that suits its size.
+
+  Without offsets it is `roi_align.multilevel_roi_align`, aligned. RoIs get no gradient. A sample that was moved to the
+  border gives its offset none, as the operator is defined; mmcv's own backward pass gives it some.
+
+  Args:
+    features: by level l, consecutive, of stride 2**l; of any float type, and so is the result. Sums are float32.
+    rois: xyxy in image pixels, finite; time goes with the size of the largest.
+    offsets: (y, x) by which a bin is moved, in heights and widths of its RoI.
+    sampling_ratio: samples per bin and axis; 0: as many as the bin has feature pixels, rounded up, for each RoI.
+    canonical_size, canonical_level: as in `roi_levels`.
+  """
+  levels = pyramid_levels(features)
+  sampling = Sampling(offsets.shape[2:4], sampling_ratio)
+  level_of_roi = roi_levels(
+    rois,
+    min_level=levels[0],
+    max_level=levels[-1],
+    canonical_size=canonical_size,
+    canonical_level=canonical_level,
+  )
+  shapes = np.array([features[level].shape[1:3] for level in levels])
+  first_cells = np.cumsum([0, *shapes.prod(axis=1)])[:-1]
+  scales = np.array([2.0**-level for level in levels], np.float32)
+
+  def one_image(rois, index, offsets, *maps):
+    cells = jnp.concatenate([x.reshape(-1, x.shape[-1]) for x in maps])
+    start, size = sampling.in_pixels(rois, jnp.asarray(scales)[index][:, None])
+    samples = [samples_per_bin(size[:, axis], sampling.bins[axis], sampling.ratio) for axis in range(2)]
+    samples = jnp.stack(samples, axis=-1).astype(jnp.int32)
+    bins = Bins(start, size, samples, jnp.asarray(shapes)[index], jnp.asarray(first_cells)[index])
+    return _pool(cells, offsets, bins)
+
+  maps = [jnp.asarray(features[level]) for level in levels]
+  return per_image(one_image)(jnp.asarray(rois, jnp.float32), level_of_roi - levels[0], offsets, *maps)
+
+
+@jax.custom_vjp
+def _pool(cells: Float[Array, 'S C'], offsets: Float[Array, 'R p q 2'], bins: Bins) -> Float[Array, 'R p q C']:
+  def add_samples(turn, total):
+    neighbours, shares = _neighbours(offsets, bins, turn)
+    return total + (cells[neighbours] * shares[..., None]).sum(-2)
+
+  total = jnp.zeros((*offsets.shape[:-1], cells.shape[-1]), jnp.promote_types(cells.dtype, jnp.float32))
+  return lax.fori_loop(0, _turns(bins), add_samples, total).astype(cells.dtype)
+
+
+def _forward(cells, offsets, bins):
+  return _pool(cells, offsets, bins), (cells, offsets, bins)
+
+
+def _backward(residuals, cotangents):
+  cells, offsets, bins = residuals
+  cotangents = cotangents.astype(jnp.promote_types(cotangents.dtype, jnp.float32))[..., None, :]
+
+  def add_gradients(turn, totals):
+    by_cells, by_offsets = totals
+    shares, pull, neighbours = jax.vjp(lambda offsets: _neighbours(offsets, bins, turn)[::-1], offsets, has_aux=True)
+    by_cells = by_cells.at[neighbours].add(shares[..., None] * cotangents)
+    return by_cells, by_offsets + pull((cells[neighbours] * cotangents).sum(-1))[0]
+
+  totals = jnp.zeros(cells.shape, cotangents.dtype), jnp.zeros_like(offsets)
+  by_cells, by_offsets = lax.fori_loop(0, _turns(bins), add_gradients, totals)
+  return by_cells.astype(cells.dtype), by_offsets, None
+
+
+_pool.defvjp(_forward, _backward)
+
+
+def _turns(bins: Bins) -> Int[Array, '']:
+  return bins.samples.prod(axis=-1).max()
+
+
+def _neighbours(
+  offsets: Float[Array, 'R p q 2'], bins: Bins, turn: Int[Array, '']
+) -> tuple[Int[Array, 'R p q 4'], Float[Array, 'R p q 4']]:
+  """The four cells around a sample of every bin, and their shares in the bin's mean.
+
+  As in RoIAlign, samples up to a cell outside the map are moved to its border; those further out have no share.
+
+  Args:
+    turn: which sample, row by row. Where a RoI's bins have fewer, the shares are 0.
+  """
+  per_bin = jnp.maximum(bins.samples, 1)
+  count = bins.samples.prod(axis=-1)
+  in_bin = jnp.stack(jnp.divmod(turn, per_bin[:, 1]), axis=-1)
+  grid = np.stack(np.indices(offsets.shape[1:3]), axis=-1)  # [p, q, 2]
+  bin_size = bins.size / np.array(offsets.shape[1:3])
+
+  def of_roi(x):
+    return x[:, None, None]
+
+  # The place in the RoI first, which is small, so that little is rounded: at a cell's border gradients jump.
+  in_roi = (grid + of_roi((in_bin + 0.5) / per_bin)) * of_roi(bin_size) + offsets * of_roi(bins.size)
+  position = of_roi(bins.start) + in_roi
+
+  shape = of_roi(bins.shape)
+  inside = ((position >= -1) & (position <= shape)).all(-1) & of_roi(turn < count)
+  position = jnp.clip(position, 0.0, shape - 1)
+  low = jnp.floor(lax.stop_gradient(position))
+  (y, x), low = jnp.moveaxis(position - low, -1, 0), low.astype(jnp.int32)
+  (y0, x0), (y1, x1) = (jnp.moveaxis(index, -1, 0) for index in (low, jnp.minimum(low + 1, shape - 1)))
+  width, first = shape[..., 1], of_roi(bins.first_cell)
+  neighbours = jnp.stack([row * width + column for row in (y0, y1) for column in (x0, x1)], axis=-1)
+  shares = jnp.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], axis=-1)
+  weight = jnp.where(inside, 1 / jnp.maximum(of_roi(count), 1), 0.0)
+  return first[..., None] + neighbours, shares * weight[..., None]
