@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxdet.ops.roi_weights import Sampling, grid_weights
 
-# Sides of the windows, in feature pixels. Under the FPN rule a RoI has 14 to 28 pixels a side, unless it is
-# elongated or belongs to the first or last level.
-SIDES = (16, 24, 32, 64)
+# Height and width of the windows, in feature pixels, by their area. Under the FPN rule a RoI has the area of a square of
+# 14 to 28 pixels a side, unless it belongs to the first or last level.
+WINDOWS = ((16, 16), (24, 24), (32, 32), (24, 48), (48, 24), (64, 64))
 
 
 def pool(
@@ -117,7 +117,7 @@ def _plan(shapes, strides, rois, levels, sampling):
   windows = []  # (level, size), for each level from the smallest to the whole map
   keys = jnp.zeros(levels.shape, jnp.int32)
   for level, (_, *extent, _) in enumerate(shapes):
-    sizes = list(dict.fromkeys(tuple(min(side, e) for e in extent) for side in (*SIDES, max(extent))))
+    sizes = list(dict.fromkeys((min(h, extent[0]), min(w, extent[1])) for h, w in (*WINDOWS, extent)))
     fits = (reach[:, None] < jnp.array(sizes)).all(-1)
     keys = jnp.where(levels == level, len(windows) + jnp.argmax(fits, axis=-1), keys)
     windows += [(level, size) for size in sizes]
@@ -127,6 +127,6 @@ def _plan(shapes, strides, rois, levels, sampling):
   groups = [_Group(*window, begins[k], ends[k]) for k, window in enumerate(windows)]
 
   corner = jnp.minimum(first, last + 1 - jnp.array([size for _, size in windows], jnp.float32)[keys])
-  side = max(max(size) for _, size in windows if max(size) <= SIDES[-1])
+  side = max(max(size) for _, size in windows if max(size) <= max(WINDOWS[-1]))
   wy, wx = grid_weights(start, size, sampling, corner, (side, side), jnp.zeros_like(last), last)
   return _Plan(groups, order, start, size, corner, last, wy, wx)
