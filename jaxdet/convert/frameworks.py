@@ -41,6 +41,7 @@ _DETECTRON2 = Framework(
     'pixel_*',
     '*anchor_generator.cell_anchors.*',
     '*.fed_loss_cls_weights',
+    'criterion.fed_loss_weight',
     'fc1000_*',
     'pred_*',
     'stem.fc.*',
