@@ -5,6 +5,7 @@ import io
 from PIL import Image, ImageOps
 
 from input_pipeline.examples import Example
+from input_pipeline.images import ORIENTATION
 from input_pipeline.resize import Size
 
 
@@ -37,8 +38,10 @@ def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Ima
   try:
     image = Image.open(io.BytesIO(encoded))
     image.load()
-    turned = ImageOps.exif_transpose(image)
+    upright = image.getexif().get(ORIENTATION, 1) == 1
+    turned = image if upright else ImageOps.exif_transpose(image)  # which copies upright ones too
   except (OSError, SyntaxError, Image.DecompressionBombError) as error:
     raise ValueError(f'cannot decode image {name}: {error}') from error
   as_stored = annotated_size == (image.height, image.width) != (turned.height, turned.width)
-  return (image if as_stored else turned).convert('RGB')
+  image = image if as_stored else turned
+  return image if image.mode == 'RGB' else image.convert('RGB')

@@ -1,6 +1,7 @@
 import itertools
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -39,6 +40,25 @@ def test_reading_ahead_is_bounded():
     time.sleep(0.05)
     assert max(started) == taken - 1 + BATCHES_AHEAD
   found.close()
+
+
+def test_memory_does_not_grow_from_batch_to_batch():
+  def allocate_larger(step):
+    return empty_fields(4, (128, 128), max_objects=2, mask_size=8)
+
+  found = batches(allocate_larger, lambda step, row, fields: None, itertools.count())
+  tracemalloc.start()
+  try:
+    held = []
+    for _ in range(4):
+      for _ in range(10):
+        next(found)
+      held.append(tracemalloc.get_traced_memory()[0])
+  finally:
+    tracemalloc.stop()
+    found.close()
+  one_batch = allocate_larger(0)['image'].nbytes
+  assert max(held) - held[0] < 2 * one_batch, held
 
 
 def test_errors_are_raised_where_they_belong():
