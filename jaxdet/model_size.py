@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from jaxdet.convert.stablehlo import batch_of_images
+from jaxdet.flops import matrix_flops
 from jaxdet.models.build import build_detector
 from jaxdet.structures import Batch
 
@@ -27,9 +28,8 @@ class Size:
   """What a detector holds and does."""
 
   parameters: int  # numbers in the collection `params`, trained or not; no statistics and constants of batch norms
-  # Operations of `predict` on one image of the first canvas, as XLA counts them before it optimises the program for
-  # the default backend: a multiplication and an addition are two, those with padding are none, what a loop repeats
-  # counts once. None: not counted.
+  # Operations of the products and convolutions of `predict` on one image of the first canvas, see flops.py; None: not
+  # counted.
   flops: float | None
 
 
@@ -59,8 +59,7 @@ def measure(config: ConfigDict, with_flops: bool = True) -> Size:
   parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
   if not with_flops:
     return Size(parameters, None)
-  analysis = jax.jit(detector.predict).lower(variables, _abstract_batch(config)).cost_analysis()
-  return Size(parameters, analysis['flops'])
+  return Size(parameters, matrix_flops(detector.predict, variables, _abstract_batch(config)))
 
 
 def _abstract_batch(config: ConfigDict) -> Batch:

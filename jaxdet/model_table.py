@@ -74,9 +74,9 @@ def page(rows: Sequence[Row], command: str, made_with: str) -> str:
     'What configs/zoo.csv lists: which config of jaxdet is which config of an upstream program.\n',
     f'Written by\n\n    {command}\n\nwith {made_with}.\n',
     '- parameters: of all networks, held fixed or trained; without statistics and constants of batch norms.',
-    '- GFLOPs: 10^9 floating-point operations of detection on one image of this canvas (height x width), as XLA counts '
-    'them in the program before it is optimised: a multiplication and an addition are two, those with the padding of '
-    'convolutions are none, what a loop repeats counts once.'
+    '- GFLOPs: 10^9 floating-point operations of detection on one image of this canvas (height x width), of matrix '
+    'products and convolutions: a multiplication and an addition are two; with every region and every detection that '
+    'there is room for.'
     if counted
     else '- GFLOPs: not counted; `--flops` counts them.',
     '- box AP, mask AP, other: as the upstream program publishes them on its validation set. jaxdet trained none of '

@@ -61,12 +61,14 @@ def _backward(geometry: Geometry, residual, gradient):
   x, kernel = residual
 
   def by_xla(x, kernel, gradient):
-    return jax.vjp(partial(_xla, geometry=geometry), x, kernel)[1](gradient)
+    (of_x,) = jax.linear_transpose(lambda x: _xla(x, kernel, geometry), x)(gradient)
+    (of_kernel,) = jax.linear_transpose(lambda kernel: _xla(x, kernel, geometry), kernel)(gradient)
+    return of_x, of_kernel
 
   def by_blocks(x, kernel, gradient):
     if geometry.groups > 1:
       of_kernel = _merged_kernel_gradient
-      (of_x,) = jax.vjp(lambda x: _merged(x, kernel, geometry), x)[1](gradient)
+      (of_x,) = jax.linear_transpose(lambda x: _merged(x, kernel, geometry), x)(gradient)
     else:
       of_kernel = _kernel_gradient
       of_x = _input_gradient(x, kernel, gradient, geometry)

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Int
 
 from jaxdet.ops.roi_weights import Sampling, grid_weights
 
-# Height and width of the windows, in feature pixels, by their area. Under the FPN rule a RoI has the area of a square of
-# 14 to 28 pixels a side, unless it belongs to the first or last level.
+# Height and width of the windows, in feature pixels, by their area. Under the FPN rule a RoI has the area of a square
+# of 14 to 28 pixels a side, unless it belongs to the first or last level.
 WINDOWS = ((16, 16), (24, 24), (32, 32), (24, 48), (48, 24), (64, 64))
 
 
