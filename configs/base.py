@@ -30,6 +30,8 @@ def mask_rcnn() -> dict:
     # Of the training annotations, for class losses that ask: () is filled in when training begins.
     'class_counts': {'images': (), 'instances': (), 'num_images': 0},
     'dtype': 'bfloat16',  # of activations; parameters, losses and geometry are float32
+    # 'blocks': the backward pass computes the insides of residual blocks and transformer layers again, in less memory.
+    'remat': '',
     'pixel_mean': (123.675, 116.28, 103.53),  # RGB
     'pixel_std': (58.395, 57.12, 57.375),
     'channel_order': 'RGB',  # that imported and exported weights expect; here images are always RGB

@@ -126,18 +126,18 @@ def _features(config: FrozenConfigDict) -> dict:
 def _backbone_and_neck(config: FrozenConfigDict) -> dict:
   dtype = jnp.dtype(config.dtype)
   return {
-    'backbone': _make(BACKBONES, config.backbone, dtype=dtype),
+    'backbone': _make(BACKBONES, config.backbone, remat=config.remat, dtype=dtype),
     'neck': _make(NECKS, config.neck, dtype=dtype),
   }
 
 
 def _transformer(config: FrozenConfigDict, encoder: type[nn.Module], decoder: type[nn.Module]) -> dict:
   """Encoder and decoder of a query detector."""
-  dtype = jnp.dtype(config.dtype)
+  shared = {'remat': config.remat, 'dtype': jnp.dtype(config.dtype)}
   num_logits = config.num_classes + (not is_sigmoid(config))
   return {
-    'encoder': encoder(**config.encoder, dtype=dtype),
-    'decoder': decoder(**config.decoder, num_logits=num_logits, dtype=dtype),
+    'encoder': encoder(**config.encoder, **shared),
+    'decoder': decoder(**config.decoder, num_logits=num_logits, **shared),
   }
 
 
@@ -161,7 +161,7 @@ def _roi_heads(
   mask_head = _without(config.roi.mask_head, 'roi_size')
   networks = {}
   if config.roi.shared_head:
-    backbone = _make(BACKBONES, config.backbone, dtype=shared['dtype'])
+    backbone = _make(BACKBONES, config.backbone, remat=config.remat, dtype=shared['dtype'])
     networks['shared_head'] = _find(SHARED_HEADS, config.roi.shared_head)(backbone)
   networks |= {f'box_head{end}': _make(BOX_HEADS, box_head, **shared) for end in box_heads}
   if mask_head['name']:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from jaxdet.models.layers.conv import Conv
 from jaxdet.models.layers.deformable_conv import DeformableConv
 from jaxdet.models.layers.norm import norm, standardizes
+from jaxdet.models.layers.remat import apply_block
 
 # depth: (bottleneck blocks?, blocks in the stages that end at strides 4, 8, 16 and 32)
 DEPTHS = {
@@ -43,6 +44,7 @@ class ResNet(nn.Module):
   deformable_levels: Sequence[int] = (3, 4, 5)  # the stages
   deformable_groups: int = 1
   frozen_stages: int = -1  # -1: none, 0: the stem, k: the stem and k stages
+  remat: str = ''  # of residual blocks, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -85,7 +87,7 @@ def residual_stage(resnet: ResNet, level: int, train: bool) -> 'Stage':
     version, deformable_groups = resnet.deformable, resnet.deformable_groups
     block = partial(block, conv3x3=partial(DeformableConv, version, deformable_groups, dtype=resnet.dtype))
   block = partial(block, dilation=2 if dilated else 1, conv=conv, norm=norm_layer)
-  return Stage(depths[level - 2], 1 if level == 2 or dilated else 2, block, name=f'stage{level}')
+  return Stage(depths[level - 2], 1 if level == 2 or dilated else 2, block, resnet.remat, name=f'stage{level}')
 
 
 def _layers(resnet: ResNet, train: bool) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
@@ -131,11 +133,12 @@ class Stage(nn.Module):
   depth: int
   stride: int
   block: Callable[..., nn.Module]
+  remat: str
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
     for i in range(self.depth):
-      x = self.block(stride=self.stride if i == 0 else 1, name=f'block{i}')(x)
+      x = apply_block(self.remat, self.block(stride=self.stride if i == 0 else 1, name=f'block{i}'), x)
     return x
 
 

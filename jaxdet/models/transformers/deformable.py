@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxdet.models.layers.conv import at_least_float32
+from jaxdet.models.layers.remat import apply_block
 from jaxdet.models.transformers.attention import Attention, DeformableAttention, FeedForward, layer_norm, xavier
 from jaxdet.models.transformers.cells import Cells, box_encoding, centres
 from jaxdet.models.transformers.prediction import Prediction, prior_bias
@@ -24,6 +25,7 @@ class DeformableEncoder(nn.Module):
   points: int
   feed_forward: int  # width of the hidden layer
   dropout: float
+  remat: str = ''  # of layers, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -38,7 +40,7 @@ class DeformableEncoder(nn.Module):
       layer = DeformableEncoderLayer(
         self.heads, self.points, self.feed_forward, self.dropout, self.dtype, name=f'layer{i}'
       )
-      x = layer(x, position, references, cells, train=train)
+      x = apply_block(self.remat, layer, x, position, references, cells, train=train)
     return x
 
 
@@ -94,6 +96,7 @@ class DeformableDecoder(nn.Module):
   dropout: float
   num_logits: int
   refine: bool
+  remat: str = ''  # of layers
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -129,7 +132,7 @@ class DeformableDecoder(nn.Module):
       layer = DeformableDecoderLayer(
         self.heads, self.points, self.feed_forward, self.dropout, self.dtype, name=f'layer{i}'
       )
-      x = layer(x, position, references, memory, cells, train=train)
+      x = apply_block(self.remat, layer, x, position, references, memory, cells, train=train)
       logits, change = (shared or self._prediction(f'prediction{i}', (0.0,) * 4 if i else small))(x)
       start = inverse_sigmoid(references)
       boxes = jax.nn.sigmoid(change + jnp.pad(start, ((0, 0), (0, 0), (0, 4 - start.shape[-1]))))

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdet.models.layers.remat import apply_block
 from jaxdet.models.transformers.attention import Attention, FeedForward, layer_norm
 from jaxdet.models.transformers.cells import Cells
 from jaxdet.models.transformers.prediction import Prediction
@@ -17,6 +18,7 @@ class DetrEncoder(nn.Module):
   heads: int
   feed_forward: int  # width of the hidden layer
   dropout: float
+  remat: str = ''  # of layers, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -24,7 +26,7 @@ class DetrEncoder(nn.Module):
     x, position = features.astype(self.dtype), cells.encoding.astype(self.dtype)
     for i in range(self.layers):
       layer = EncoderLayer(self.heads, self.feed_forward, self.dropout, self.dtype, name=f'layer{i}')
-      x = layer(x, position, cells, train=train)
+      x = apply_block(self.remat, layer, x, position, cells, train=train)
     return x
 
 
@@ -57,6 +59,7 @@ class DetrDecoder(nn.Module):
   feed_forward: int
   dropout: float
   num_logits: int
+  remat: str = ''  # of layers
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -72,7 +75,7 @@ class DetrDecoder(nn.Module):
     post_norm = layer_norm(dtype=self.dtype, name='post_norm')
     for i in range(self.layers):
       layer = DecoderLayer(self.heads, self.feed_forward, self.dropout, self.dtype, name=f'layer{i}')
-      x = layer(x, position, memory, memory_position, cells, train=train)
+      x = apply_block(self.remat, layer, x, position, memory, memory_position, cells, train=train)
       states.append(post_norm(x))
     logits, boxes = Prediction(self.num_logits, dtype=self.dtype, name='prediction')(jnp.stack(states))
     return logits, jax.nn.sigmoid(boxes)
