@@ -19,9 +19,9 @@ import time
 
 HBM = {'v4': 32, 'v5e': 16, 'v5p': 95, 'v6e': 32}  # GiB a chip
 BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4, 'u32': 4, 'f64': 8}
-# An operation of a compiled program's text: what it makes, and its name.
+# A line of a compiled program's text: what an operation makes, and its name. A long tuple has comments ('/*index=5*/').
 KINDS = ('all-reduce', 'all-gather', 'all-to-all', 'collective-permute', 'reduce-scatter', 'collective-broadcast')
-COLLECTIVE = re.compile(rf'= (\(?[^=]*?\)?) ({"|".join(KINDS)})(?:-start)?\(')
+COLLECTIVE = re.compile(rf'^\s*(?:ROOT )?\S+ = (.*?) ({"|".join(KINDS)})(?:-start)?\(', re.MULTILINE)
 ARRAY = re.compile(r'(\w+)\[([\d,]*)\]')
 
 
