@@ -42,7 +42,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   """What is left of `argv` without flags; ends the process with one line where they are wrong."""
-  path = _config_path(argv)
+  path = config_path(argv)
   _let_configs_import(path)
   if path and not os.path.isfile(path.partition(':')[0]):
     _stop(f'error: there is no config file {path.partition(":")[0]}')
@@ -62,13 +62,22 @@ def unknown_keys(argv: Sequence[str]) -> str:
   keys = [name.removeprefix('config.').removeprefix('noconfig.') for name in names if 'config.' in name]
   if not keys:
     return ''
-  if not _config_path(argv):
+  if not config_path(argv):
     return f"'--config.{keys[0]}' changes a value of a config, and there is none: give --config FILE before it"
-  known = list(_paths(load_config(_config_path(argv)).to_dict()))
+  known = list(_paths(load_config(config_path(argv)).to_dict()))
   for key in keys:
     if key not in known:
       close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
       return f"unknown config key '{key}'; the nearest is '{close[0]}'"
+  return ''
+
+
+def config_path(argv: Sequence[str]) -> str:
+  """The value of `--config` as it was written, '' without one."""
+  for arg, following in zip(argv, [*argv[1:], ''], strict=True):
+    name, equals, value = arg.lstrip('-').partition('=')
+    if arg.startswith('-') and name == 'config':
+      return value if equals else following
   return ''
 
 
@@ -105,15 +114,6 @@ def use_compilation_cache() -> None:
   if not jax.config.jax_compilation_cache_dir:
     cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     jax.config.update('jax_compilation_cache_dir', os.path.join(cache, 'jaxdet', 'xla'))
-
-
-def _config_path(argv: Sequence[str]) -> str:
-  """The value of `--config` as it was written, '' without one."""
-  for arg, following in zip(argv, [*argv[1:], ''], strict=True):
-    name, equals, value = arg.lstrip('-').partition('=')
-    if arg.startswith('-') and name == 'config':
-      return value if equals else following
-  return ''
 
 
 def _let_configs_import(path: str) -> None:

@@ -7,20 +7,22 @@
   python -m jaxdet.main export --to mmdet --workdir runs/x --output weights.pth
   python -m jaxdet.main counts --config configs/lvis_maskrcnn.py --output counts
   python -m jaxdet.main zoo ['*retinanet*' ..] [--flops] [--output models.md]
+  python -m jaxdet.main bench --config configs/lvis_maskrcnn.py --dtype float32,bfloat16 --vs torchvision --stages
 
 `train`, the default, goes on from the last checkpoint in the workdir, and evaluates at the end. `eval`, `predict`
 and `export` take the config of the checkpoint; `eval` and `predict` another one where --config is given. `counts`
 prints the training images and objects of each category, and writes them into a folder where one is given. `zoo`
-prints the models of configs/zoo.csv whose name or config matches a pattern: parameters, published AP, parity.
+prints the models of configs/zoo.csv whose name or config matches a pattern: parameters, published AP, parity. `bench`
+measures time and memory of training steps and predictions, on synthetic images.
 """
 
 from absl import flags
 from ml_collections import config_flags
 
-from jaxdet import command_line
+from jaxdet import bench_command, command_line
 from jaxdet.training import parallel
 
-COMMANDS = ('train', 'eval', 'predict', 'import', 'export', 'counts', 'zoo')
+COMMANDS = ('train', 'eval', 'predict', 'import', 'export', 'counts', 'zoo', 'bench')
 IMPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'timm', 'jaxdet')
 EXPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'safetensors', 'stablehlo')
 
@@ -36,7 +38,9 @@ MULTIHOST = flags.DEFINE_bool('multihost', None, 'Join other processes; if not g
 FROM = flags.DEFINE_enum('from', None, IMPORTS, "Whose names import's file has.")
 ALLOW = flags.DEFINE_multi_string('allow', [], "Pattern of names that may be missing in import's file, or unused.")
 TO = flags.DEFINE_enum('to', None, EXPORTS, 'Who is to read what export writes.')
-BATCH_SIZE = flags.DEFINE_integer('batch_size', 1, 'Images of the program of export --to stablehlo.', lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer(
+  'batch_size', None, 'Images of the program of export --to stablehlo (1 if not given), or of bench (2).', lower_bound=1
+)
 FLOPS = flags.DEFINE_bool('flops', False, "Count the models' FLOPs for zoo, which takes seconds a model.")
 CANVAS = flags.DEFINE_string('canvas', None, "Its images' HEIGHTxWIDTH; the config's first canvas if not given.")
 
@@ -45,7 +49,7 @@ def main(argv: list[str]) -> None:
   command, *files = argv[1:] or ['train']
   if command not in COMMANDS:
     raise ValueError(f"unknown command '{command}': choose {', '.join(COMMANDS)}")
-  if not WORKDIR.value and command not in ('counts', 'zoo'):
+  if not WORKDIR.value and command not in ('counts', 'zoo', 'bench'):
     raise ValueError('give --workdir, the folder of the run')
   if files and command not in ('predict', 'import', 'zoo'):
     raise ValueError(f"{command} takes flags only, not '{files[0]}'")
@@ -55,6 +59,9 @@ def main(argv: list[str]) -> None:
     raise ValueError(f'import needs the program that wrote the file: --from {"|".join(IMPORTS)}')
   if command == 'export' and not TO.value:
     raise ValueError(f'export needs the program that is to read the file: --to {"|".join(EXPORTS)}')
+  if command == 'bench':
+    bench_command.bench(CONFIG.value, BATCH_SIZE.value, CANVAS.value)
+    return
   command_line.use_compilation_cache()
   parallel.initialize_processes(MULTIHOST.value)
 
@@ -74,7 +81,9 @@ def main(argv: list[str]) -> None:
   elif command == 'import':
     conversion_commands.import_checkpoint(CONFIG.value, WORKDIR.value, FROM.value, files, ALLOW.value)
   elif TO.value == 'stablehlo':
-    conversion_commands.export_program(WORKDIR.value, OUTPUT.value, BATCH_SIZE.value, CANVAS.value, CHECKPOINT.value)
+    conversion_commands.export_program(
+      WORKDIR.value, OUTPUT.value, BATCH_SIZE.value or 1, CANVAS.value, CHECKPOINT.value
+    )
   else:
     conversion_commands.export_checkpoint(WORKDIR.value, TO.value, OUTPUT.value, CHECKPOINT.value)
 

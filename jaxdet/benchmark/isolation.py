@@ -1,0 +1,32 @@
+"""A measurement in a process of its own: its peak of memory is its own, and devices are free again afterwards."""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import jax
+
+
+def isolated(function: Callable[..., dict[str, Any]], *args) -> dict[str, Any]:
+  """`function(*args)` in a new process, with the `device` that it ran on; {'error': why} where the process fails.
+
+  Raises:
+    ValueError, FloatingPointError: as `function` does.
+  """
+  with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
+    try:
+      return pool.submit(_on_device, function, *args).result()
+    except (ValueError, FloatingPointError) as error:
+      raise type(error)(str(error)) from error  # from here, so that it counts as a check of this project's
+    except BrokenProcessPool:
+      return {'error': 'the process was ended from outside, as where memory runs out'}
+    except RuntimeError as error:  # XLA's, as where the device's memory runs out
+      return {'error': str(error).strip().splitlines()[0]}
+
+
+def _on_device(function: Callable[..., dict[str, Any]], *args) -> dict[str, Any]:
+  figures = function(*args)
+  device = {'backend': jax.default_backend(), 'kind': jax.devices()[0].device_kind, 'count': jax.device_count()}
+  return {**figures, 'device': device}

@@ -1,0 +1,89 @@
+"""Records as the part of a Markdown page between two markers."""
+
+import pathlib
+import re
+import shlex
+from collections.abc import Sequence
+from itertools import groupby
+
+from jaxdet.benchmark import tables
+from jaxdet.benchmark.records import Record
+
+BEGIN, END = '<!-- bench: begin -->', '<!-- bench: end -->'
+OWN = ('--json', '--docs', '--torch_python', '--debug')  # flags of a command that say nothing of what was measured
+SHOWN = ('jax', 'torch', 'torchvision')  # versions
+
+
+def write_page(file: str, records: Sequence[Record]) -> None:
+  """Puts the tables of all records between the markers of a page; the rest of it stays as it is.
+
+  Raises:
+    FileNotFoundError: there is no such page.
+    ValueError: it does not have the markers.
+  """
+  path = pathlib.Path(file)
+  if not path.is_file():
+    raise FileNotFoundError(f'there is no page {file}')
+  text = path.read_text()
+  before, begin, rest = text.partition(BEGIN)
+  _, end, after = rest.partition(END)
+  if not begin or not end:
+    raise ValueError(f'{file} has no place for the tables: put a line {BEGIN} and a line {END} into it')
+  path.write_text(f'{before}{BEGIN}\n\n{section(records)}\n\n{END}{after}')
+
+
+def section(records: Sequence[Record]) -> str:
+  """A heading, the commands and the tables of each group of records."""
+  groups = groupby(sorted(records, key=tables.group_key), key=tables.group_key)
+  return '\n\n'.join(_group(list(of_group)) for _, of_group in groups)
+
+
+def command_of(record: Record) -> str:
+  """The command of a record without the flags that speak of this machine's files."""
+  words, kept = shlex.split(record['command']), []
+  for i, word in enumerate(words):
+    flag = re.sub('^--?', '--', word).partition('=')[0]
+    follows = i and words[i - 1].startswith('-') and '=' not in words[i - 1] and _own(words[i - 1])
+    if not (_own(flag) or follows):
+      kept.append(word)
+  return shlex.join(kept)
+
+
+def _own(word: str) -> bool:
+  return re.sub('^--?', '--', word) in OWN
+
+
+def _group(records: list[Record]) -> str:
+  first = records[0]
+  parts = [f'### {tables.title(first)}', _machine(records)]
+  commands = dict.fromkeys(command_of(record) for record in records)
+  parts.append('```bash\n' + '\n'.join(commands) + '\n```')
+  for name, table in {**tables.program_tables(records), **tables.stage_tables(records)}.items():
+    parts += [f'{name[0].upper()}{name[1:]}:', tables.markdown(table)]
+  if chosen := tables.choices(records):
+    parts.append('\n'.join(f'- {choice}' for choice in chosen))
+  failed = [record for record in records if 'error' in record]
+  parts += [f'{record["program"]} {record["mode"]} failed: `{record["error"]}`' for record in failed]
+  return '\n\n'.join(parts)
+
+
+def _machine(records: Sequence[Record]) -> str:
+  """One sentence on the machine and the versions."""
+  machine = records[0]['machine']
+  devices = dict.fromkeys(_device(record['device']) for record in records if record.get('device'))
+  versions = {}
+  for record in records:
+    versions |= {
+      name: record['versions'][name] for name in ('jax', 'torch', 'torchvision') if name in record['versions']
+    }
+  parts = [
+    *devices,
+    f'{machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB',
+    ', '.join(f'{name} {version}' for name, version in versions.items()),
+    ' and '.join(dict.fromkeys(record['date'] for record in records)),
+  ]
+  return '; '.join(parts) + '.'
+
+
+def _device(device: dict) -> str:
+  return f'backend {device["backend"]}' if device['backend'] == 'cpu' else f'{device["count"]} x {device["kind"]}'

@@ -1,0 +1,126 @@
+"""The training step and the prediction of a config: compilation, time, operations and memory of each."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdet.benchmark.matmul import peak_flops
+from jaxdet.benchmark.memory import peak_memory
+from jaxdet.benchmark.timing import timed
+from jaxdet.benchmark.workload import Workload
+from jaxdet.flops import matrix_flops
+from jaxdet.structures import Batch, Detections
+from jaxdet.training import parallel
+from jaxdet.training.optimizer import build_optimizer
+from jaxdet.training.state import create_state
+from jaxdet.training.step import make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A jitted function with the arguments of its first call."""
+
+  function: Callable
+  arguments: tuple
+  following: Callable[[tuple, Any], tuple]  # from arguments and result to the next call's arguments
+  watched: Callable[[Any], Mapping[str, jax.Array]]  # of a result: what must be finite
+
+
+def measure(workload: Workload, task: str) -> dict[str, Any]:
+  """The figures of one program on all devices, in this process.
+
+  Peaks of memory are the process's, so a process should measure one program only. Operations are those of products and
+  convolutions, as flops.py counts them: what rematerialisation computes twice counts twice.
+
+  Args:
+    workload: what is measured.
+    task: 'train' or 'predict'.
+
+  Raises:
+    ValueError: the batch cannot be cut over the devices.
+    FloatingPointError: losses or scores are not finite.
+  """
+  # What is compiled is to be measured, not what was read.
+  jax.config.update('jax_enable_compilation_cache', False)
+  program = PROGRAMS[task](workload)
+  flops = matrix_flops(program.function, *program.arguments)
+  started = time.perf_counter()
+  lowered = program.function.lower(*program.arguments)
+  traced = time.perf_counter()
+  compiled = lowered.compile()
+  compilation = time.perf_counter() - traced
+
+  arguments = program.arguments
+
+  def call() -> None:
+    nonlocal arguments
+    result = jax.block_until_ready(compiled(*arguments))
+    arguments = program.following(arguments, result)
+    check_finite(program.watched(result))
+
+  timing = timed(call, workload.repeats)
+  memory = peak_memory(compiled)  # before there are other programs
+  peak = peak_flops(workload.dtype, workload.repeats)
+  return {
+    'trace_s': traced - started,
+    'compile_s': compilation,
+    'step_s': timing.median,
+    'spread_s': timing.spread,
+    'calls': timing.calls,
+    'images_per_s': workload.images / timing.median,
+    'flops': flops,
+    'flops_per_s': flops / timing.median,
+    'peak_flops_per_s': peak,
+    'peak_share': flops / timing.median / peak,
+    'memory_gib': memory,
+  }
+
+
+def training(workload: Workload) -> Program:
+  """The training step, whose state every call consumes."""
+  config, detector, mesh = workload.config, workload.detector(), parallel.make_mesh()
+  parallel.check_batch_size(workload.images, config.train.accumulate, mesh)
+  state = create_state(config, detector, jax.random.key(0), mesh)
+  step = make_train_step(config, detector, build_optimizer(config, detector, state.params), mesh)
+  key = jax.device_put(jax.random.key(1), parallel.replicated(mesh))
+  return Program(
+    step,
+    (state, parallel.put_batch(workload.batch('train'), mesh), key),
+    following=lambda arguments, result: (result[0], *arguments[1:]),
+    watched=lambda result: {name: result[1][name] for name in ('total_loss', 'grad_norm')},
+  )
+
+
+def prediction(workload: Workload) -> Program:
+  """The prediction of random weights."""
+  detector, mesh = workload.detector(), parallel.make_mesh()
+  parallel.check_batch_size(workload.images, 1, mesh)
+  everywhere, by_image = parallel.replicated(mesh), parallel.over_batch(mesh)
+
+  def predict(variables: Mapping, batch: Batch) -> Detections:
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return detector.predict(variables, batch)
+
+  return Program(
+    jax.jit(predict, out_shardings=by_image),
+    (
+      jax.jit(detector.init, out_shardings=everywhere)(jax.random.key(0)),
+      parallel.put_batch(workload.batch('predict'), mesh),
+    ),
+    following=lambda arguments, result: arguments,
+    watched=lambda result: {'score': result.scores},
+  )
+
+
+PROGRAMS = {'train': training, 'predict': prediction}
+
+
+def check_finite(values: Mapping[str, jax.Array]) -> None:
+  """Raises FloatingPointError where a value is not finite: a network of NaN finds nothing, which is quick."""
+  for name, value in values.items():
+    if not np.isfinite(np.asarray(value)).all():
+      raise FloatingPointError(f'{name} is not finite with random weights: this does not measure what training does')

@@ -1,0 +1,70 @@
+"""Measurements as lines of JSON, each with the machine, the versions and the command that made it."""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import jaxdet
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
+
+Record = dict[str, Any]
+
+
+def surroundings(command: str) -> Record:
+  """What every record of a run has."""
+  return {
+    'date': datetime.date.today().isoformat(),
+    'command': command,
+    'machine': {
+      'processor': _processor(),
+      'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
+      'memory_gib': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30),
+      'system': platform.platform(),
+    },
+    'versions': {
+      'jaxdet': jaxdet.__version__,
+      'python': platform.python_version(),
+      **{name: version(name) for name in PACKAGES},
+    },
+  }
+
+
+def append_record(file: str, record: Mapping[str, Any]) -> None:
+  """Adds a line; the file is made where there is none."""
+  with open(file, 'a') as stream:
+    stream.write(json.dumps(record) + '\n')
+
+
+def read_records(file: str) -> list[Record]:
+  """The lines of a file; of those that measured the same on the same machine the last one, in order.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: a line is no JSON; names it.
+  """
+  path = pathlib.Path(file)
+  if not path.is_file():
+    raise FileNotFoundError(f'there is no file {file}: bench --config CONFIG --json {file} writes it')
+  records = {}
+  for number, line in enumerate(path.read_text().splitlines(), start=1):
+    try:
+      record = json.loads(line)
+    except json.JSONDecodeError as error:
+      raise ValueError(f'{file}:{number}: no JSON: {error}') from error
+    key = json.dumps([record[name] for name in ('kind', 'program', 'config', 'task', 'mode', 'images', 'canvas')])
+    records[key, json.dumps(record['machine']), json.dumps(record.get('device'))] = record
+  return list(records.values())
+
+
+def _processor() -> str:
+  """The CPU's name."""
+  info = pathlib.Path('/proc/cpuinfo')
+  lines = info.read_text().splitlines() if info.exists() else []
+  names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+  return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,102 @@
+"""Data for a benchmark: noise images with elliptic objects of plausible sizes, and classes with a long tail."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from ml_collections import ConfigDict
+
+from jaxdet.structures import Batch
+
+SMALLEST, LARGEST = 0.03, 0.5  # sides of objects, of the image's; their logarithms are uniform between
+VERTICES = 24  # of an outline
+
+
+def synthetic_batch(
+  config: ConfigDict, images: int, canvas: tuple[int, int], objects: int, proposals: int = 0, seed: int = 0
+) -> Batch:
+  """A batch of images that fill their canvas, in NumPy; a function of its arguments.
+
+  Args:
+    config: `model.num_classes`, and of `data` the places for objects and the forms of their masks.
+    images: B.
+    canvas: (height, width) in pixels.
+    objects: of every image, at most `data.max_objects`.
+    proposals: P, for a detector that makes none of its own; 0: none.
+    seed: of the noise and the objects.
+  """
+  data = config.data
+  rng = np.random.default_rng(seed)
+  padding = ((0, 0), (0, data.max_objects - objects))
+  boxes = np.pad(random_boxes(rng, images, objects, canvas), (*padding, (0, 0)))
+  valid = np.pad(np.ones((images, objects), bool), padding)
+  size = np.tile(np.array([canvas], np.int32), (images, 1))
+  more = {}
+  if data.mask_size and data.max_vertices:
+    more['outlines'], more['outline_parts'] = _outlines(boxes, valid, data.max_vertices)
+  if proposals:
+    more['proposals'] = random_boxes(rng, images, proposals, canvas)
+    more['proposals_valid'] = np.ones((images, proposals), bool)
+  bits = np.packbits(_ellipse(data.mask_size), axis=-1)
+  return Batch(
+    image=rng.integers(0, 256, (images, *canvas, 3), np.uint8),
+    image_size=size,
+    original_size=size,
+    index=np.arange(images, dtype=np.int32),
+    valid=np.ones(images, bool),
+    boxes=boxes,
+    labels=np.pad(rng.integers(0, config.model.num_classes, (images, objects), np.int32), padding),
+    objects_valid=valid,
+    mask_bits=np.where(valid[..., None, None], bits, np.uint8(0)),
+    mask_windows=boxes,
+    **more,
+  )
+
+
+def random_boxes(
+  rng: np.random.Generator, images: int, count: int, canvas: tuple[int, int]
+) -> Float[np.ndarray, 'B N 4']:
+  """Boxes inside the canvas, float32 in pixels."""
+  size = np.array(canvas[::-1])
+  sides = size * np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), (images, count, 2)))
+  corner = (size - sides) * rng.uniform(0, 1, (images, count, 2))
+  return np.concatenate([corner, corner + sides], -1).astype(np.float32)
+
+
+def dense_masks(boxes: Float[np.ndarray, 'N 4'], canvas: tuple[int, int]) -> Bool[np.ndarray, 'N H W']:
+  """The ellipses in these boxes, pixel by pixel over the canvas."""
+  height, width = canvas
+  (x1, y1, x2, y2) = (side[:, None] for side in boxes.T)
+  x = (2 * (np.arange(width) + 0.5) - x1 - x2) / (x2 - x1)
+  y = (2 * (np.arange(height) + 0.5) - y1 - y2) / (y2 - y1)
+  return (x * x)[:, None] + (y * y)[:, :, None] <= 1
+
+
+def class_counts(num_classes: int) -> dict[str, Any]:
+  """As `Dataset.class_counts` has them, for class losses that ask: LVIS's range, 20,000 to 1 image a class."""
+  images = np.round(np.geomspace(20_000, 1, num_classes)).astype(int)
+  return {
+    'images': tuple(int(count) for count in images),
+    'instances': tuple(int(2 * count) for count in images),
+    'num_images': 100_000,
+  }
+
+
+def _ellipse(cells: int) -> Bool[np.ndarray, 'M M']:
+  """The cells of a window whose middle is in the ellipse that fills it."""
+  return dense_masks(np.array([[0, 0, cells, cells]], np.float32), (cells, cells))[0]
+
+
+def _outlines(
+  boxes: Float[np.ndarray, 'B N 4'], valid: Bool[np.ndarray, 'B N'], places: int
+) -> tuple[Float[np.ndarray, 'B N V 2'], Int[np.ndarray, 'B N V']]:
+  """Ellipses as polygons, each with its first vertex again at its end."""
+  vertices = min(VERTICES, places - 1)
+  angles = np.append(np.arange(vertices), 0) * 2 * np.pi / vertices
+  circle = np.stack([np.cos(angles), np.sin(angles)], -1)
+  middle, half = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]) / 2
+  ring = middle[..., None, :] + half[..., None, :] * circle
+  left = places - vertices - 1
+  outlines = np.pad(ring, ((0, 0), (0, 0), (0, left), (0, 0))).astype(np.float32)
+  parts = np.where(valid[..., None] & (np.arange(places) <= vertices), 0, -1).astype(np.int8)
+  return outlines, parts

@@ -1,0 +1,132 @@
+"""Records as tables: of programs side by side with their ratios, and of the steps of one."""
+
+from collections.abc import Sequence
+
+from jaxdet.benchmark.records import Record
+
+Table = list[list[str]]  # the first row is the heading
+
+TASKS = {'train': 'training step', 'predict': 'prediction'}
+
+
+def group_key(record: Record) -> tuple:
+  """Equal for records that are compared: the same work on the same machine."""
+  return record['config'], record['images'], tuple(record['canvas']), str(record['machine'])
+
+
+def title(record: Record) -> str:
+  """What a group of records is about."""
+  height, width = record['canvas']
+  return (
+    f'{record["config"]}: {record["images"]} images of {height} x {width}, {record["objects"]} objects each, '
+    f'{record["classes"]} classes'
+  )
+
+
+def program_tables(records: Sequence[Record]) -> dict[str, Table]:
+  """For each task that was measured a table with a row a program; `records` are of one group."""
+  tables = {}
+  for task, name in TASKS.items():
+    of_task = [record for record in records if record['kind'] == 'program' and record['task'] == task]
+    if of_task:
+      tables[name] = _programs(of_task)
+  return tables
+
+
+def stage_tables(records: Sequence[Record]) -> dict[str, Table]:
+  """For each program that was taken apart a table with a row a step; `records` are of one group."""
+  return {
+    f'{TASKS[record["task"]]}, {record["mode"]}, step by step': _stages(record)
+    for record in records
+    if record['kind'] == 'stages' and 'error' not in record
+  }
+
+
+def choices(records: Sequence[Record]) -> list[str]:
+  """What was chosen so that the programs of the records do equal work; nothing where there is one alone."""
+  return list(dict.fromkeys(choice for record in records for choice in record.get('choices', [])))
+
+
+def ratio(record: Record, other: Record) -> float:
+  """How many times as long `record` takes as `other`: less than 1 is faster."""
+  return record['step_s'] / other['step_s']
+
+
+def aligned(table: Table) -> str:
+  """For a terminal: the first column to the left, the others to the right."""
+  widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+
+  def line(row: Sequence[str]) -> str:
+    first, *others = (
+      f'{cell:{"<" if i == 0 else ">"}{width}}' for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return '  '.join([first, *others]).rstrip()
+
+  return '\n'.join(line(row) for row in table)
+
+
+def markdown(table: Table) -> str:
+  """For a page."""
+  heading, *rows = ('| ' + ' | '.join(row) + ' |' for row in table)
+  return '\n'.join([heading, '|---' + '|---:' * (len(table[0]) - 1) + '|', *rows])
+
+
+def _programs(records: Sequence[Record]) -> Table:
+  done = [record for record in records if 'error' not in record]
+  ours = [record for record in done if record['program'] == 'jaxdet']
+  theirs = [record for record in done if record['program'] != 'jaxdet']
+  heading = ['', 's (spread)', 'images/s', 'compile, s', 'TFLOP/s', 'of peak', 'peak GiB', 'compiler GiB']
+  against = ours if theirs else []
+  rows = [heading + [f'{record["program"]} {record["mode"]} / this' for record in against]]
+  for record in records:
+    name = f'{record["program"]} {record["mode"]}'
+    if 'error' in record:
+      rows.append([name, 'failed', *['-'] * (len(rows[0]) - 2)])
+      continue
+    ratios = [f'{ratio(own, record):.2f}' if record in theirs else '-' for own in against]
+    rows.append([name, *_figures(record), *ratios])
+  return rows
+
+
+def _figures(record: Record) -> list[str]:
+  """The cells of a record; '-' where it has no such figure."""
+  memory = record['memory_gib']
+  device = memory.get('device')
+  compilation = record['first_s'] if 'compile' in record['mode'].split('+') else record.get('compile_s')
+  return [
+    f'{record["step_s"]:.3g} ({record["spread_s"]:.2g})',
+    f'{record["images_per_s"]:.3g}',
+    '-' if compilation is None else f'{compilation:.1f}',
+    _cell(record.get('flops_per_s'), lambda x: f'{x / 1e12:.3g}'),
+    _cell(record.get('peak_share'), lambda x: f'{x:.1%}'),
+    f'{memory["process"]:.2f} (process)' if device is None else f'{device:.2f}',
+    _cell(memory.get('compiler'), lambda x: f'{x:.2f}'),
+  ]
+
+
+def _stages(record: Record) -> Table:
+  """Milliseconds and shares of the sum."""
+  stages, backward = record['stages'], record['backward_s'] is not None
+  forward_sum = sum(stage['forward_s'] for stage in stages)
+  backward_sum = sum(stage['backward_s'] or 0.0 for stage in stages)
+  optimizer = record['optimizer_s'] or 0.0
+  total = forward_sum + backward_sum + optimizer
+  rows = [['', 'forward, ms', *(['backward, ms'] if backward else []), 'share']]
+
+  def add(name: str, forward: float | None, back: float | None, whole: float | None) -> None:
+    cells = [_cell(x, lambda x: f'{1e3 * x:.1f}') for x in ((forward, back) if backward else (forward,))]
+    rows.append([name, *cells, _cell(whole, lambda x: f'{x / total:.1%}')])
+
+  for stage in stages:
+    add(stage['step'], stage['forward_s'], stage['backward_s'], stage['forward_s'] + (stage['backward_s'] or 0.0))
+  if backward:
+    add('optimizer', optimizer, None, optimizer)
+  add('sum', forward_sum + optimizer, backward_sum, total)
+  add('the whole, compiled as one', record['forward_s'], record['backward_s'], None)
+  if backward:
+    add('the training step', record['step_s'], None, None)
+  return rows
+
+
+def _cell(value: float | None, text) -> str:
+  return '-' if value is None else text(value)

@@ -1,0 +1,71 @@
+"""What is measured: a config at one precision, with its detector and a batch for it."""
+
+import dataclasses
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxdet import model_size
+from jaxdet.benchmark.synthetic import class_counts, synthetic_batch
+from jaxdet.models.build import build_detector
+from jaxdet.structures import Batch
+from jaxdet.training.categories import set_class_counts
+
+DTYPES = ('float32', 'bfloat16')
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+  """A config as a benchmark runs it, and how large its batches are."""
+
+  name: str  # FILE or FILE:VARIANT
+  config: ConfigDict  # complete and locked
+  canvas: tuple[int, int]  # (height, width) in pixels, which the images fill
+  objects: int  # of an image
+  repeats: int  # of every timed call, at least
+
+  @property
+  def images(self) -> int:
+    """Of a batch, over all devices."""
+    return self.config.train.batch_size
+
+  @property
+  def dtype(self) -> str:
+    """Of activations."""
+    return self.config.model.dtype
+
+  def detector(self) -> Any:
+    """See docs/design.md, 'A detector'."""
+    return build_detector(self.config.model, self.config.model.num_classes)
+
+  def batch(self, task: str) -> Batch:
+    """On the host; with proposals where the detector makes none."""
+    rpn = self.config.model.get('rpn')
+    limits = None if rpn is None or rpn.name else rpn.train_proposals if task == 'train' else rpn.test_proposals
+    proposals = limits.post_nms if limits else 0
+    return synthetic_batch(self.config, self.images, self.canvas, self.objects, proposals)
+
+
+def make_workload(
+  name: str, config: ConfigDict, dtype: str, images: int, canvas: tuple[int, int], objects: int, repeats: int
+) -> Workload:
+  """A workload; the config is changed in three places so that it needs no data.
+
+  The number of classes is that of the published data set, the class counts are made up, and the score threshold is 0:
+  random weights would pass next to nothing otherwise, and so leave suppression nothing to do.
+
+  Raises:
+    ValueError: on an unknown dtype, more objects than a batch has places for, or an unknown number of classes.
+  """
+  if dtype not in DTYPES:
+    raise ValueError(f"unknown --dtype '{dtype}': choose {' or '.join(DTYPES)}, or both with a comma between them")
+  places = config.data.max_objects
+  if objects > places:
+    raise ValueError(f'{objects} objects an image, and data.max_objects is {places}: give --objects less')
+  config = config.copy_and_resolve_references().unlock()
+  config.model.dtype = dtype
+  config.model.num_classes = model_size.num_classes(config)
+  set_class_counts(config, class_counts(config.model.num_classes))
+  config.model.test.score_threshold = 0.0
+  config.train.batch_size = images
+  return Workload(name, config.lock(), canvas, objects, repeats)

@@ -1,0 +1,15 @@
+"""The same as `python -m jaxdet.main bench`, with the same flags.
+
+python scripts/bench.py --config configs/lvis_maskrcnn.py --dtype float32,bfloat16 --vs torchvision --stages
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from jaxdet import command_line, main  # noqa: E402
+
+if __name__ == '__main__':
+  sys.argv.insert(1, 'bench')
+  command_line.run(main.main)
