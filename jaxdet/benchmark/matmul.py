@@ -5,8 +5,9 @@ import jax.numpy as jnp
 
 from jaxdet.benchmark.timing import timed
 
-SIDES = {'cpu': 2048}  # of the matrices, by backend
+SIDES = {'cpu': 4096}  # of the matrices, by backend
 SIDE = 8192
+CALLS = 10  # at least: on a shared machine few are undisturbed
 
 
 def peak_flops(dtype: str, repeats: int) -> float:
@@ -17,5 +18,5 @@ def peak_flops(dtype: str, repeats: int) -> float:
   side = SIDES.get(jax.default_backend(), SIDE)
   x = jnp.full((side, side), 0.01, dtype)
   product = jax.jit(jnp.matmul)
-  timing = timed(lambda: jax.block_until_ready(product(x, x)), repeats)
+  timing = timed(lambda: jax.block_until_ready(product(x, x)), max(repeats, CALLS))
   return jax.device_count() * 2 * side**3 / timing.fastest

@@ -1,8 +1,8 @@
 """Convolution, with a gradient and with groups that are fast on a CPU too.
 
 XLA's own convolution is used on accelerators. On a CPU two of its forms are slow, and matrix products take their
-place: the gradient of the kernel (one and a half to four times as long as the blocks below, on maps of 14 x 14 to
-200 x 336) and groups (ten times as long forward, a hundred times backward). See docs/benchmarks.md.
+place: the gradient of the kernel (which makes a backward pass up to three and a half times as long as with the blocks
+below) and groups (six times as long forward, a hundred times backward). See docs/benchmarks.md.
 """
 
 from functools import partial
