@@ -13,6 +13,9 @@ def base_config() -> ConfigDict:
   return ConfigDict(
     {
       'seed': 0,
+      # Folder where compiled programs are kept from run to run; '': none. None: JAX_COMPILATION_CACHE_DIR where that is
+      # set, else the user's cache folder.
+      'compilation_cache': config_dict.placeholder(str),
       'model': mask_rcnn(),
       'data': lvis(),
       'train': training(),

@@ -1,4 +1,4 @@
-"""Between the shell and `main`: flags and mistakes in them, errors of one line, the log, the compilation cache."""
+"""Between the shell and `main`: flags and mistakes in them, errors of one line, the log."""
 
 import difflib
 import logging as python_logging
@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
-import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
@@ -107,13 +106,6 @@ def set_up_log() -> None:
   )
   logging.set_verbosity(logging.INFO)
   logging.use_absl_handler()
-
-
-def use_compilation_cache() -> None:
-  """Keeps compiled programs in the user's cache folder; JAX_COMPILATION_CACHE_DIR names another."""
-  if not jax.config.jax_compilation_cache_dir:
-    cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    jax.config.update('jax_compilation_cache_dir', os.path.join(cache, 'jaxdet', 'xla'))
 
 
 def _let_configs_import(path: str) -> None:

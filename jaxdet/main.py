@@ -19,7 +19,7 @@ measures time and memory of training steps and predictions, on synthetic images.
 from absl import flags
 from ml_collections import config_flags
 
-from jaxdet import bench_command, command_line
+from jaxdet import bench_command, command_line, compilation
 from jaxdet.training import parallel
 
 COMMANDS = ('train', 'eval', 'predict', 'import', 'export', 'counts', 'zoo', 'bench')
@@ -62,7 +62,8 @@ def main(argv: list[str]) -> None:
   if command == 'bench':
     bench_command.bench(CONFIG.value, BATCH_SIZE.value, CANVAS.value)
     return
-  command_line.use_compilation_cache()
+  compilation.use_cache(CONFIG.value and CONFIG.value.get('compilation_cache'))
+  compilation.log_compilations()
   parallel.initialize_processes(MULTIHOST.value)
 
   # After the processes have joined: imports may touch devices.

@@ -124,10 +124,10 @@ def train(workdir: pathlib.Path, config) -> None:
 
 
 def train_here(workdir: str, config) -> None:
-  from jaxdet import command_line, commands
+  from jaxdet import command_line, commands, compilation
 
   command_line.set_up_log()
-  command_line.use_compilation_cache()
+  compilation.use_cache()
   commands.train(config, workdir)
 
 

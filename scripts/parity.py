@@ -12,7 +12,7 @@ import os
 import pathlib
 import sys
 
-from jaxdet.command_line import use_compilation_cache
+from jaxdet.compilation import use_cache
 from jaxdet.parity import report
 from jaxdet.parity.case import case_names
 from jaxdet.parity.run import run_case
@@ -33,7 +33,7 @@ def main():
   options = parser.parse_args()
 
   os.chdir(ROOT)  # the table's configs are relative to it
-  use_compilation_cache()
+  use_cache()
   zoo = read_zoo(filter(None, (ROOT / 'configs' / 'zoo.csv', options.map)))
   names = case_names(options.kit, options.case)
   if not names:

@@ -1,5 +1,6 @@
 """A detector over batches: one compiled program a canvas, the batch spread over all devices."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
@@ -43,7 +44,7 @@ def infer(
     if program is None:
       sharding = placed.valid.sharding
       variables = _replicate(variables, sharding)
-      program = jax.jit(_on_mesh(detector.predict, sharding), out_shardings=sharding)
+      program = _program(detector, sharding)
     following = batch, program(variables, placed)
     jax.tree.map(lambda field: field.copy_to_host_async(), following[1])
     if pending is not None:
@@ -51,6 +52,12 @@ def infer(
     pending = following
   if pending is not None:
     yield pending[0], jax.tree.map(_local, pending[1])
+
+
+@functools.lru_cache(maxsize=4)
+def _program(detector, sharding: jax.sharding.Sharding) -> Callable[[Mapping, Batch], Detections]:
+  """The jitted prediction, the same one in every evaluation of a run."""
+  return jax.jit(_on_mesh(detector.predict, sharding), out_shardings=sharding)
 
 
 def _on_mesh(predict: Callable, sharding: jax.sharding.Sharding) -> Callable:

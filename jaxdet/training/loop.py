@@ -55,6 +55,8 @@ class _Run:
 
   def __init__(self, config: ConfigDict, workdir: pathlib.Path, dataset: Dataset, detector, evaluate: Evaluate | None):
     self.config, self.dataset, self.evaluate = config, dataset, evaluate
+    self.started = time.perf_counter()
+    self.until_first_step: float | None = None  # seconds, until they are written
     self.mesh = parallel.make_mesh()
     parallel.check_batch_size(config.train.batch_size, config.train.accumulate, self.mesh)
     everywhere = parallel.replicated(self.mesh)
@@ -121,6 +123,9 @@ class _Run:
         seconds = time.perf_counter() - started
       self.shapes.add(batch.image.shape)
       logging.info('first step on images %s: %.1f s, with compilation', batch.image.shape, seconds)
+      if len(self.shapes) == 1:
+        self.until_first_step = time.perf_counter() - self.started
+        logging.info('the first step was done %.1f s after training began', self.until_first_step)
     self.done += 1
     self._read()
     self.unread = (self.done, metrics, known)
@@ -144,6 +149,8 @@ class _Run:
 
   def _log(self, step: int) -> None:
     line, scalars = self.progress.report(step, self.prefetcher.waited)
+    if self.until_first_step is not None:
+      scalars['seconds_to_first_step'], self.until_first_step = self.until_first_step, None
     if self.writer:
       logging.info('%s', line)
       self.writer.write(step, scalars)

@@ -92,7 +92,7 @@ class Split:
       )
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Oracle:
   """Returns the batch's objects with `score`, moved by `shift` pixels of the canvas."""
 

@@ -35,9 +35,11 @@ def test_learns_and_writes_metrics(tmp_path, caplog):
   assert written[-1]['loss_class'] < 0.8 * written[0]['loss_class']
   names = {'total_loss', 'grad_norm', 'lr', 'images_per_second', 'input_wait', 'memory_gib', 'accuracy'}
   assert names < set(written[0])
+  assert written[0]['seconds_to_first_step'] > 0 and 'seconds_to_first_step' not in written[1]
   assert (tmp_path / 'tensorboard').is_dir()
   assert 'learning rate 0.1 = 0.1 * 8 / 8' in caplog.text
   assert 'first step on images (8, 8, 8, 3)' in caplog.text
+  assert caplog.text.count(' s after training began') == 1
   assert caplog.text.count('input: dropped objects 2') == 1
   lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith('step ')]
   assert len(lines) == 6
