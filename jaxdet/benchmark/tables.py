@@ -106,26 +106,39 @@ def _figures(record: Record) -> list[str]:
 
 def _stages(record: Record) -> Table:
   """Milliseconds and shares of the sum."""
-  stages, backward = record['stages'], record['backward_s'] is not None
-  forward_sum = sum(stage['forward_s'] for stage in stages)
-  backward_sum = sum(stage['backward_s'] or 0.0 for stage in stages)
-  optimizer = record['optimizer_s'] or 0.0
-  total = forward_sum + backward_sum + optimizer
-  rows = [['', 'forward, ms', *(['backward, ms'] if backward else []), 'share']]
+  stages = [(stage['step'], stage['forward_s'], stage['backward_s']) for stage in record['stages']]
+  if record['task'] == 'predict':
+    total = sum(forward for _, forward, _ in stages)
+    rows = [[name, _milliseconds(forward), f'{forward / total:.1%}'] for name, forward, _ in stages]
+    whole = ['the whole, compiled as one', _milliseconds(record['forward_s']), '-']
+    return [['', 'ms', 'share'], *rows, ['sum', _milliseconds(total), '100.0%'], whole]
 
-  def add(name: str, forward: float | None, back: float | None, whole: float | None) -> None:
-    cells = [_cell(x, lambda x: f'{1e3 * x:.1f}') for x in ((forward, back) if backward else (forward,))]
-    rows.append([name, *cells, _cell(whole, lambda x: f'{x / total:.1%}')])
+  forward, backward = (sum(stage[i] or 0.0 for stage in stages) for i in (1, 2))
+  optimizer = record['optimizer_s']
+  total = forward + backward + optimizer
 
-  for stage in stages:
-    add(stage['step'], stage['forward_s'], stage['backward_s'], stage['forward_s'] + (stage['backward_s'] or 0.0))
-  if backward:
-    add('optimizer', optimizer, None, optimizer)
-  add('sum', forward_sum + optimizer, backward_sum, total)
-  add('the whole, compiled as one', record['forward_s'], record['backward_s'], None)
-  if backward:
-    add('the training step', record['step_s'], None, None)
-  return rows
+  def row(name: str, forward: float | None, backward: float | None, both: float, share: bool = True) -> list[str]:
+    times = [_cell(seconds, _milliseconds) for seconds in (forward, backward, both)]
+    return [name, *times, f'{both / total:.1%}' if share else '-']
+
+  return [
+    ['', 'forward, ms', 'backward, ms', 'both, ms', 'share'],
+    *(row(name, forward, backward, forward + (backward or 0.0)) for name, forward, backward in stages),
+    row('optimizer', None, None, optimizer),
+    row('sum', forward, backward, total),
+    row(
+      'all but the optimizer, compiled as one',
+      record['forward_s'],
+      record['backward_s'],
+      record['forward_s'] + record['backward_s'],
+      share=False,
+    ),
+    row('the training step', None, None, record['step_s'], share=False),
+  ]
+
+
+def _milliseconds(seconds: float) -> str:
+  return f'{1e3 * seconds:.1f}'
 
 
 def _cell(value: float | None, text) -> str:

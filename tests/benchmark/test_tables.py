@@ -49,14 +49,14 @@ def test_steps_with_their_sum_beside_the_whole():
   found = tables.stage_tables([stages_record(), stages_record(error='out of memory')])
   assert found == {
     'training step, float32, step by step': [
-      ['', 'forward, ms', 'backward, ms', 'share'],
-      ['backbone', '100.0', '200.0', '60.0%'],
-      ['proposals', '50.0', '-', '10.0%'],
-      ['all else', '50.0', '50.0', '20.0%'],
-      ['optimizer', '50.0', '-', '10.0%'],
-      ['sum', '250.0', '250.0', '100.0%'],
-      ['the whole, compiled as one', '190.0', '240.0', '-'],
-      ['the training step', '470.0', '-', '-'],
+      ['', 'forward, ms', 'backward, ms', 'both, ms', 'share'],
+      ['backbone', '100.0', '200.0', '300.0', '60.0%'],
+      ['proposals', '50.0', '-', '50.0', '10.0%'],
+      ['all else', '50.0', '50.0', '100.0', '20.0%'],
+      ['optimizer', '-', '-', '50.0', '10.0%'],
+      ['sum', '200.0', '250.0', '500.0', '100.0%'],
+      ['all but the optimizer, compiled as one', '190.0', '240.0', '430.0', '-'],
+      ['the training step', '-', '-', '470.0', '-'],
     ]
   }
 
@@ -65,7 +65,7 @@ def test_steps_of_a_prediction_have_no_backward_pass():
   stages = [{'step': 'backbone', 'forward_s': 0.1, 'backward_s': None}]
   record = stages_record(task='predict', stages=stages, forward_s=0.2, backward_s=None, optimizer_s=None, step_s=None)
   assert tables.stage_tables([record])['prediction, float32, step by step'] == [
-    ['', 'forward, ms', 'share'],
+    ['', 'ms', 'share'],
     ['backbone', '100.0', '100.0%'],
     ['sum', '100.0', '100.0%'],
     ['the whole, compiled as one', '200.0', '-'],
