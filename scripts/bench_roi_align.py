@@ -44,7 +44,7 @@ def milliseconds(function, repeats=7, seconds=3.0):
 
 
 def time_form(form, features, rois, size):
-  roi_align._form = lambda: form
+  roi_align._form = form
   features = {l: jnp.asarray(f) for l, f in features.items()}
 
   def pool(features, rois):

@@ -9,9 +9,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AbstractMesh
 from jaxtyping import Array, Float, Int
 
 from jaxdet.ops import roi_align_matmul, roi_align_window
+from jaxdet.ops.on_each_device import cut_mesh, on_each_device
 from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 from jaxdet.ops.roi_weights import Sampling
 
@@ -42,7 +44,8 @@ def roi_align(
   """
   rois = jnp.asarray(rois, jnp.float32)
   levels = jnp.zeros(rois.shape[:-1], jnp.int32)
-  return _pool((jnp.asarray(features),), (stride,), rois, levels, _sampling(output_size, sampling_ratio, aligned))
+  sampling = _sampling(output_size, sampling_ratio, aligned)
+  return _pool((jnp.asarray(features),), (stride,), rois, levels, sampling, cut_mesh())
 
 
 def multilevel_roi_align(
@@ -77,6 +80,7 @@ def multilevel_roi_align(
     rois,
     level_of_roi - levels[0],
     _sampling(output_size, sampling_ratio, aligned),
+    cut_mesh(),
   )
 
 
@@ -106,33 +110,39 @@ class _ByPlatform:
     return jax.lax.platform_dependent(cotangents, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
 
 
-def _form():
-  # The window form walks over the RoIs of all images in one loop, which a partitioner could not divide.
-  return _ByPlatform if jax.device_count() == 1 else roi_align_matmul
+_form = _ByPlatform
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 4))
+@partial(jax.custom_vjp, nondiff_argnums=(1, 4, 5))
 def _pool(
   features: tuple[Float[Array, 'B _ _ C'], ...],
   strides: tuple[int, ...],
   rois: Float[Array, 'B R 4'],
   levels: Int[Array, 'B R'],
   sampling: Sampling,
+  mesh: AbstractMesh | None,
 ) -> Float[Array, 'B R p q C']:
-  pooled = _form().pool(features, strides, rois, levels, sampling)
-  return pooled.astype(features[0].dtype)
+  # Both forms loop over the RoIs of all images, which a partitioner could not divide.
+  def over_images(features, rois, levels):
+    return _form.pool(features, strides, rois, levels, sampling)
+
+  return on_each_device(over_images, mesh)(features, rois, levels)
 
 
-def _pool_forward(features, strides, rois, levels, sampling):
+def _pool_forward(features, strides, rois, levels, sampling, mesh):
   # Of the features only shape and type are needed for the transpose; an empty slice carries both.
-  return _pool(features, strides, rois, levels, sampling), (tuple(f[:0] for f in features), rois, levels)
+  return _pool(features, strides, rois, levels, sampling, mesh), (tuple(f[:0] for f in features), rois, levels)
 
 
-def _pool_backward(strides, sampling, residuals, cotangents):
+def _pool_backward(strides, sampling, mesh, residuals, cotangents):
   features, rois, levels = residuals
-  shapes = tuple((rois.shape[0], *f.shape[1:]) for f in features)
-  spread = _form().spread(cotangents.astype(jnp.float32), shapes, strides, rois, levels, sampling)
-  return tuple(g.astype(f.dtype) for g, f in zip(spread, features, strict=True)), jnp.zeros_like(rois), None
+
+  def over_images(cotangents, rois, levels):
+    shapes = tuple((rois.shape[0], *f.shape[1:]) for f in features)
+    spread = _form.spread(cotangents, shapes, strides, rois, levels, sampling)
+    return tuple(g.astype(f.dtype) for g, f in zip(spread, features, strict=True))
+
+  return on_each_device(over_images, mesh)(cotangents, rois, levels), jnp.zeros_like(rois), None
 
 
 _pool.defvjp(_pool_forward, _pool_backward)

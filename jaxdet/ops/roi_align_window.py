@@ -27,7 +27,7 @@ def pool(
   levels: Int[Array, 'B R'],
   sampling: Sampling,
 ) -> Float[Array, 'B R p q C']:
-  """Pools RoI r of image b from `features[levels[b, r]]`; float32."""
+  """Pools RoI r of image b from `features[levels[b, r]]`; sums are float32."""
   batch, num_rois, _ = rois.shape
   height, width = sampling.bins
   channels = features[0].shape[-1]
@@ -45,7 +45,7 @@ def pool(
       return lax.dynamic_update_index_in_dim(pooled, bins, roi, 0)
 
     pooled = lax.fori_loop(group.begin, group.end, step, pooled)
-  return pooled.reshape(batch, num_rois, height, width, channels)
+  return pooled.reshape(batch, num_rois, height, width, channels).astype(features[0].dtype)
 
 
 def spread(
