@@ -65,5 +65,7 @@ def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float
   A stride of 2 makes n pixels of 2 n or 2 n - 1, and for both this is nearest interpolation to the exact size.
   """
   batch, height, width, channels = x.shape
-  x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
+  # Along the channels, which lie beside one another in memory: a TPU pads an axis of two pixels to eight.
+  x = jnp.concatenate([x, x], axis=-1).reshape(batch, height, 1, 2 * width, channels)
+  x = jnp.broadcast_to(x, (batch, height, 2, 2 * width, channels))
   return x.reshape(batch, 2 * height, 2 * width, channels)[:, : size[0], : size[1]]
