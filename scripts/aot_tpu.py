@@ -4,8 +4,9 @@
   python scripts/aot_tpu.py --config configs/lvis_maskrcnn.py --topology v5e:16x16 --batch 256 [--json FILE]
 
 libtpu's compiler is asked for the chips of a topology (v5e:2x2 is one host, v5e:16x16 a pod). For both programs one
-line of JSON: memory of a chip, operations, bytes, and what the chips exchange in a step. The exit status is 1 where a
-program does not compile, does not fit into a chip's memory, or exchanges more than sums (gathered activations).
+line of JSON: memory of a chip, operations, bytes, the time that the compiler expects, as a whole and by part, and what
+the chips exchange in a step. The exit status is 1 where a program does not compile, does not fit into a chip's memory,
+or exchanges more than sums (gathered activations).
 """
 
 import argparse
@@ -17,7 +18,8 @@ import re
 import sys
 import time
 
-HBM = {'v4': 32, 'v5e': 16, 'v5p': 95, 'v6e': 32}  # GiB a chip
+HBM = {'v4': 16, 'v5e': 16, 'v5p': 95, 'v6e': 32}  # GiB a device: a chip, and of v4 one of a chip's two cores
+GHZ = {'v4': 1.05, 'v5e': 1.5, 'v5p': 1.75, 'v6e': 1.75}  # of the cycles in which the compiler thinks
 BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4, 'u32': 4, 'f64': 8}
 # A line of a compiled program's text: what an operation makes, and its name. A long tuple has comments ('/*index=5*/').
 KINDS = ('all-reduce', 'all-gather', 'all-to-all', 'collective-permute', 'reduce-scatter', 'collective-broadcast')
@@ -68,11 +70,12 @@ def compile_program(name: str, args: argparse.Namespace) -> dict:
     compiled = lowered.compile()
   except Exception as error:  # the compiler's own, also where the program does not fit
     return report | {'problems': [' '.join(str(error).split())[:500]]}
-  memory, cost, exchanged = compiled.memory_analysis(), compiled.cost_analysis(), collectives(compiled.as_text())
+  text, chip = compiled.as_text(), args.topology.partition(':')[0]
+  memory, cost, exchanged = compiled.memory_analysis(), compiled.cost_analysis(), collectives(text)
   held = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
   gib = (held - memory.alias_size_in_bytes + memory.generated_code_size_in_bytes) / 2**30
   problems = []
-  if gib > HBM[args.topology.partition(':')[0]]:
+  if gib > HBM[chip]:
     problems.append(f'{gib:.1f} GiB do not fit into a chip')
   if others := sorted(set(exchanged) - {'all-reduce'}):
     problems.append(f'the chips exchange more than sums: {", ".join(others)}')
@@ -83,8 +86,26 @@ def compile_program(name: str, args: argparse.Namespace) -> dict:
     'gib_temporary': round(memory.temp_size_in_bytes / 2**30, 2),
     'tflops_a_chip': round(cost.get('flops', math.nan) / 1e12, 3),
     'gib_accessed_a_chip': round(cost.get('bytes accessed', math.nan) / 2**30, 1),
+    **expected_time(text, GHZ[chip]),
     'collectives': exchanged,
     'problems': problems,
+  }
+
+
+def expected_time(text: str, ghz: float) -> dict:
+  """Milliseconds by the compiler's estimate: in all, and forward and backward of each part."""
+  from jaxdet.benchmark.estimated_cycles import estimated_cycles
+
+  estimate = estimated_cycles(text)
+
+  def ms(cycles: int) -> float:
+    return round(cycles / ghz / 1e6, 2)
+
+  parts = {part: (ms(estimate.forward[part]), ms(estimate.backward[part])) for part in estimate.by_cost()}
+  return {
+    'expected_ms': ms(estimate.total),
+    'expected_ms_of_parts': {part: times for part, times in parts.items() if max(times) > 0},
+    'loops_counted_once': dict(+estimate.open_loops),
   }
 
 

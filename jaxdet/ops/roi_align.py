@@ -18,6 +18,7 @@ from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 from jaxdet.ops.roi_weights import Sampling
 
 
+@jax.named_scope('roi_align')
 def roi_align(
   features: Float[Array, 'B H W C'],
   rois: Float[Array, 'B R 4'],
@@ -48,6 +49,7 @@ def roi_align(
   return _pool((jnp.asarray(features),), (stride,), rois, levels, sampling, cut_mesh())
 
 
+@jax.named_scope('roi_align')
 def multilevel_roi_align(
   features: Mapping[int, Float[Array, 'B _ _ C']],
   rois: Float[Array, 'B R 4'],

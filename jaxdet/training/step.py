@@ -59,8 +59,9 @@ def make_train_step(
     grads, (metrics, batch_stats) = gradient(trained, state.batch_stats, batch, key)
     metrics = {**metrics, 'grad_norm': optax.tree.norm(grads), 'lr': schedule(state.step)}
 
-    updates, opt_state = optimizer.update(grads, state.opt_state, trained)
-    trained = optax.apply_updates(trained, updates)
+    with jax.named_scope('optimizer'):
+      updates, opt_state = optimizer.update(grads, state.opt_state, trained)
+      trained = optax.apply_updates(trained, updates)
     ema = state.ema_params
     if ema is not None:
       ema = optax.incremental_update(trained, ema, 1.0 - ema_decay)

@@ -106,6 +106,7 @@ class DenseDetector:
     return level_anchors(maps['logits'], self.settings.head)
 
 
+@jax.named_scope('detections')
 def detect(
   method: Method, maps: Maps, priors: Priors, image_size: Int[Array, 'B 2'], test: FrozenConfigDict
 ) -> Detections:

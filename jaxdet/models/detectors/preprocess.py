@@ -1,9 +1,11 @@
 """From uint8 pixels to the network's input, on the device."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 
+@jax.named_scope('preprocess')
 def normalize(
   image: UInt8[Array, 'B H W 3'],
   image_size: Int[Array, 'B 2'],

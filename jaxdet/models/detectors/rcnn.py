@@ -130,6 +130,7 @@ class RCNN:
       return forward('roi_pool', self._pooled_levels(pyramid), boxes)
     return self._pool(pyramid, boxes, self.settings.roi.box_head.roi_size)
 
+  @jax.named_scope('box_losses')
   def box_losses(
     self,
     forward: Forward,

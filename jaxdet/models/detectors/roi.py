@@ -38,6 +38,7 @@ class RoITargets:
   valid: Bool[Array, 'B R']
 
 
+@jax.named_scope('region_targets')
 def targets(
   proposals: Proposals, batch: Batch, keys: Array, num_classes: int, settings: FrozenConfigDict
 ) -> RoITargets:
@@ -88,6 +89,7 @@ def mask_rows(regions: RoITargets, settings: FrozenConfigDict) -> RoITargets:
   return jax.tree.map(lambda x: x[:, :rows], regions)
 
 
+@jax.named_scope('mask_loss')
 def mask_loss(logits: Float[Array, 'B R S S'], regions: RoITargets, batch: Batch) -> Float[Array, '']:
   """Binary cross entropy of the true class's mask: the mean over pixels and positives of the batch.
 
@@ -143,6 +145,7 @@ def refined_regions(
   return Proposals(jnp.where(valid[..., None], moved, 0.0), jnp.zeros(valid.shape), valid)
 
 
+@jax.named_scope('detections')
 def detect(
   scores: Float[Array, 'B P K'],
   deltas: Float[Array, 'B P K 4'],

@@ -42,6 +42,7 @@ def given(batch: Batch) -> Proposals:
   return Proposals(batch.proposals, jnp.zeros(batch.proposals_valid.shape), batch.proposals_valid)
 
 
+@jax.named_scope('proposals')
 def propose(
   logits: Levels, deltas: Levels, image_size: Int[Array, 'B 2'], settings: FrozenConfigDict, train: bool
 ) -> Proposals:
@@ -81,6 +82,7 @@ def propose(
   return Proposals(*jax.lax.stop_gradient(per_image(one_image)(flat_logits, flat_deltas, image_size)))
 
 
+@jax.named_scope('rpn_losses')
 def losses(
   logits: Levels, deltas: Levels, batch: Batch, keys: Array, settings: FrozenConfigDict
 ) -> dict[str, Float[Array, '']]:

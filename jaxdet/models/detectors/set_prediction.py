@@ -46,6 +46,7 @@ def is_sigmoid(settings: FrozenConfigDict) -> bool:
   return name != 'cross_entropy'
 
 
+@jax.named_scope('assignment')
 def assign_queries(
   logits: Float[Array, 'L B Q C'],
   boxes: Float[Array, 'L B Q 4'],
@@ -160,6 +161,7 @@ def _class_losses(
   return total(logits, targets) / jnp.maximum(matched.sum((1, 2)), 1)
 
 
+@jax.named_scope('detections')
 def detect(
   logits: Float[Array, 'B Q C'],
   boxes: Float[Array, 'B Q 4'],
