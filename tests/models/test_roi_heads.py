@@ -74,8 +74,8 @@ def test_deconv_puts_four_pixels_in_place_of_each():
   x = np.arange(4.0, dtype=np.float32).reshape(1, 2, 2, 1)
   kernel = np.array([[1, 10], [100, 1000]], np.float32).reshape(2, 2, 1, 1)
   y = Deconv(1, jnp.float32).apply({'params': {'kernel': kernel, 'bias': jnp.array([0.5])}}, x)
-  assert y.shape == (1, 2, 2, 2, 2, 1)
-  np.testing.assert_array_equal(y[0, 1, 0, :, :, 0], [[2.5, 20.5], [200.5, 2000.5]])
+  assert y.shape == (1, 2, 2, 4)
+  np.testing.assert_array_equal(y[0, 1, 0], [2.5, 20.5, 200.5, 2000.5])
 
 
 def test_mask_head_orders_the_pixels_of_a_naive_transposed_convolution():

@@ -52,18 +52,20 @@ class ConvMaskHead(nn.Module):
 
 
 class Deconv(nn.Module):
-  """Transposed 2 x 2 convolution of stride 2: the pixels (2 y + a, 2 x + b) are at [y, x, a, b]."""
+  """Transposed 2 x 2 convolution of stride 2: the pixel (2 y + a, 2 x + b) is at [y, x], in part 2 a + b of 4 F.
+
+  Side by side in one axis, since a TPU would pad axes of two pixels to eight.
+  """
 
   features: int
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N H W 2 2 F']:
+  def __call__(self, x: Float[Array, 'N H W C']) -> Float[Array, 'N H W 4*F']:
     kernel = self.param('kernel', he_normal, (2, 2, x.shape[-1], self.features), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
     flat = kernel.astype(self.dtype).transpose(2, 0, 1, 3).reshape(x.shape[-1], -1)
-    y = pointwise(x.astype(self.dtype), flat, self.dtype).reshape(*x.shape[:-1], 2, 2, self.features)
-    return y + bias.astype(self.dtype)
+    return pointwise(x.astype(self.dtype), flat, self.dtype) + jnp.tile(bias.astype(self.dtype), 4)
 
 
 class ClassLogits(nn.Module):
