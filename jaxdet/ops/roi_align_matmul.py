@@ -2,8 +2,8 @@
 
 The form for accelerators. The RoIs of an image are sorted by level and taken in chunks of one level, each multiplied
 by the map of its own image and level alone; a loop over each level's chunks has as many rounds as there are. The longer
-axis of a map is reduced first, which leaves less between the two products. See docs/benchmarks.md for what a compiler
-thinks of the alternatives.
+axis of a map is reduced first, which leaves less between the two products; docs/tpu.md has what the TPU compiler thinks
+of the alternative.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,7 @@ def pool(
     def step(k, pooled, level=level, feature=feature, stride=stride):
       image, first = plan.chunk(level, k)
       wy, wx = plan.weights(level, image, first, feature.shape[1:3], stride, sampling)
-      bins = _to_bins(feature[image], wy.astype(dtype), wx.astype(dtype))
+      bins = to_bins(feature[image], wy.astype(dtype), wx.astype(dtype), rows_first(*feature.shape[1:3]))
       # Rows beyond the level's last are zeros where later levels write.
       return lax.dynamic_update_slice(pooled, bins[None], (image, first, 0, 0, 0))
 
@@ -65,7 +65,7 @@ def spread(
       image, first = plan.chunk(level, k)
       wy, wx = plan.weights(level, image, first, shape[1:3], stride, sampling)
       bins = lax.dynamic_slice(cotangents, (image, first, 0, 0, 0), (1, plan.size, *cotangents.shape[2:]))[0]
-      change = _from_bins(bins, wy.astype(dtype), wx.astype(dtype))[None]
+      change = from_bins(bins, wy.astype(dtype), wx.astype(dtype), rows_first(*shape[1:3]))[None]
       corner = (image, 0, 0, 0)
       return lax.dynamic_update_slice(gradient, change + lax.dynamic_slice(gradient, corner, change.shape), corner)
 
@@ -109,17 +109,27 @@ def _plan(num_levels: int, rois, levels, sampling: Sampling) -> _Plan:
   return _Plan(size, order, rois, ends - counts, ends, -(-counts // size))
 
 
-def _to_bins(feature: Float[Array, 'H W C'], wy: Float[Array, 'T p H'], wx: Float[Array, 'T q W']):
-  height, width, _ = feature.shape
-  if width >= height:
-    return _sums('tph,htqc->tpqc', wy, _sums('tqw,hwc->htqc', wx, feature))
-  return _sums('tqw,tpwc->tpqc', wx, _sums('tph,hwc->tpwc', wy, feature))
+def rows_first(height: int, width: int) -> bool:
+  """Whether the rows of a map are reduced before its columns."""
+  return height > width
 
 
-def _from_bins(bins: Float[Array, 'T p q C'], wy: Float[Array, 'T p H'], wx: Float[Array, 'T q W']):
-  if wx.shape[-1] >= wy.shape[-1]:
-    return _sums('tqw,htqc->hwc', wx, _sums('tph,tpqc->htqc', wy, bins), jnp.float32)
-  return _sums('tph,tpwc->hwc', wy, _sums('tqw,tpqc->tpwc', wx, bins), jnp.float32)
+def to_bins(
+  feature: Float[Array, 'H W C'], wy: Float[Array, 'T p H'], wx: Float[Array, 'T q W'], by_rows: bool
+) -> Float[Array, 'T p q C']:
+  """The bins of a chunk of RoIs on one map."""
+  if by_rows:
+    return _sums('tqw,tpwc->tpqc', wx, _sums('tph,hwc->tpwc', wy, feature))
+  return _sums('tph,htqc->tpqc', wy, _sums('tqw,hwc->htqc', wx, feature))
+
+
+def from_bins(
+  bins: Float[Array, 'T p q C'], wy: Float[Array, 'T p H'], wx: Float[Array, 'T q W'], by_rows: bool
+) -> Float[Array, 'H W C']:
+  """The transpose of `to_bins`, float32; with the same axis it has the same array between its products."""
+  if by_rows:
+    return _sums('tph,tpwc->hwc', wy, _sums('tqw,tpqc->tpwc', wx, bins), jnp.float32)
+  return _sums('tqw,htqc->hwc', wx, _sums('tph,tpqc->htqc', wy, bins), jnp.float32)
 
 
 def _sums(formula: str, weights, values, dtype=None):
