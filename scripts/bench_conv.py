@@ -11,6 +11,7 @@ import time
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 REPEATS = 5
@@ -19,6 +20,8 @@ SHAPES = {  # (input, size of the kernel, outputs, groups)
   'P2 of 512 x 512': ((1, 128, 128, 256), 3, 256, 1),
   'mask head, 64 regions': ((64, 14, 14, 256), 3, 256, 1),
   'ResNet, third stage': ((1, 64, 64, 128), 3, 128, 1),
+  'ResNet, second stage, 1 x 1': ((1, 200, 336, 64), 1, 256, 1),
+  'P2, lateral, 1 x 1': ((1, 200, 336, 256), 1, 256, 1),
   'ResNeXt 32x8d, second stage': ((1, 128, 128, 256), 3, 256, 32),
   'ResNeXt 32x8d, fourth stage': ((1, 32, 32, 1024), 3, 1024, 32),
 }
@@ -33,8 +36,12 @@ def main() -> None:
     x = rng.normal(size=shape).astype(np.float32)
     kernel = rng.normal(size=(size, size, shape[-1] // groups, features)).astype(np.float32)
     gradient = rng.normal(size=(*shape[:-1], features)).astype(np.float32)
-    geometry = conv.Geometry(stride=1, dilation=1, groups=groups, mesh=None)
-    xla, ours = partial(conv._xla, geometry=geometry), partial(conv.conv2d, groups=groups)
+    if size == 1:
+      kernel = kernel[0, 0]
+      xla, ours = jnp.matmul, partial(conv.pointwise, dtype=jnp.float32)
+    else:
+      geometry = conv.Geometry(stride=1, dilation=1, groups=groups, mesh=None)
+      xla, ours = partial(conv._xla, geometry=geometry), partial(conv.conv2d, groups=groups)
     times = []
     for form in (xla, ours):
       forward = milliseconds(jax.jit(form), x, kernel)

@@ -17,8 +17,9 @@ def group_key(record: Record) -> tuple:
 def title(record: Record) -> str:
   """What a group of records is about."""
   height, width = record['canvas']
+  images = f'{record["images"]} images' if record['images'] > 1 else 'one image'
   return (
-    f'{record["config"]}: {record["images"]} images of {height} x {width}, {record["objects"]} objects each, '
+    f'{record["config"]}: {images} of {height} x {width}, {record["objects"]} objects each, '
     f'{record["classes"]} classes'
   )
 
