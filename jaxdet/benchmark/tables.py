@@ -19,8 +19,7 @@ def title(record: Record) -> str:
   height, width = record['canvas']
   images = f'{record["images"]} images' if record['images'] > 1 else 'one image'
   return (
-    f'{record["config"]}: {images} of {height} x {width}, {record["objects"]} objects each, '
-    f'{record["classes"]} classes'
+    f'{record["config"]}: {images} of {height} x {width}, {record["objects"]} objects each, {record["classes"]} classes'
   )
 
 

@@ -102,7 +102,8 @@ class _Plan(NamedTuple):
     if max(group.size) <= self.wy.shape[-1]:
       wy, wx = self.wy[roi, :, : group.size[0]], self.wx[roi, :, : group.size[1]]
     else:
-      wy, wx = grid_weights(self.start[roi], self.size[roi], sampling, corner, group.size, jnp.zeros(2), self.last[roi])
+      low, last = jnp.zeros(2, jnp.float32), self.last[roi]
+      wy, wx = grid_weights(self.start[roi], self.size[roi], sampling, corner, group.size, low, last)
     return roi, corner[0].astype(jnp.int32), corner[1].astype(jnp.int32), wy, wx
 
 

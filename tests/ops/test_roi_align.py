@@ -133,6 +133,21 @@ def test_sums_of_bfloat16_features_are_float32(form):
   np.testing.assert_allclose(gradient(features), exact, rtol=tolerance, atol=tolerance)
 
 
+def test_float64_features_are_pooled(form):
+  with jax.enable_x64(True):
+    features = jnp.ones((1, 80, 96, 2), jnp.float64)  # larger than the windows
+    rois = jnp.array([[[8, 8, 40, 24], [0, 0, 380, 300]]], jnp.float64)
+
+    def pool(f):
+      return roi_align(f, rois, stride=4, output_size=3)
+
+    out = jax.jit(pool)(features)
+    gradient = jax.jit(jax.grad(lambda f: pool(f).sum()))(features)
+  assert out.dtype == gradient.dtype == np.float64
+  np.testing.assert_allclose(out, 1, rtol=1e-6)
+  np.testing.assert_allclose(np.asarray(gradient).sum(), out.size, rtol=1e-6)
+
+
 def test_the_gradient_is_the_transpose(form):
   rng = np.random.default_rng(2)
   features = {l: jnp.asarray(rng.normal(size=(2, 320 // 2**l, 448 // 2**l, 3)), jnp.float32) for l in (2, 3, 4)}
