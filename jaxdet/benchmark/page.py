@@ -33,9 +33,12 @@ def write_page(file: str, records: Sequence[Record]) -> None:
 
 
 def section(records: Sequence[Record]) -> str:
-  """A heading, the commands and the tables of each group of records."""
+  """A heading, the commands and the tables of each group of records; what was chosen in them comes last, once."""
   groups = groupby(sorted(records, key=tables.group_key), key=tables.group_key)
-  return '\n\n'.join(_group(list(of_group)) for _, of_group in groups)
+  parts = [_group(list(of_group)) for _, of_group in groups]
+  if chosen := tables.choices(records):
+    parts += ['So that programs side by side do equal work:', '\n'.join(f'- {choice}' for choice in chosen)]
+  return '\n\n'.join(parts)
 
 
 def command_of(record: Record) -> str:
@@ -60,8 +63,6 @@ def _group(records: list[Record]) -> str:
   parts.append('```bash\n' + '\n'.join(commands) + '\n```')
   for name, table in {**tables.program_tables(records), **tables.stage_tables(records)}.items():
     parts += [f'{name[0].upper()}{name[1:]}:', tables.markdown(table)]
-  if chosen := tables.choices(records):
-    parts.append('\n'.join(f'- {choice}' for choice in chosen))
   failed = [record for record in records if 'error' in record]
   parts += [f'{record["program"]} {record["mode"]} failed: `{record["error"]}`' for record in failed]
   return '\n\n'.join(parts)
