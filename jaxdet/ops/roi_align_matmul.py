@@ -28,15 +28,15 @@ def pool(
 
   Weights, and what lies between the two products, are rounded to the type of the features; sums are float32.
   """
-  plan = _plan(len(features), rois, levels, sampling)
   dtype, channels = features[0].dtype, features[0].shape[-1]
-  pooled = jnp.zeros((*plan.rois.shape[:2], *sampling.bins, channels), dtype)
-  for level, (feature, stride) in enumerate(zip(features, strides, strict=True)):
+  plan = _plan(tuple(f.shape[1:3] for f in features), strides, rois, levels, sampling, dtype)
+  pooled = jnp.zeros((*plan.wy.shape[:2], *sampling.bins, channels), dtype)
+  for level, feature in enumerate(features):
 
-    def step(k, pooled, level=level, feature=feature, stride=stride):
-      image, first = plan.chunk(level, k)
-      wy, wx = plan.weights(level, image, first, feature.shape[1:3], stride, sampling)
-      bins = to_bins(feature[image], wy.astype(dtype), wx.astype(dtype), rows_first(*feature.shape[1:3]))
+    def step(k, pooled, level=level, feature=feature):
+      extent = feature.shape[1:3]
+      image, first, wy, wx = plan.chunk(level, k, extent)
+      bins = to_bins(feature[image], wy, wx, rows_first(*extent))
       # Rows beyond the level's last are zeros where later levels write.
       return lax.dynamic_update_slice(pooled, bins[None], (image, first, 0, 0, 0))
 
@@ -54,18 +54,16 @@ def spread(
   sampling: Sampling,
 ) -> tuple[Float[Array, 'B _ _ C'], ...]:
   """The transpose of `pool`: gradients of the features of these `shapes`, float32."""
-  plan = _plan(len(shapes), rois, levels, sampling)
-  dtype = cotangents.dtype
+  plan = _plan(tuple(shape[1:3] for shape in shapes), strides, rois, levels, sampling, cotangents.dtype)
   cotangents = jnp.take_along_axis(cotangents, plan.order[..., None, None, None], axis=1)
   cotangents = jnp.pad(cotangents, ((0, 0), (0, plan.size), (0, 0), (0, 0), (0, 0)))
   gradients = []
-  for level, (shape, stride) in enumerate(zip(shapes, strides, strict=True)):
+  for level, shape in enumerate(shapes):
 
-    def step(k, gradient, level=level, shape=shape, stride=stride):
-      image, first = plan.chunk(level, k)
-      wy, wx = plan.weights(level, image, first, shape[1:3], stride, sampling)
+    def step(k, gradient, level=level, extent=shape[1:3]):
+      image, first, wy, wx = plan.chunk(level, k, extent)
       bins = lax.dynamic_slice(cotangents, (image, first, 0, 0, 0), (1, plan.size, *cotangents.shape[2:]))[0]
-      change = from_bins(bins, wy.astype(dtype), wx.astype(dtype), rows_first(*shape[1:3]))[None]
+      change = from_bins(bins, wy, wx, rows_first(*extent))[None]
       corner = (image, 0, 0, 0)
       return lax.dynamic_update_slice(gradient, change + lax.dynamic_slice(gradient, corner, change.shape), corner)
 
@@ -78,35 +76,38 @@ class _Plan(NamedTuple):
 
   size: int  # RoIs of a chunk
   order: Int[Array, 'B R']  # RoIs, sorted by level
-  rois: Float[Array, 'B R+size 4']  # so sorted
+  wy: Float[Array, 'B R+size p S']  # weights so sorted, each for the map of its level; S is the longest side of a map
+  wx: Float[Array, 'B R+size q S']
   begins: Int[Array, 'L B']  # the first RoI of a level and image
   ends: Int[Array, 'L B']
   chunks: Int[Array, 'L B']  # their number
 
-  def chunk(self, level, k):
-    """(image, first RoI) of the k-th chunk of a level."""
+  def chunk(self, level, k, extent):
+    """(image, first RoI, row weights, column weights) of the k-th chunk of a level; zeros for RoIs of other levels."""
     ends = jnp.cumsum(self.chunks[level])
     image = (ends <= k).sum()
-    return image, self.begins[level, image] + (k - ends[image] + self.chunks[level, image]) * self.size
-
-  def weights(self, level, image, first, extent, stride, sampling):
-    """[RoIs, p, H] and [RoIs, q, W] of a chunk; zeros for RoIs that are not of this level."""
-    rois = lax.dynamic_slice(self.rois, (image, first, 0), (1, self.size, 4))[0]
-    start, size = sampling.in_pixels(rois, 1 / stride)
-    low = jnp.zeros_like(start)
-    high = low + jnp.array(extent, jnp.float32) - 1
-    wy, wx = grid_weights(start, size, sampling, low, extent, low, high)
+    first = self.begins[level, image] + (k - ends[image] + self.chunks[level, image]) * self.size
+    wy, wx = (
+      lax.dynamic_slice(weights, (image, first, 0, 0), (1, self.size, weights.shape[2], side))[0]
+      for weights, side in zip((self.wy, self.wx), extent, strict=True)
+    )
     own = first + jnp.arange(self.size) < self.ends[level, image]
-    return jnp.where(own[:, None, None], wy, 0.0), wx
+    return image, first, jnp.where(own[:, None, None], wy, 0.0), wx
 
 
-def _plan(num_levels: int, rois, levels, sampling: Sampling) -> _Plan:
+def _plan(extents: tuple[tuple[int, int], ...], strides, rois, levels, sampling: Sampling, dtype) -> _Plan:
   size = min(max(1, CHUNK_BINS // max(sampling.bins)), rois.shape[1])
   order = jnp.argsort(levels, axis=-1)
-  rois = jnp.pad(jnp.take_along_axis(rois, order[..., None], axis=1), ((0, 0), (0, size), (0, 0)))
-  counts = (levels == jnp.arange(num_levels)[:, None, None]).sum(-1)
+  counts = (levels == jnp.arange(len(extents))[:, None, None]).sum(-1)
   ends = jnp.cumsum(counts, axis=0)
-  return _Plan(size, order, rois, ends - counts, ends, -(-counts // size))
+
+  rois, levels = jnp.take_along_axis(rois, order[..., None], axis=1), jnp.take_along_axis(levels, order, axis=1)
+  last = jnp.array(extents, jnp.float32)[levels] - 1
+  start, extent = sampling.in_pixels(rois, (1 / jnp.array(strides, jnp.float32))[levels][..., None])
+  first, side = jnp.zeros_like(last), max(max(extent) for extent in extents)
+  weights = grid_weights(start, extent, sampling, first, (side, side), first, last)
+  wy, wx = (jnp.pad(w, ((0, 0), (0, size), (0, 0), (0, 0))).astype(dtype) for w in weights)
+  return _Plan(size, order, wy, wx, ends - counts, ends, -(-counts // size))
 
 
 def rows_first(height: int, width: int) -> bool:
