@@ -1,8 +1,9 @@
-"""Convolution, with a gradient and with groups that are fast on a CPU too.
+"""Convolution, with a gradient that is fast on a CPU too, and with groups that are so on a CPU and a TPU.
 
-XLA's own convolution is used on accelerators. On a CPU two of its forms are slow, and matrix products take their
-place: the gradient of the kernel (which makes a backward pass up to three and a half times as long as with the blocks
-below) and groups (six times as long forward, a hundred times backward). See docs/benchmarks.md.
+Elsewhere XLA's own convolution is used. On a CPU two of its forms are slow, and matrix products take their place: the
+gradient of the kernel (which makes a backward pass up to three times as long as with the blocks below) and groups (six
+times as long forward, a hundred times backward); see docs/benchmarks.md. For a TPU groups are merged too: its compiler
+expects up to thirty times as long of its own; see docs/tpu.md.
 """
 
 from functools import partial
@@ -17,7 +18,8 @@ from jaxtyping import Array, Float
 from jaxdet.ops.on_each_device import cut_mesh, on_each_device
 
 BLOCK_PIXELS = 512  # whose patches fit into a core's cache
-MERGED_CHANNELS = 64  # groups are merged into dense ones of at least as many: below, products do not pay
+# Groups are merged into dense ones of at least so many channels, zeros between them: less fill no matrix unit.
+MERGED_ON_CPU, MERGED_ON_TPU = 64, 512
 
 
 class Geometry(NamedTuple):
@@ -49,7 +51,11 @@ def _conv2d(x, kernel, geometry: Geometry):
   if geometry.groups == 1:
     return _xla(x, kernel, geometry)
   return lax.platform_dependent(
-    x, kernel, cpu=partial(_merged, geometry=geometry), default=partial(_xla, geometry=geometry)
+    x,
+    kernel,
+    cpu=partial(_merged, geometry=geometry, channels=MERGED_ON_CPU),
+    tpu=partial(_merged, geometry=geometry, channels=MERGED_ON_TPU),
+    default=partial(_xla, geometry=geometry),
   )
 
 
@@ -60,22 +66,28 @@ def _forward(x, kernel, geometry: Geometry):
 def _backward(geometry: Geometry, residual, gradient):
   x, kernel = residual
 
-  def by_xla(x, kernel, gradient):
-    (of_x,) = jax.linear_transpose(lambda x: _xla(x, kernel, geometry), x)(gradient)
-    (of_kernel,) = jax.linear_transpose(lambda kernel: _xla(x, kernel, geometry), kernel)(gradient)
-    return of_x, of_kernel
+  def transposed(form):
+    def gradients(x, kernel, gradient):
+      (of_x,) = jax.linear_transpose(lambda x: form(x, kernel, geometry), x)(gradient)
+      (of_kernel,) = jax.linear_transpose(lambda kernel: form(x, kernel, geometry), kernel)(gradient)
+      return of_x, of_kernel
+
+    return gradients
 
   def by_blocks(x, kernel, gradient):
     if geometry.groups > 1:
       of_kernel = _merged_kernel_gradient
-      (of_x,) = jax.linear_transpose(lambda x: _merged(x, kernel, geometry), x)(gradient)
+      (of_x,) = jax.linear_transpose(lambda x: _merged(x, kernel, geometry, MERGED_ON_CPU), x)(gradient)
     else:
       of_kernel = _kernel_gradient
       of_x = _input_gradient(x, kernel, gradient, geometry)
     of_kernel = on_each_device(partial(of_kernel, size=len(kernel), geometry=geometry), geometry.mesh, summed=True)
     return of_x, of_kernel(x, gradient).astype(kernel.dtype)
 
-  return lax.platform_dependent(x, kernel, gradient, cpu=by_blocks, default=by_xla)
+  forms = {'cpu': by_blocks, 'default': transposed(_xla)}
+  if geometry.groups > 1:
+    forms['tpu'] = transposed(partial(_merged, channels=MERGED_ON_TPU))
+  return lax.platform_dependent(x, kernel, gradient, **forms)
 
 
 _conv2d.defvjp(_forward, _backward)
@@ -116,10 +128,10 @@ def _xla(x, kernel, geometry: Geometry):
   )
 
 
-def _merged(x, kernel, geometry: Geometry):
+def _merged(x, kernel, geometry: Geometry, channels: int):
   """A grouped convolution as a few dense ones: groups side by side, with zeros between them."""
   size, _, depth, features = kernel.shape
-  merged, wide = _merge(geometry.groups, depth)
+  merged, wide = _merge(geometry.groups, depth, channels)
   each = features // geometry.groups
   kernel = kernel.reshape(size, size, depth, wide, merged, each)
   apart = jnp.eye(merged, dtype=kernel.dtype)
@@ -128,9 +140,9 @@ def _merged(x, kernel, geometry: Geometry):
   return jnp.concatenate(parts, -1)
 
 
-def _merge(groups: int, depth: int) -> tuple[int, int]:
+def _merge(groups: int, depth: int, channels: int) -> tuple[int, int]:
   """(how many groups become one, how many there are then)."""
-  merged = next(n for n in range(1, groups + 1) if groups % n == 0 and (n * depth >= MERGED_CHANNELS or n == groups))
+  merged = next(n for n in range(1, groups + 1) if groups % n == 0 and (n * depth >= channels or n == groups))
   return merged, groups // merged
 
 
@@ -195,7 +207,7 @@ def _merged_kernel_gradient(x, gradient, size: int, geometry: Geometry) -> Float
   """That of a grouped convolution: of groups that are merged, the products of a group with itself count."""
   groups = geometry.groups
   depth, each = x.shape[-1] // groups, gradient.shape[-1] // groups
-  merged, wide = _merge(groups, depth)
+  merged, wide = _merge(groups, depth, MERGED_ON_CPU)
   parts = zip(jnp.split(x, wide, -1), jnp.split(gradient, wide, -1), strict=True)
   dense = jnp.stack([_kernel_gradient(*part, size, geometry) for part in parts])
   dense = dense.reshape(wide, size, size, merged, depth, merged, each)

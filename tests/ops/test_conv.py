@@ -47,6 +47,16 @@ def test_gradients_are_those_of_the_plain_convolution(shape, size, options):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
 
+@pytest.mark.parametrize('channels', [8, 48, 10_000])  # two groups to one, eight, all
+def test_merged_groups_are_linear_in_both_arguments(channels):
+  geometry = conv.Geometry(1, 1, 16, None)
+  x, kernel = arrays((2, 9, 7, 64), 3, 16, 32)
+  expected = gradients(partial(conv._xla, geometry=geometry), x, kernel)
+  found = gradients(partial(conv._merged, geometry=geometry, channels=channels), x, kernel)
+  for one, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+
+
 def test_a_pointwise_convolution_has_the_gradients_of_the_product():
   x, kernel = RNG.normal(size=(2, 30, 21, 12)).astype(np.float32), RNG.normal(size=(12, 5)).astype(np.float32)
   expected = gradients(jnp.matmul, x, kernel)
