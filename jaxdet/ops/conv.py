@@ -66,13 +66,21 @@ def _forward(x, kernel, geometry: Geometry):
 def _backward(geometry: Geometry, residual, gradient):
   x, kernel = residual
 
-  def transposed(form):
-    def gradients(x, kernel, gradient):
-      (of_x,) = jax.linear_transpose(lambda x: form(x, kernel, geometry), x)(gradient)
-      (of_kernel,) = jax.linear_transpose(lambda kernel: form(x, kernel, geometry), kernel)(gradient)
-      return of_x, of_kernel
+  def by_xla(x, kernel, gradient):
+    (of_x,) = jax.linear_transpose(lambda x: _xla(x, kernel, geometry), x)(gradient)
+    (of_kernel,) = jax.linear_transpose(lambda kernel: _xla(x, kernel, geometry), kernel)(gradient)
+    return of_x, of_kernel
 
-    return gradients
+  def by_merging(x, kernel, gradient):
+    shape, merged = jax.ShapeDtypeStruct(kernel.shape, kernel.dtype), partial(_merged, channels=MERGED_ON_TPU)
+    (of_x,) = jax.linear_transpose(lambda x: merged(x, kernel, geometry), x)(gradient)
+
+    def of_kernel(x, gradient):
+      (total,) = jax.linear_transpose(lambda kernel: merged(x, kernel, geometry), shape)(gradient)
+      return total.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    # Summed over devices where it is small again.
+    return of_x, on_each_device(of_kernel, geometry.mesh, summed=True)(x, gradient).astype(kernel.dtype)
 
   def by_blocks(x, kernel, gradient):
     if geometry.groups > 1:
@@ -84,10 +92,8 @@ def _backward(geometry: Geometry, residual, gradient):
     of_kernel = on_each_device(partial(of_kernel, size=len(kernel), geometry=geometry), geometry.mesh, summed=True)
     return of_x, of_kernel(x, gradient).astype(kernel.dtype)
 
-  forms = {'cpu': by_blocks, 'default': transposed(_xla)}
-  if geometry.groups > 1:
-    forms['tpu'] = transposed(partial(_merged, channels=MERGED_ON_TPU))
-  return lax.platform_dependent(x, kernel, gradient, **forms)
+  tpu = by_merging if geometry.groups > 1 else by_xla
+  return lax.platform_dependent(x, kernel, gradient, cpu=by_blocks, tpu=tpu, default=by_xla)
 
 
 _conv2d.defvjp(_forward, _backward)
