@@ -2,8 +2,8 @@
 
 Elsewhere XLA's own convolution is used. On a CPU two of its forms are slow, and matrix products take their place: the
 gradient of the kernel (which makes a backward pass up to three times as long as with the blocks below) and groups (six
-times as long forward, a hundred times backward); see docs/benchmarks.md. For a TPU groups are merged too: its compiler
-expects up to thirty times as long of its own; see docs/tpu.md.
+times as long forward, a hundred times backward); see docs/benchmarks.md. For a TPU groups are merged too: with its own
+form its compiler expects a whole ResNeXt detector to take four to six times as long; see docs/tpu.md.
 """
 
 from functools import partial
@@ -111,7 +111,7 @@ def _pointwise_forward(x, kernel, dtype: jnp.dtype):
 
 def _pointwise_backward(dtype: jnp.dtype, residual, gradient):
   x, kernel = residual
-  # As a product of two matrices: a CPU takes up to twice as long for a sum over several axes, which jax.grad makes.
+  # A product of two matrices: the sum over several axes that jax.grad makes takes a CPU up to three times as long.
   pixels, gradients = (a.reshape(-1, a.shape[-1]) for a in (x, gradient))
   wider = jnp.promote_types(x.dtype, jnp.float32)
   of_kernel = jnp.einsum('ni,no->io', pixels, gradients, preferred_element_type=wider)
