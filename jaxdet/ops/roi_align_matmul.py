@@ -103,9 +103,9 @@ def _plan(extents: tuple[tuple[int, int], ...], strides, rois, levels, sampling:
 
   rois, levels = jnp.take_along_axis(rois, order[..., None], axis=1), jnp.take_along_axis(levels, order, axis=1)
   last = jnp.array(extents, jnp.float32)[levels] - 1
-  start, extent = sampling.in_pixels(rois, (1 / jnp.array(strides, jnp.float32))[levels][..., None])
+  start, span = sampling.in_pixels(rois, (1 / jnp.array(strides, jnp.float32))[levels][..., None])
   first, side = jnp.zeros_like(last), max(max(extent) for extent in extents)
-  weights = grid_weights(start, extent, sampling, first, (side, side), first, last)
+  weights = grid_weights(start, span, sampling, first, (side, side), first, last)
   wy, wx = (jnp.pad(w, ((0, 0), (0, size), (0, 0), (0, 0))).astype(dtype) for w in weights)
   return _Plan(size, order, wy, wx, ends - counts, ends, -(-counts // size))
 
