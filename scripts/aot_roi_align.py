@@ -39,8 +39,8 @@ def expected(chip: str, extent: tuple[int, int], bins: int, by_rows: bool) -> tu
   from jaxdet.benchmark.estimated_cycles import estimated_cycles
   from jaxdet.ops.roi_align_matmul import CHUNK_BINS, from_bins, to_bins
 
-  hosts = '1x1x1' if chip in ('v4', 'v5p') else '1x1'
-  device = topologies.get_topology_desc(platform='tpu', topology_name=f'{chip}:{hosts}').devices[0]
+  grid = '2x2x1' if chip in ('v4', 'v5p') else '1x1'
+  device = topologies.get_topology_desc(platform='tpu', topology_name=f'{chip}:{grid}').devices[0]
   sharding = jax.sharding.SingleDeviceSharding(device)
   height, width, rois, channels = *extent, CHUNK_BINS // bins, 256
 
