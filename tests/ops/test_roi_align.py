@@ -113,6 +113,19 @@ def test_rois_get_no_gradient(form):
 
 
 def test_sums_of_bfloat16_features_are_float32(form):
+  features = jnp.ones((1, 20, 640, 1), jnp.bfloat16)
+  rois = jnp.tile(jnp.array([0.0, 0.0, 640.0, 20.0]), (1, 320, 1))
+
+  def pool(f):
+    return roi_align(f, rois, stride=1, output_size=1)
+
+  np.testing.assert_array_equal(jax.jit(pool)(features), 1)
+  # Every cell is in 320 regions, of each a 12,800th; in bfloat16 a sum of equal parts stops growing after some 256.
+  gradient = jax.jit(jax.grad(lambda f: pool(f).astype(jnp.float32).sum()))(features)
+  np.testing.assert_allclose(gradient[0, 5, 5:-5, 0].astype(jnp.float32), 320 / 12_800, rtol=2**-7)
+
+
+def test_bfloat16_features_give_what_float32_gives(form):
   # Matrix units take weights in the features' type: 8 bits of each weight, and of the sums along one axis, remain.
   tolerance = {'window': 0.0, 'matmul': 2**-6}[form]
   rng = np.random.default_rng(1)
