@@ -76,7 +76,7 @@ def page(rows: Sequence[Row], command: str, made_with: str) -> str:
     '- parameters: of all networks, held fixed or trained; without statistics and constants of batch norms.',
     '- GFLOPs: 10^9 floating-point operations of detection on one image of this canvas (height x width), of matrix '
     'products and convolutions: a multiplication and an addition are two; with every region and every detection that '
-    'there is room for, and RoIAlign as the products by which accelerators do it.'
+    'there is room for; without RoIAlign.'
     if counted
     else '- GFLOPs: not counted; `--flops` counts them.',
     '- box AP, mask AP, other: as the upstream program publishes them on its validation set. jaxdet trained none of '

@@ -6,6 +6,7 @@ from jax import lax
 
 from jaxdet.flops import matrix_flops
 from jaxdet.ops.conv import conv2d
+from jaxdet.ops.roi_align import multilevel_roi_align
 
 A, B = jnp.zeros((3, 4)), jnp.zeros((4, 5))
 PRODUCT = 2 * 3 * 4 * 5
@@ -36,3 +37,10 @@ def test_loops_branches_and_platforms():
   twice = lambda a, b: (a @ b) @ b.T @ b  # noqa: E731
   assert matrix_flops(lambda a, b: lax.cond(a.sum() > 0, twice, jnp.matmul, a, b), A, B) == 3 * PRODUCT
   assert matrix_flops(lambda a, b: lax.platform_dependent(a, b, cpu=twice, default=jnp.matmul), A, B) == PRODUCT
+
+
+def test_roi_align_is_not_counted():
+  features, rois = {2: jnp.zeros((1, 8, 8, 4))}, jnp.zeros((1, 3, 4))
+  pool = lambda f: multilevel_roi_align(f, rois, output_size=2)  # noqa: E731
+  assert matrix_flops(pool, features) == 0
+  assert matrix_flops(jax.grad(lambda f: (pool(f).reshape(-1, 4) @ B).sum()), features) == 2 * 2 * 12 * 4 * 5
