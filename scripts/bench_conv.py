@@ -5,14 +5,14 @@
 One line a shape, in milliseconds; the fastest of a few calls.
 """
 
-import pathlib
-import sys
-import time
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxdet.benchmark.timing import timed
+from jaxdet.ops import conv
 
 REPEATS = 5
 SHAPES = {  # (input, size of the kernel, outputs, groups)
@@ -28,8 +28,6 @@ SHAPES = {  # (input, size of the kernel, outputs, groups)
 
 
 def main() -> None:
-  from jaxdet.ops import conv
-
   rng = np.random.default_rng(0)
   print(f'{"":28} {"forward":>20} {"backward":>20}')
   for name, (shape, size, features, groups) in SHAPES.items():
@@ -54,15 +52,8 @@ def main() -> None:
 def milliseconds(function, *args) -> float:
   """The fastest call after one that is not counted."""
   args = jax.device_put(args)
-  jax.block_until_ready(function(*args))
-  fastest = float('inf')
-  for _ in range(REPEATS):
-    started = time.perf_counter()
-    jax.block_until_ready(function(*args))
-    fastest = min(fastest, time.perf_counter() - started)
-  return fastest * 1e3
+  return 1e3 * timed(lambda: jax.block_until_ready(function(*args)), REPEATS).fastest
 
 
 if __name__ == '__main__':
-  sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
   main()

@@ -8,13 +8,13 @@ crowd around 100 places, as those of a trained network do. One line a case: mill
 """
 
 import importlib.util
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdet.benchmark.timing import timed
 from jaxdet.ops import nms
 
 CASES = {  # (groups, boxes of each, classes, IoU, survivors)
@@ -56,7 +56,7 @@ def suppression(block: int, iou: float, limit: int) -> Callable:
 
   @jax.jit
   def suppress(boxes, scores, labels):
-    nms.BLOCK = block
+    nms.BLOCK = block  # read while this function is traced
     valid = jnp.ones(scores.shape, bool)
     return jax.vmap(lambda b, s, v, c: nms.nms(b, s, v, iou, c, limit))(boxes, scores, valid, labels)
 
@@ -75,13 +75,7 @@ def of_torchvision(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, io
 
 def milliseconds(function: Callable, *arguments) -> float:
   """The fastest of a few calls, after one that compiles."""
-  jax.block_until_ready(function(*arguments))
-  times = []
-  for _ in range(REPEATS):
-    started = time.perf_counter()
-    jax.block_until_ready(function(*arguments))
-    times.append(time.perf_counter() - started)
-  return 1e3 * min(times)
+  return 1e3 * timed(lambda: jax.block_until_ready(function(*arguments)), REPEATS).fastest
 
 
 if __name__ == '__main__':

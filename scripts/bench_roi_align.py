@@ -9,17 +9,18 @@ proposals: log-uniform sides between 16 and 600 pixels, elongated by up to about
 
 import argparse
 import importlib.util
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdet.benchmark.timing import timed
 from jaxdet.ops import roi_align, roi_align_matmul, roi_align_window
 from jaxdet.ops.roi_levels import roi_levels
 
 CANVAS = (800, 1344)
 LEVELS = (2, 3, 4, 5)
+REPEATS = 5
 
 
 def random_rois(rng, images, count):
@@ -32,15 +33,9 @@ def random_rois(rng, images, count):
   return np.clip(np.concatenate([center - half, center + half], axis=-1), 0, limit).astype(np.float32)
 
 
-def milliseconds(function, repeats=7, seconds=3.0):
-  """The fastest of a few runs, after one that compiles; stops early after some seconds."""
-  function()
-  times = []
-  while len(times) < repeats and sum(times) < seconds:
-    start = time.perf_counter()
-    function()
-    times.append(time.perf_counter() - start)
-  return 1e3 * min(times)
+def milliseconds(call):
+  """The fastest of a few runs, after one that compiles."""
+  return 1e3 * timed(call, REPEATS).fastest
 
 
 def time_form(form, features, rois, size):
