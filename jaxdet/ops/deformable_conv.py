@@ -1,14 +1,12 @@
 """Deformable convolution (Dai et al., 2017) and its second version, whose samples are weighted (Zhu et al., 2019).
 
-The operator is that of mmcv and Detectron2. A sample's four neighbours lie side by side in a table made for the call,
-so that one gather of long rows reads them; the backward pass gathers them anew instead of keeping them.
+The operator is that of mmcv and Detectron2.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdet.ops.per_image import per_image
+from jaxdet.ops.bilinear_reads import bilinear_reads
 
 
 def deformable_conv(
@@ -37,7 +35,7 @@ def deformable_conv(
   if modulation is None:
     modulation = jnp.ones((), offsets.dtype)
   modulation = jnp.broadcast_to(modulation, offsets.shape[:-1])
-  samples = per_image(jax.checkpoint(sample))(x, positions, modulation)
+  samples = _sample(x, positions, modulation)
   samples = samples.reshape(*samples.shape[:4], groups, -1)
   kernel = kernel.reshape(size * size, kernel.shape[2], groups, -1).astype(x.dtype)
   wide = jnp.promote_types(x.dtype, jnp.float32)
@@ -45,30 +43,18 @@ def deformable_conv(
   return y.reshape(*y.shape[:3], -1).astype(x.dtype)
 
 
-def sample(
-  x: Float[Array, 'H W C'], positions: Float[Array, 'Ho Wo D K 2'], weights: Float[Array, 'Ho Wo D K']
-) -> Float[Array, 'Ho Wo K C']:
-  """Weighted bilinear samples of one image, of each of D groups of channels at its own (y, x); zero outside."""
-  height, width, channels = x.shape
-  groups = positions.shape[2]
-  size = jnp.array([height, width], positions.dtype)
-  # Nothing is left of the map a whole cell beyond its border.
-  inside = ((positions > -1) & (positions < size)).all(-1)
-  positions = jnp.where(inside[..., None], positions, 0.0)
-  corner = jnp.floor(jax.lax.stop_gradient(positions))
-  y, x_ = jnp.moveaxis(positions - corner, -1, 0)
-  shares = jnp.stack([(1 - y) * (1 - x_), (1 - y) * x_, y * (1 - x_), y * x_], -1)
-  shares = shares * jnp.where(inside, weights, 0.0)[..., None]
+def _sample(
+  x: Float[Array, 'B H W C'], positions: Float[Array, 'B Ho Wo D K 2'], weights: Float[Array, 'B Ho Wo D K']
+) -> Float[Array, 'B Ho Wo K C']:
+  """Weighted samples, of each of D groups of channels at its own (y, x)."""
+  batch, height, width, groups, count = weights.shape
+  feature = x.reshape(*x.shape[:3], groups, -1)
 
-  # Row (i, j) of the table has cells (i - 1, j - 1), (i - 1, j), (i, j - 1) and (i, j).
-  padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
-  neighbours = [padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]]
-  table = jnp.stack([n.reshape(-1, groups, channels // groups) for n in neighbours], 2)
-  rows, columns = jnp.moveaxis(corner.astype(jnp.int32) + 1, -1, 0)
-  index = rows * (width + 1) + columns
-  found = jax.vmap(lambda table, index: table[index], (1, 2), 2)(table, index)
-  samples = (found * shares[..., None].astype(x.dtype)).sum(-2)
-  return jnp.moveaxis(samples, 2, 3).reshape(*index.shape[:2], index.shape[3], channels)
+  def queries(values):  # each sample is one
+    return values.swapaxes(3, 4).reshape(batch, -1, groups, 1)
+
+  samples = bilinear_reads(feature, *map(queries, (positions[..., 0], positions[..., 1], weights)))
+  return samples.reshape(batch, height, width, count, -1).astype(x.dtype)
 
 
 def _plain_positions(

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 import parity_kit
-from jaxdet.ops.deformable_conv import deformable_conv, sample
+from jaxdet.ops.deformable_conv import deformable_conv
 from op_case import op_case
 
 TOLERANCE = {'rtol': 1e-4, 'atol': 2e-5}
@@ -86,13 +86,8 @@ def test_without_offsets_it_is_the_plain_convolution(stride, dilation, groups):
   np.testing.assert_allclose(made, plain, rtol=1e-5, atol=1e-5)
 
 
-def test_a_sample_fades_out_over_a_cell_beyond_the_border():
-  x = jnp.ones((2, 3, 1))
-  positions = jnp.array([[-0.25, 1.0], [1.5, 2.5], [-1.0, 0.0], [2.0, 0.0], [0.0, -3.0]]).reshape(1, 1, 1, 5, 2)
-  np.testing.assert_allclose(sample(x, positions, jnp.ones((1, 1, 1, 5))).ravel(), [0.75, 0.25, 0, 0, 0])
-
-
 def test_channels_of_a_group_go_with_its_offsets():
-  x = jnp.arange(12.0).reshape(1, 3, 4)
-  positions = jnp.array([[[0.0, 0.0]], [[0.0, 2.0]]]).reshape(1, 1, 2, 1, 2)
-  np.testing.assert_array_equal(sample(x, positions, jnp.ones((1, 1, 2, 1))).ravel(), [0, 1, 10, 11])
+  x = jnp.arange(12.0).reshape(1, 1, 3, 4)
+  offsets = jnp.zeros((1, 1, 3, 2, 1, 2)).at[0, 0, 0, 1, 0, 1].set(2.0)  # of the first place, the second group's
+  made = deformable_conv(x, jnp.eye(4)[None, None], offsets, None)
+  np.testing.assert_array_equal(made[0, 0], [[0, 1, 10, 11], [4, 5, 6, 7], [8, 9, 10, 11]])

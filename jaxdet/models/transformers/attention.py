@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Float
 from jaxdet.models.layers.conv import at_least_float32
 from jaxdet.models.transformers.cells import Cells
 from jaxdet.ops.deformable_attention import deformable_attention
-from jaxdet.ops.per_image import per_image
 
 xavier = nn.initializers.xavier_uniform()
 layer_norm = partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
@@ -124,8 +123,8 @@ class DeformableAttention(nn.Module):
       offsets = offsets / jnp.asarray(cells.shapes)[:, None, ::-1]
     else:
       offsets = offsets / self.points * references[..., 2:] * 0.5
-    attend = per_image(lambda v, l, w: deformable_attention(v, cells.shapes, l, w))
-    read = attend(values, references[..., :2] + offsets, weights.reshape(batch, queries, *grid))
+    locations = references[..., :2] + offsets
+    read = deformable_attention(values, cells.shapes, locations, weights.reshape(batch, queries, *grid))
     read = dense(channels, kernel_init=xavier, name='output_proj')(read)
     return x + nn.Dropout(self.dropout, deterministic=not train)(read)
 

@@ -1,0 +1,151 @@
+"""Bilinear reads as matrix products of shares and cells: no gather, and no scatter in the backward pass.
+
+The form for a TPU. Queries are taken in chunks, and a chunk meets the map in blocks of rows. What share every query
+takes of every cell of a block is, for each point, the product of a hat along the rows and one along the columns. Only
+the blocks between a chunk's first and last point are visited: few where neighbouring queries read near one another, all
+of them where the points lie anywhere. docs/tpu.md has what the TPU compiler thinks of it.
+"""
+
+import functools
+import operator
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+SLOTS = 2048  # of a chunk: queries times groups
+CELLS = 2688  # of a block, about
+LANES, SUBLANES = 128, 8  # of a tile in which a TPU holds arrays
+
+
+def read(feature, y, x, weights) -> Float[Array, 'B Q G D']:
+  """See `bilinear_reads`; points are inside, or two cells away. Shares are rounded to the type of the map."""
+  return lax.map(lambda image: _read(*image), (feature, y, x, weights))
+
+
+def spread(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
+  """The gradients of all arguments of `read`, in the type of sums; cotangents are rounded to the type of the map."""
+  return lax.map(lambda image: _spread(*image), (feature, y, x, weights, cotangents))
+
+
+def _read(feature, y, x, weights):
+  blocks, depth = _Blocks.of(feature), feature.shape[-1]
+
+  def chunk(points):
+    y, x, weights = points
+    columns = [weight[:, None] * hat for weight, hat in zip(weights, _hats(x, 0, feature.shape[1]), strict=True)]
+
+    def step(k, total):
+      shares = _shares(blocks.hats(y, k), columns, feature.dtype)
+      return total + jnp.einsum('grct,grcd->dgt', shares, blocks.cells(k), preferred_element_type=total.dtype)
+
+    return lax.fori_loop(*blocks.between(y), step, jnp.zeros((depth, *y.shape[1:]), y.dtype))
+
+  return _unchunked(lax.map(chunk, tuple(map(_chunked, (y, x, weights)))), len(y))
+
+
+def _spread(feature, y, x, weights, cotangents):
+  blocks, width = _Blocks.of(feature), feature.shape[1]
+
+  def chunk(gradient, points):
+    y, x, weights, cotangents = points
+    cotangents = cotangents.astype(feature.dtype)
+    hats, slopes = _hats(x, 0, width), _slopes(x, 0, width)
+    columns = [weight[:, None] * hat for weight, hat in zip(weights, hats, strict=True)]
+
+    def step(k, sums):
+      gradient, by_y, by_x, by_weight = sums
+      rows = blocks.hats(y, k)
+      by_share = jnp.einsum('grcd,dgt->grct', blocks.cells(k), cotangents, preferred_element_type=y.dtype)
+      along = [(by_share * hat[:, None]).sum(2) for hat in hats]  # [G, rows, T]
+      across = [(by_share * slope[:, None]).sum(2) for slope in slopes]
+      by_y += _over_rows(along, blocks.slopes(y, k))
+      by_x += _over_rows(across, rows)
+      by_weight += _over_rows(along, rows)
+      shares = _shares(rows, columns, feature.dtype)
+      change = jnp.einsum('grct,dgt->grcd', shares, cotangents, preferred_element_type=y.dtype)
+      return blocks.add(gradient, change, k), by_y, by_x, by_weight
+
+    zeros = jnp.zeros_like(y)
+    gradient, by_y, by_x, by_weight = lax.fori_loop(*blocks.between(y), step, (gradient, zeros, zeros, zeros))
+    return gradient, (by_y * weights, by_x * weights, by_weight)
+
+  empty = jnp.zeros(blocks.map.shape, y.dtype)
+  gradient, by_points = lax.scan(chunk, empty, tuple(map(_chunked, (y, x, weights, cotangents))))
+  gradient = gradient.transpose(1, 2, 0, 3)[: len(feature)]
+  return gradient, *(_unchunked(g, len(y)) for g in by_points)
+
+
+class _Blocks(NamedTuple):
+  """A map in blocks of rows, the last of which may go beyond it."""
+
+  map: Float[Array, 'G R W D']
+  rows: int  # of a block
+  height: int  # of the map
+
+  @classmethod
+  def of(cls, feature: Float[Array, 'H W G D']) -> '_Blocks':
+    height, width = feature.shape[:2]
+    rows = min(height, max(CELLS // width // SUBLANES, 1) * SUBLANES)
+    padded = jnp.pad(feature, ((0, -height % rows), (0, 0), (0, 0), (0, 0)))
+    return cls(padded.transpose(2, 0, 1, 3), rows, height)
+
+  def between(self, y: Float[Array, 'P G T']) -> tuple[Int[Array, ''], Int[Array, '']]:
+    """The first block that a chunk reads, and the one after the last."""
+    first = jnp.where(y > -1, y, self.height).min()
+    first, last = jnp.maximum(jnp.floor(first), 0), jnp.minimum(jnp.floor(y.max()) + 1, self.height - 1)
+    first, last = (cell.astype(jnp.int32) // self.rows for cell in (first, last))
+    return first, last + 1
+
+  def cells(self, k) -> Float[Array, 'G rows W D']:
+    return lax.dynamic_slice_in_dim(self.map, k * self.rows, self.rows, 1)
+
+  def add(self, gradient: Float[Array, 'G R W D'], change: Float[Array, 'G rows W D'], k) -> Float[Array, 'G R W D']:
+    before = lax.dynamic_slice_in_dim(gradient, k * self.rows, self.rows, 1)
+    return lax.dynamic_update_slice_in_dim(gradient, before + change, k * self.rows, 1)
+
+  def hats(self, y: Float[Array, 'P G T'], k) -> list[Float[Array, 'G rows T']]:
+    return _hats(y, k * self.rows, self.rows)
+
+  def slopes(self, y: Float[Array, 'P G T'], k) -> list[Float[Array, 'G rows T']]:
+    return _slopes(y, k * self.rows, self.rows)
+
+
+def _hats(places: Float[Array, 'P G T'], first, count: int) -> list[Float[Array, 'G count T']]:
+  """For each point the shares that it takes of `count` cells along an axis."""
+  return [jnp.maximum(0, 1 - jnp.abs(place[:, None] - _cells(first, count, place.dtype))) for place in places]
+
+
+def _slopes(places: Float[Array, 'P G T'], first, count: int) -> list[Float[Array, 'G count T']]:
+  """The derivatives of `_hats` by the place; on a cell that from above."""
+  cells = _cells(first, count, places.dtype)
+  before = [jnp.floor(place)[:, None] for place in places]
+  return [(cells == b + 1).astype(cells.dtype) - (cells == b).astype(cells.dtype) for b in before]
+
+
+def _cells(first, count: int, dtype) -> Float[Array, 'count 1']:
+  return (first + jnp.arange(count)).astype(dtype)[:, None]
+
+
+def _shares(rows: list[Float[Array, 'G R T']], columns: list[Float[Array, 'G W T']], dtype) -> Float[Array, 'G R W T']:
+  # Point by point: a TPU's compiler makes a slow loop of a sum along an axis, and puts these into the product.
+  points = [row[:, :, None] * column[:, None] for row, column in zip(rows, columns, strict=True)]
+  return functools.reduce(operator.add, points).astype(dtype)
+
+
+def _over_rows(sums: list[Float[Array, 'G R T']], rows: list[Float[Array, 'G R T']]) -> Float[Array, 'P G T']:
+  return jnp.stack([(a * row).sum(1) for a, row in zip(sums, rows, strict=True)])
+
+
+def _chunked(values: Float[Array, 'Q G N']) -> Float[Array, 'K N G T']:
+  """By chunks of T queries; points of those that fill up the last are two cells away and have no weight."""
+  queries, groups, _ = values.shape
+  size = max(LANES, SLOTS // groups // LANES * LANES)
+  values = jnp.pad(values, ((0, -queries % size), (0, 0), (0, 0)), constant_values=-2)
+  return values.reshape(-1, size, *values.shape[1:]).transpose(0, 3, 2, 1)
+
+
+def _unchunked(values: Float[Array, 'K N G T'], queries: int) -> Float[Array, 'Q G N']:
+  values = values.transpose(0, 3, 2, 1)
+  return values.reshape(-1, *values.shape[2:])[:queries]

@@ -1,0 +1,74 @@
+"""Weighted sums of bilinear samples at places that data choose: what deformable attention and convolution read.
+
+The operator has two forms with one result: `bilinear_matmul` for a TPU, which gathers and scatters one row after the
+other, and `bilinear_table` elsewhere; which runs is decided here. Nothing that was read is kept for the backward pass.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxdet.ops import bilinear_matmul, bilinear_table
+from jaxdet.ops.on_each_device import cut_mesh, on_each_device
+
+
+@jax.named_scope('bilinear_reads')
+def bilinear_reads(
+  feature: Float[Array, 'B H W G D'],
+  y: Float[Array, 'B Q G P'],
+  x: Float[Array, 'B Q G P'],
+  weights: Float[Array, 'B Q G P'],
+) -> Float[Array, 'B Q G D']:
+  """Reads P points for each of Q queries and G groups of channels: the sum of bilinear samples times weights.
+
+  All is zero outside of the map. What is a whole cell or more away from it, or is no number, reads nothing and has no
+  gradient, as in the kernels of mmcv, Detectron2 and Deformable DETR.
+
+  Args:
+    feature: of any float type; the result and its sums are float32, or float64 for float64.
+    y, x: in cells; the centre of the first cell is 0.
+    weights: of the points.
+  """
+  return on_each_device(_read, cut_mesh())(feature, y, x, weights)
+
+
+class _ByPlatform:
+  """Decided where the program is compiled, not traced: a program that is exported for several platforms holds both."""
+
+  @staticmethod
+  def read(*args):
+    return lax.platform_dependent(*args, tpu=bilinear_matmul.read, default=bilinear_table.read)
+
+  @staticmethod
+  def spread(*args):
+    return lax.platform_dependent(*args, tpu=bilinear_matmul.spread, default=bilinear_table.spread)
+
+
+_form = _ByPlatform
+
+
+@jax.custom_vjp
+def _read(feature, y, x, weights):
+  return _form.read(feature, *_inside(feature, y, x, weights))
+
+
+def _forward(*args):
+  return _read(*args), args
+
+
+def _backward(args, cotangents):
+  feature, *points = args
+  gradients = _form.spread(feature, *_inside(*args), cotangents)
+  return tuple(g.astype(a.dtype) for g, a in zip(gradients, (feature, *points), strict=True))
+
+
+_read.defvjp(_forward, _backward)
+
+
+def _inside(feature, y, x, weights):
+  """The points in the precision of sums; those that read nothing two cells away, without weight."""
+  dtype = jnp.promote_types(feature.dtype, jnp.float32)
+  height, width = feature.shape[1:3]
+  inside = (y > -1) & (y < height) & (x > -1) & (x < width)
+  return tuple(jnp.where(inside, v.astype(dtype), other) for v, other in ((y, -2.0), (x, -2.0), (weights, 0.0)))
