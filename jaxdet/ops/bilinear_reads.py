@@ -1,7 +1,8 @@
 """Weighted sums of bilinear samples at places that data choose: what deformable attention and convolution read.
 
 The operator has two forms with one result: `bilinear_matmul` for a TPU, which gathers and scatters one row after the
-other, and `bilinear_table` elsewhere; which runs is decided here. Nothing that was read is kept for the backward pass.
+other, and `bilinear_gather` for a GPU and, in chunks, a CPU; which runs is decided here. Nothing that was read is kept
+for the backward pass.
 """
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdet.ops import bilinear_matmul, bilinear_table
+from jaxdet.ops import bilinear_gather, bilinear_matmul
 from jaxdet.ops.on_each_device import cut_mesh, on_each_device
 
 
@@ -34,15 +35,17 @@ def bilinear_reads(
 
 
 class _ByPlatform:
-  """Decided where the program is compiled, not traced: a program that is exported for several platforms holds both."""
+  """Decided where the program is compiled, not traced: a program that is exported for several platforms holds all."""
 
   @staticmethod
   def read(*args):
-    return lax.platform_dependent(*args, tpu=bilinear_matmul.read, default=bilinear_table.read)
+    forms = {'tpu': bilinear_matmul.read, 'cpu': bilinear_gather.read_in_chunks, 'default': bilinear_gather.read}
+    return lax.platform_dependent(*args, **forms)
 
   @staticmethod
   def spread(*args):
-    return lax.platform_dependent(*args, tpu=bilinear_matmul.spread, default=bilinear_table.spread)
+    forms = {'tpu': bilinear_matmul.spread, 'cpu': bilinear_gather.spread_in_chunks, 'default': bilinear_gather.spread}
+    return lax.platform_dependent(*args, **forms)
 
 
 _form = _ByPlatform

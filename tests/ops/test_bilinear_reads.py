@@ -1,5 +1,7 @@
 """Bilinear reads: both forms against a loop over points, their gradients, and the edges of the definition."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,15 @@ import pytest
 from jax.test_util import check_grads
 from roi_samples import bilinear
 
-from jaxdet.ops import bilinear_matmul, bilinear_table
+from jaxdet.ops import bilinear_gather, bilinear_matmul
 from jaxdet.ops import bilinear_reads as module
 from jaxdet.ops.bilinear_reads import bilinear_reads
 
-FORMS = {'matmul': bilinear_matmul, 'table': bilinear_table}
+FORMS = {
+  'matmul': bilinear_matmul,
+  'gather': bilinear_gather,
+  'gather in chunks': SimpleNamespace(read=bilinear_gather.read_in_chunks, spread=bilinear_gather.spread_in_chunks),
+}
 
 
 @pytest.fixture(params=FORMS)
@@ -19,6 +25,7 @@ def form(request, monkeypatch):
   monkeypatch.setattr(module, '_form', FORMS[request.param])
   monkeypatch.setattr(bilinear_matmul, 'SLOTS', 1)  # chunks of 128 queries
   monkeypatch.setattr(bilinear_matmul, 'CELLS', 80)  # blocks of eight rows
+  monkeypatch.setattr(bilinear_gather, 'CHUNK', 2000)  # some ten queries
   with jax.default_matmul_precision('highest'):
     yield request.param
 
@@ -50,17 +57,19 @@ def test_equals_a_loop_over_points(form, queries):
   np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
-def test_both_forms_have_one_gradient(monkeypatch):
+def test_all_forms_have_one_gradient(monkeypatch):
   arguments = random_arguments(300)
   cotangents = jnp.asarray(np.random.default_rng(1).normal(size=(2, 300, 2, 4)), jnp.float32)
   gradients = {}
   for name, form in FORMS.items():
     monkeypatch.setattr(module, '_form', form)
     monkeypatch.setattr(bilinear_matmul, 'CELLS', 80)
+    monkeypatch.setattr(bilinear_gather, 'CHUNK', 2000)
     with jax.default_matmul_precision('highest'):
       gradients[name] = jax.jit(lambda *a: jax.vjp(bilinear_reads, *a)[1](cotangents))(*arguments)
-  for name, ours, other in zip(('feature', 'y', 'x', 'weights'), *gradients.values(), strict=True):
-    np.testing.assert_allclose(ours, other, atol=2e-5, err_msg=name)
+  for name, *ours in zip(('feature', 'y', 'x', 'weights'), *gradients.values(), strict=True):
+    for other in ours[1:]:
+      np.testing.assert_allclose(ours[0], other, atol=2e-5, err_msg=name)
 
 
 def test_gradients_are_those_of_finite_differences(form):

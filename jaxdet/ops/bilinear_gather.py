@@ -1,0 +1,121 @@
+"""Bilinear reads by gathering the four neighbours of every point, and by scattering their gradients.
+
+The form for a GPU and a CPU. The backward pass reads the neighbours again. A CPU takes queries in chunks, whose rows
+stay in its cache: a backward pass over all of them at once takes three to six times as long.
+"""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+CHUNK = 2**18  # numbers that a chunk gathers, about
+
+
+def read(feature, y, x, weights) -> Float[Array, 'B Q G D']:
+  """See `bilinear_reads`; points are inside, or two cells away and without weight."""
+  total = _sum(_padded(feature), feature.shape, *map(_maps_first, (y, x, weights)))
+  return _queries_first(total, len(feature))
+
+
+def spread(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
+  """The gradients of all arguments of `read`, in the type of `cotangents`."""
+  rows = _padded(feature)
+  arguments = map(_maps_first, (y, x, weights, cotangents))
+  sums, by_points = _add_gradients(rows, feature.shape, jnp.zeros(rows.shape, cotangents.dtype), *arguments)
+  return _unpadded(sums, feature.shape), *(_queries_first(g, len(feature)) for g in by_points)
+
+
+def read_in_chunks(feature, y, x, weights) -> Float[Array, 'B Q G D']:
+  """`read`, some queries after the other."""
+  rows = _padded(feature)
+  chunks = _chunks(feature.shape, y, x, weights)
+  return _whole(lax.map(lambda chunk: _sum(rows, feature.shape, *chunk), chunks), y.shape)
+
+
+def spread_in_chunks(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
+  """`spread`, some queries after the other."""
+  rows = _padded(feature)
+
+  def step(sums, chunk):
+    return _add_gradients(rows, feature.shape, sums, *chunk)
+
+  chunks = _chunks(feature.shape, y, x, weights, cotangents)
+  sums, by_points = lax.scan(step, jnp.zeros(rows.shape, cotangents.dtype), chunks)
+  return _unpadded(sums, feature.shape), *(_whole(g, y.shape) for g in by_points)
+
+
+def _sum(rows, shape, y, x, weights) -> Float[Array, 'M Q D']:
+  cells, shares, _ = _neighbours(shape, y, x)
+  shares *= weights[..., None]
+  # One by one: so they are gathered, weighted and summed in one pass, and no gathered row is written to memory.
+  return sum(_rows(rows, cells[:, :, p, k]) * shares[:, :, p, k, None] for p in range(cells.shape[2]) for k in range(4))
+
+
+def _add_gradients(rows, shape, sums, y, x, weights, cotangents):
+  """`sums` with the gradients of the map's cells added, and those of y, x and weights."""
+  cells, shares, (left, right, top, lower) = _neighbours(shape, y, x)
+  cotangents = cotangents[:, :, None, None]
+  by_share = (_rows(rows, cells) * cotangents).sum(-1)
+  c00, c01, c10, c11 = jnp.moveaxis(by_share, -1, 0)
+  by_y = weights * (left * (c10 - c00) + right * (c11 - c01))
+  by_x = weights * (top * (c01 - c00) + lower * (c11 - c10))
+  sums = sums.at[cells].add((shares * weights[..., None])[..., None] * cotangents, mode='promise_in_bounds')
+  return sums, (by_y, by_x, (by_share * shares).sum(-1))
+
+
+def _padded(feature: Float[Array, 'B H W G D']) -> Float[Array, 'M*R D']:
+  """The cells of M = B * G maps, R of each: with a border of zeros."""
+  padded = jnp.pad(feature, ((0, 0), (1, 1), (1, 1), (0, 0), (0, 0)))
+  return padded.transpose(0, 3, 1, 2, 4).reshape(-1, feature.shape[4])
+
+
+def _unpadded(rows: Float[Array, 'M*R D'], shape: tuple[int, ...]) -> Float[Array, 'B H W G D']:
+  batch, height, width, groups, depth = shape
+  maps = rows.reshape(batch, groups, height + 2, width + 2, depth)
+  return maps[:, :, 1:-1, 1:-1].transpose(0, 2, 3, 1, 4)
+
+
+def _neighbours(
+  shape: tuple[int, ...], y: Float[Array, 'M Q P'], x: Float[Array, 'M Q P']
+) -> tuple[Int[Array, 'M Q P 4'], Float[Array, 'M Q P 4'], tuple[Float[Array, 'M Q P'], ...]]:
+  """The rows of a point's neighbours, their shares, and those of the left, right, top and lower two."""
+  height, width = shape[1] + 2, shape[2] + 2  # with the border
+  first_y, first_x = jnp.floor(y), jnp.floor(x)
+  # Two cells away is the first row, whose first neighbour, the only one with a share, is border.
+  first = jnp.maximum((first_y.astype(jnp.int32) + 1) * width + first_x.astype(jnp.int32) + 1, 0)
+  first += (jnp.arange(len(y), dtype=jnp.int32) * (height * width))[:, None, None]
+  right, lower = x - first_x, y - first_y
+  left, top = 1 - right, 1 - lower
+  shares = jnp.stack([top * left, top * right, lower * left, lower * right], -1)
+  return first[..., None] + jnp.array([0, 1, width, width + 1]), shares, (left, right, top, lower)
+
+
+def _rows(rows: Float[Array, 'M*R D'], cells: Int[Array, '*N']) -> Float[Array, '*N D']:
+  return rows.at[cells].get(mode='promise_in_bounds')
+
+
+def _maps_first(x: Float[Array, 'B Q G N']) -> Float[Array, 'M Q N']:
+  return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
+
+
+def _queries_first(x: Float[Array, 'M Q N'], batch: int) -> Float[Array, 'B Q G N']:
+  return x.reshape(batch, -1, *x.shape[1:]).swapaxes(1, 2)
+
+
+def _chunks(shape: tuple[int, ...], *values: Float[Array, 'B Q G N']) -> tuple[Float[Array, 'K M T N'], ...]:
+  """By chunks of T queries; those that fill up the last are two cells away and without weight."""
+  batch, _, _, groups, depth = shape
+  queries, points = values[0].shape[1], values[0].shape[3]
+  size = min(queries, max(1, CHUNK // (batch * groups * points * 4 * depth)))
+
+  def chunked(values, fill):
+    values = jnp.pad(_maps_first(values), ((0, 0), (0, -queries % size), (0, 0)), constant_values=fill)
+    return values.reshape(len(values), -1, size, values.shape[2]).swapaxes(0, 1)
+
+  return tuple(map(chunked, values, (-2, -2, 0, 0)))
+
+
+def _whole(chunks: Float[Array, 'K M T N'], shape: tuple[int, ...]) -> Float[Array, 'B Q G N']:
+  batch, queries = shape[:2]
+  values = chunks.swapaxes(0, 1).reshape(chunks.shape[1], -1, chunks.shape[3])
+  return _queries_first(values[:, :queries], batch)
