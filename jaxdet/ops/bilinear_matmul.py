@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-SLOTS = 2048  # of a chunk: queries times groups
-CELLS = 2688  # of a block, about
+SLOTS = 4096  # of a chunk: queries times groups
+CELLS = 1344  # of a block, about
 LANES, SUBLANES = 128, 8  # of a tile in which a TPU holds arrays
 
 
