@@ -80,7 +80,8 @@ def deformable_roi_pool(
 def _pool(cells: Float[Array, 'S C'], offsets: Float[Array, 'R p q 2'], bins: Bins) -> Float[Array, 'R p q C']:
   def add_samples(turn, total):
     neighbours, shares = _neighbours(offsets, bins, turn)
-    return total + (cells[neighbours] * shares[..., None]).sum(-2)
+    # One by one, in one pass: no gathered row is written to memory.
+    return total + sum(cells[neighbours[..., k]] * shares[..., k, None] for k in range(4))
 
   total = jnp.zeros((*offsets.shape[:-1], cells.shape[-1]), jnp.promote_types(cells.dtype, jnp.float32))
   return lax.fori_loop(0, _turns(bins), add_samples, total).astype(cells.dtype)
