@@ -46,9 +46,12 @@ def spread_in_chunks(feature, y, x, weights, cotangents) -> tuple[Array, Array, 
 
 def _sum(rows, shape, y, x, weights) -> Float[Array, 'M Q D']:
   cells, shares, _ = _neighbours(shape, y, x)
-  shares *= weights[..., None]
+
   # One by one: so they are gathered, weighted and summed in one pass, and no gathered row is written to memory.
-  return sum(_rows(rows, cells[:, :, p, k]) * shares[:, :, p, k, None] for p in range(cells.shape[2]) for k in range(4))
+  def sample(p):
+    return sum(_rows(rows, cells[:, :, p, k]) * shares[:, :, p, k, None] for k in range(4))
+
+  return sum(sample(p) * weights[:, :, p, None] for p in range(y.shape[2]))
 
 
 def _add_gradients(rows, shape, sums, y, x, weights, cotangents):
