@@ -1,4 +1,4 @@
-"""Bilinear reads: both forms against a loop over points, their gradients, and the edges of the definition."""
+"""Bilinear reads: all forms against a loop over points, their gradients, and the edges of the definition."""
 
 from types import SimpleNamespace
 
@@ -20,14 +20,19 @@ FORMS = {
 }
 
 
-@pytest.fixture(params=FORMS)
-def form(request, monkeypatch):
-  monkeypatch.setattr(module, '_form', FORMS[request.param])
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
   monkeypatch.setattr(bilinear_matmul, 'SLOTS', 1)  # chunks of 128 queries
   monkeypatch.setattr(bilinear_matmul, 'CELLS', 80)  # blocks of eight rows
   monkeypatch.setattr(bilinear_gather, 'CHUNK', 2000)  # some ten queries
   with jax.default_matmul_precision('highest'):
-    yield request.param
+    yield
+
+
+@pytest.fixture(params=FORMS)
+def form(request, monkeypatch):
+  monkeypatch.setattr(module, '_form', FORMS[request.param])
+  return request.param
 
 
 def random_arguments(queries, height=21, width=10, groups=2, points=3, depth=4):
@@ -38,10 +43,11 @@ def random_arguments(queries, height=21, width=10, groups=2, points=3, depth=4):
   return tuple(jnp.asarray(a, jnp.float32) for a in (feature, y, x, rng.normal(size=y.shape)))
 
 
-def point(y, x, feature=((1.0, 2.0), (3.0, 4.0)), weight=1.0):
-  """What one point reads of a map of one channel."""
-  place = lambda v: jnp.array(v, jnp.float32).reshape(1, 1, 1, 1)  # noqa: E731
-  return bilinear_reads(jnp.array(feature)[None, ..., None, None], place(y), place(x), place(weight))[0, 0, 0, 0]
+def point(y, x):
+  """What one point reads of a 2 x 2 map of one channel."""
+  feature = jnp.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 2, 1, 1)
+  y, x = (jnp.array(place, jnp.float32).reshape(1, 1, 1, 1) for place in (y, x))
+  return bilinear_reads(feature, y, x, jnp.ones_like(y)).sum()
 
 
 @pytest.mark.parametrize('queries', [5, 300])
@@ -63,10 +69,7 @@ def test_all_forms_have_one_gradient(monkeypatch):
   gradients = {}
   for name, form in FORMS.items():
     monkeypatch.setattr(module, '_form', form)
-    monkeypatch.setattr(bilinear_matmul, 'CELLS', 80)
-    monkeypatch.setattr(bilinear_gather, 'CHUNK', 2000)
-    with jax.default_matmul_precision('highest'):
-      gradients[name] = jax.jit(lambda *a: jax.vjp(bilinear_reads, *a)[1](cotangents))(*arguments)
+    gradients[name] = jax.jit(lambda *a: jax.vjp(bilinear_reads, *a)[1](cotangents))(*arguments)
   for name, *ours in zip(('feature', 'y', 'x', 'weights'), *gradients.values(), strict=True):
     for other in ours[1:]:
       np.testing.assert_allclose(ours[0], other, atol=2e-5, err_msg=name)
