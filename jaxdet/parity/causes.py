@@ -15,7 +15,8 @@ FLOAT32_SUMS = (
 CAUSES = {
   'detic/BoxSup-DeformDETR_L_R50_4x': (
     "The first stage's scores of two neighbouring queries of the second image differ by 1.4e-6: they come in the other "
-    'order, in float64 too, and rows of the decoder are compared by their place. Each equals the other row as recorded.'
+    'order, in float64 too, and rows of the decoder are compared by their place. The recorded row equals the '
+    "neighbouring one of jaxdet's."
   ),
   'detectron2/scratch_mask_rcnn_R_50_FPN_3x_gn': FLOAT32_SUMS,
   'mmdet/scratch_faster_rcnn_r50_fpn_gn': FLOAT32_SUMS,
