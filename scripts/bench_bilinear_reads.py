@@ -9,46 +9,38 @@ forward with backward: the fastest of a few calls.
 """
 
 import importlib.util
-from functools import partial
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdet.benchmark.timing import timed
-from jaxdet.ops import bilinear_gather, bilinear_matmul, bilinear_reads
+from jaxdet.benchmark.timing import milliseconds
+from jaxdet.ops import bilinear_reads
 from jaxdet.ops.deformable_attention import deformable_attention
 from jaxdet.ops.deformable_conv import deformable_conv
 
 SHAPES = ((64, 64), (32, 32), (16, 16), (8, 8))
 HEADS, DEPTH, POINTS = 8, 32, 4
 SIDE, CHANNELS = 64, 128
-REPEATS = 5
 
 
 def main() -> None:
   has_torch = importlib.util.find_spec('torchvision') is not None
   cases = {
-    'attention': (partial(by_position, deformable_attention, SHAPES), attention_arguments(), torch_attention),
+    'attention': (attend, attention_arguments(), torch_attention),
     'convolution': (deformable_conv, convolution_arguments(), torch_convolution),
   }
   print(f'{"ms":24}{"forward":>12}{"with backward":>16}')
-  for name, (function, arguments, of_torch) in cases.items():
-    times = {form: times_of(module, function, arguments) for form, module in forms().items()}
+  for case, (function, arguments, of_torch) in cases.items():
+    times = {name: times_of(form, function, arguments) for name, form in bilinear_reads.FORMS.items()}
     if has_torch:
       times['torch'] = of_torch(*arguments)
-    for form, (forward, both) in times.items():
-      print(f'{f"{name}, {form}":24}{forward:12.1f}{both:16.1f}', flush=True)
+    for name, (forward, both) in times.items():
+      print(f'{f"{case}, {name}":24}{forward:12.1f}{both:16.1f}', flush=True)
 
 
-def forms() -> dict:
-  in_chunks = SimpleNamespace(read=bilinear_gather.read_in_chunks, spread=bilinear_gather.spread_in_chunks)
-  return {'gather': bilinear_gather, 'in chunks': in_chunks, 'matmul': bilinear_matmul}
-
-
-def by_position(attention, shapes, values, locations, weights):
-  return attention(values, shapes, locations, weights)
+def attend(values, locations, weights):
+  return deformable_attention(values, SHAPES, locations, weights)
 
 
 def attention_arguments() -> tuple[np.ndarray, ...]:
@@ -81,7 +73,12 @@ def times_of(form, function, arguments) -> tuple[float, float]:
   arguments = jax.device_put(arguments)
   forward = jax.jit(lambda *a: function(*a))
   cotangents = jnp.ones_like(forward(*arguments))
-  both = jax.jit(lambda g, *a: jax.vjp(function, *a)[1](g))
+
+  @jax.jit
+  def both(cotangents, *arguments):
+    out, backward = jax.vjp(function, *arguments)
+    return out, backward(cotangents)
+
   return milliseconds(lambda: forward(*arguments)), milliseconds(lambda: both(cotangents, *arguments))
 
 
@@ -124,10 +121,6 @@ def torch_times(function, arguments) -> tuple[float, float]:
 
   wanted = [a.requires_grad_() for a in arguments]
   return milliseconds(forward), milliseconds(lambda: torch.autograd.grad(function(*wanted).sum(), wanted))
-
-
-def milliseconds(call) -> float:
-  return 1e3 * timed(lambda: jax.block_until_ready(call()), REPEATS).fastest
 
 
 if __name__ == '__main__':

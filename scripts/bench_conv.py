@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdet.benchmark.timing import timed
+from jaxdet.benchmark.timing import milliseconds
 from jaxdet.ops import conv
 
-REPEATS = 5
 SHAPES = {  # (input, size of the kernel, outputs, groups)
   'P2 of 800 x 1344': ((1, 200, 336, 256), 3, 256, 1),
   'P2 of 512 x 512': ((1, 128, 128, 256), 3, 256, 1),
@@ -40,19 +39,14 @@ def main() -> None:
     else:
       geometry = conv.Geometry(stride=1, dilation=1, groups=groups, mesh=None)
       xla, ours = partial(conv._xla, geometry=geometry), partial(conv.conv2d, groups=groups)
+    x, kernel, gradient = jax.device_put((x, kernel, gradient))
     times = []
     for form in (xla, ours):
-      forward = milliseconds(jax.jit(form), x, kernel)
+      forward = milliseconds(partial(jax.jit(form), x, kernel))
       backward = jax.jit(lambda x, kernel, gradient, form=form: jax.vjp(form, x, kernel)[1](gradient))
-      times.append((forward, milliseconds(backward, x, kernel, gradient)))
+      times.append((forward, milliseconds(partial(backward, x, kernel, gradient))))
     (forward, backward), (our_forward, our_backward) = times
     print(f'{name:28} {forward:9.1f} {our_forward:10.1f} {backward:9.1f} {our_backward:10.1f}', flush=True)
-
-
-def milliseconds(function, *args) -> float:
-  """The fastest call after one that is not counted."""
-  args = jax.device_put(args)
-  return 1e3 * timed(lambda: jax.block_until_ready(function(*args)), REPEATS).fastest
 
 
 if __name__ == '__main__':

@@ -9,12 +9,13 @@ crowd around 100 places, as those of a trained network do. One line a case: mill
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdet.benchmark.timing import timed
+from jaxdet.benchmark.timing import milliseconds
 from jaxdet.ops import nms
 
 CASES = {  # (groups, boxes of each, classes, IoU, survivors)
@@ -23,7 +24,6 @@ CASES = {  # (groups, boxes of each, classes, IoU, survivors)
   'detections': (1, 1000, 1203, 0.5, 300),
 }
 BLOCKS = (64, 128, 256, 512, 2048)  # the last: all at once
-REPEATS = 10
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
   print(f'{"":24}' + ''.join(f'{column:>16}' for column in columns))
   for name, (groups, count, classes, iou, limit) in CASES.items():
     boxes, scores, labels = crowd(groups, count, classes)
-    times = [milliseconds(suppression(size, iou, limit), boxes, scores, labels) for size in BLOCKS]
+    times = [milliseconds(partial(suppression(size, iou, limit), boxes, scores, labels)) for size in BLOCKS]
     if has_torchvision:
       times.append(of_torchvision(boxes, scores, labels, iou))
     print(f'{name:24}' + ''.join(f'{value:16.2f}' for value in times), flush=True)
@@ -70,12 +70,7 @@ def of_torchvision(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, io
 
   apart = labels + np.arange(len(boxes))[:, None] * (labels.max() + 1)
   arrays = [torch.from_numpy(x.reshape(-1, *x.shape[2:])) for x in (boxes, scores, apart)]
-  return milliseconds(lambda *arrays: torchvision.ops.batched_nms(*arrays, iou), *arrays)
-
-
-def milliseconds(function: Callable, *arguments) -> float:
-  """The fastest of a few calls, after one that compiles."""
-  return 1e3 * timed(lambda: jax.block_until_ready(function(*arguments)), REPEATS).fastest
+  return milliseconds(lambda: torchvision.ops.batched_nms(*arrays, iou))
 
 
 if __name__ == '__main__':

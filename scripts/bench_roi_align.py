@@ -14,13 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdet.benchmark.timing import timed
+from jaxdet.benchmark.timing import milliseconds
 from jaxdet.ops import roi_align, roi_align_matmul, roi_align_window
 from jaxdet.ops.roi_levels import roi_levels
 
 CANVAS = (800, 1344)
 LEVELS = (2, 3, 4, 5)
-REPEATS = 5
 
 
 def random_rois(rng, images, count):
@@ -31,11 +30,6 @@ def random_rois(rng, images, count):
   center = rng.uniform(0, 1, (images, count, 2)) * (width, height)
   limit = np.array([width, height, width, height])
   return np.clip(np.concatenate([center - half, center + half], axis=-1), 0, limit).astype(np.float32)
-
-
-def milliseconds(call):
-  """The fastest of a few runs, after one that compiles."""
-  return 1e3 * timed(call, REPEATS).fastest
 
 
 def time_form(form, features, rois, size):
@@ -49,8 +43,8 @@ def time_form(form, features, rois, size):
   both = jax.jit(lambda f, r, g: jax.vjp(lambda f: pool(f, r), f)[1](g) + (pool(f, r),))
   cotangents = jnp.ones_like(forward(features, rois))
   return (
-    milliseconds(lambda: jax.block_until_ready(forward(features, rois))),
-    milliseconds(lambda: jax.block_until_ready(both(features, rois, cotangents))),
+    milliseconds(lambda: forward(features, rois)),
+    milliseconds(lambda: both(features, rois, cotangents)),
   )
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdet.benchmark.timing import timed
+from jaxdet.benchmark.timing import milliseconds
 from jaxdet.ops.masks import crop_masks, unpack_masks
 from jaxdet.ops.polygon_targets import crop_polygons
 
@@ -22,7 +22,6 @@ ANCHORS = [3 * (800 // 2**level) * (1344 // 2**level) for level in range(2, 7)]
 BEST = 2000
 HEIGHT, WIDTH, OBJECTS, REGIONS = 800, 1344, 13, 128
 CELLS, VERTICES, SIZE = 112, 64, 28  # of a bitmap's side, of an outline, of a target's side
-REPEATS = 5
 
 
 def main() -> None:
@@ -92,10 +91,6 @@ def mask_targets(has_torch: bool) -> dict[str, float]:
     of_torch = [torch.from_numpy(a) for a in (np.stack(away) <= 1, boxes, owner)]
     times['mask targets, torchvision'] = milliseconds(lambda: project_masks_on_boxes(*of_torch, SIZE))
   return times
-
-
-def milliseconds(call) -> float:
-  return 1e3 * timed(lambda: jax.block_until_ready(call()), REPEATS).fastest
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Bilinear reads by gathering the four neighbours of every point, and by scattering their gradients.
 
 The form for a GPU and a CPU. The backward pass reads the neighbours again. A CPU takes queries in chunks, whose rows
-stay in its cache: a backward pass over all of them at once takes three to six times as long.
+stay in its cache: over all of them at once it takes some four times as long, see docs/benchmarks.md.
 """
 
 import jax.numpy as jnp

@@ -5,6 +5,9 @@ other, and `bilinear_gather` for a GPU and, in chunks, a CPU; which runs is deci
 for the backward pass.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -34,21 +37,26 @@ def bilinear_reads(
   return on_each_device(_read, cut_mesh())(feature, y, x, weights)
 
 
-class _ByPlatform:
+class Form(NamedTuple):
+  """One way to do it."""
+
+  read: Callable[..., Array]
+  spread: Callable[..., tuple[Array, ...]]  # from the arguments of `read` and cotangents to their gradients
+
+
+FORMS = {
+  'gather': Form(bilinear_gather.read, bilinear_gather.spread),
+  'chunks': Form(bilinear_gather.read_in_chunks, bilinear_gather.spread_in_chunks),
+  'matmul': Form(bilinear_matmul.read, bilinear_matmul.spread),
+}
+
+
+def _by_platform(tpu: Callable, cpu: Callable, default: Callable) -> Callable:
   """Decided where the program is compiled, not traced: a program that is exported for several platforms holds all."""
-
-  @staticmethod
-  def read(*args):
-    forms = {'tpu': bilinear_matmul.read, 'cpu': bilinear_gather.read_in_chunks, 'default': bilinear_gather.read}
-    return lax.platform_dependent(*args, **forms)
-
-  @staticmethod
-  def spread(*args):
-    forms = {'tpu': bilinear_matmul.spread, 'cpu': bilinear_gather.spread_in_chunks, 'default': bilinear_gather.spread}
-    return lax.platform_dependent(*args, **forms)
+  return lambda *args: lax.platform_dependent(*args, tpu=tpu, cpu=cpu, default=default)
 
 
-_form = _ByPlatform
+_form = Form(*map(_by_platform, FORMS['matmul'], FORMS['chunks'], FORMS['gather']))
 
 
 @jax.custom_vjp

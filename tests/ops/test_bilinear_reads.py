@@ -1,7 +1,5 @@
 """Bilinear reads: all forms against a loop over points, their gradients, and the edges of the definition."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,13 +9,7 @@ from roi_samples import bilinear
 
 from jaxdet.ops import bilinear_gather, bilinear_matmul
 from jaxdet.ops import bilinear_reads as module
-from jaxdet.ops.bilinear_reads import bilinear_reads
-
-FORMS = {
-  'matmul': bilinear_matmul,
-  'gather': bilinear_gather,
-  'gather in chunks': SimpleNamespace(read=bilinear_gather.read_in_chunks, spread=bilinear_gather.spread_in_chunks),
-}
+from jaxdet.ops.bilinear_reads import FORMS, bilinear_reads
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +108,16 @@ def test_the_gradient_of_a_bfloat16_map_is_summed_in_float32(form):
   assert out.dtype == jnp.float32
   # In bfloat16 a sum of equal parts stops growing after some 256 of them.
   np.testing.assert_array_equal(backward(out)[0], jnp.full(feature.shape, 250.0, jnp.bfloat16))
+
+
+def test_bfloat16_features_give_what_float32_gives(form):
+  # Matrix units take shares and cotangents in the map's type: 8 bits of each remain.
+  tolerance = 2**-7 if form == 'matmul' else 0.0
+  feature, *points = random_arguments(20)
+  feature = feature.astype(jnp.bfloat16)
+  cotangents = jnp.asarray(np.random.default_rng(1).normal(size=(2, 20, 2, 4)), jnp.float32)
+  out, backward = jax.vjp(bilinear_reads, feature, *points)
+  exact, exact_backward = jax.vjp(bilinear_reads, feature.astype(jnp.float32), *points)
+  np.testing.assert_allclose(out, exact, atol=tolerance * np.abs(exact).max())
+  for ours, other in zip(backward(cotangents)[1:], exact_backward(cotangents)[1:], strict=True):
+    np.testing.assert_allclose(ours, other, atol=tolerance * np.abs(other).max())
