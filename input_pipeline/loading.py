@@ -112,18 +112,20 @@ class EvaluationImages:
 def empty_fields(batch_size: int, canvas: Size, max_objects: int, mask_size: int) -> Fields:
   """A batch of black images that are not valid; of the canvas's size, so that no scale is 0 / 0."""
   rows = (batch_size, max_objects)
-  return {
+  fields = {
     'image': np.zeros((batch_size, *canvas, 3), np.uint8),
     'image_size': np.full((batch_size, 2), canvas, np.int32),
     'original_size': np.full((batch_size, 2), canvas, np.int32),
     'index': np.zeros(batch_size, np.int32),
     'valid': np.zeros(batch_size, np.bool_),
-    'boxes': np.zeros((*rows, 4), np.float32),
-    'labels': np.zeros(rows, np.int32),
-    'objects_valid': np.zeros(rows, np.bool_),
-    'mask_bits': np.zeros((*rows, mask_size, mask_size // 8), np.uint8),
-    'mask_windows': np.zeros((*rows, 4), np.float32),
+    'objects/boxes': np.zeros((*rows, 4), np.float32),
+    'objects/labels': np.zeros(rows, np.int32),
+    'objects/valid': np.zeros(rows, np.bool_),
   }
+  if mask_size:
+    fields['masks/bits'] = np.zeros((*rows, mask_size, mask_size // 8), np.uint8)
+    fields['masks/windows'] = np.zeros((*rows, 4), np.float32)
+  return fields
 
 
 def empty_outlines(batch_size: int, max_objects: int, max_vertices: int) -> Fields:
@@ -131,7 +133,7 @@ def empty_outlines(batch_size: int, max_objects: int, max_vertices: int) -> Fiel
   if not max_vertices:
     return {}
   rows = (batch_size, max_objects, max_vertices)
-  return {'outlines': np.zeros((*rows, 2), np.float32), 'outline_parts': np.full(rows, -1, np.int8)}
+  return {'masks/outlines': np.zeros((*rows, 2), np.float32), 'masks/outline_parts': np.full(rows, -1, np.int8)}
 
 
 def write_image(fields: Fields, row: int, image: Image.Image, placement: Placement, index: int) -> None:
@@ -146,11 +148,12 @@ def write_image(fields: Fields, row: int, image: Image.Image, placement: Placeme
 def write_objects(fields: Fields, row: int, objects: PlacedObjects) -> None:
   """Puts objects into a batch's row that is still empty."""
   count = len(objects.labels)
-  fields['boxes'][row, :count] = objects.boxes
-  fields['labels'][row, :count] = objects.labels
-  fields['objects_valid'][row, :count] = True
-  fields['mask_bits'][row, :count] = objects.mask_bits
-  fields['mask_windows'][row, :count] = objects.mask_windows
-  if 'outlines' in fields:
-    outlines, parts = objects.polygons.outlines(count, fields['outlines'].shape[2])
-    fields['outlines'][row, :count], fields['outline_parts'][row, :count] = outlines, parts
+  fields['objects/boxes'][row, :count] = objects.boxes
+  fields['objects/labels'][row, :count] = objects.labels
+  fields['objects/valid'][row, :count] = True
+  if 'masks/bits' in fields:
+    fields['masks/bits'][row, :count] = objects.mask_bits
+    fields['masks/windows'][row, :count] = objects.mask_windows
+  if 'masks/outlines' in fields:
+    outlines, parts = objects.polygons.outlines(count, fields['masks/outlines'].shape[2])
+    fields['masks/outlines'][row, :count], fields['masks/outline_parts'][row, :count] = outlines, parts

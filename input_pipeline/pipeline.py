@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from jaxdet.structures import Batch
+from jaxdet.structures import Batch, InstanceMasks, Objects
 
-Fields = dict[str, np.ndarray]  # by their names in structures.Batch
+# Of a batch in the making: by name, those of objects and their masks behind 'objects/' and 'masks/'.
+Fields = dict[str, np.ndarray]
 
 BATCHES_AHEAD = 2
 
@@ -51,4 +52,11 @@ def batches(
 def _finish(fields: Fields, tasks: list) -> Batch:
   for task in tasks:
     task.result()
-  return Batch(**fields)
+  masks = part(fields, 'masks/')
+  objects = Objects(**part(fields, 'objects/'), masks=InstanceMasks(**masks) if masks else None)
+  return Batch(**{name: field for name, field in fields.items() if '/' not in name}, objects=objects)
+
+
+def part(fields: Fields, prefix: str) -> Fields:
+  """The fields whose name begins with the prefix, without it."""
+  return {name.removeprefix(prefix): field for name, field in fields.items() if name.startswith(prefix)}

@@ -85,7 +85,13 @@ def load_config(path: str) -> ConfigDict:
   name, _, variant = path.partition(':')
   _let_configs_import(path)
   namespace = runpy.run_path(name)
-  return namespace['get_config'](*([variant] if variant else []))
+  config = namespace['get_config'](*([variant] if variant else []))
+  from jaxdet.training.config_0_1 import is_of_0_1, upgraded
+  if 'name' in config.model and config.model.name != 'toy' and is_of_0_1(config.model.to_dict()):
+    config = config.copy_and_resolve_references().unlock()
+    config.model = ConfigDict(upgraded(config.model.to_dict()))
+    config.lock()
+  return config
 
 
 def is_users(error: Exception) -> bool:

@@ -12,8 +12,9 @@ from input_pipeline import dataset as datasets
 from input_pipeline.predict_images import image_batches, list_images
 from jaxdet.evaluation import evaluate, predict
 from jaxdet.models.build import build_detector
+from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Category
-from jaxdet.training import loop
+from jaxdet.training import freezing, loop
 from jaxdet.training.categories import check_same_categories, set_class_counts, set_num_classes
 from jaxdet.training.checkpoint import load_for_inference, read_metadata
 
@@ -45,8 +46,9 @@ def check_start(config: ConfigDict, detector, categories: Sequence[Category]) ->
     ValueError: `train.init_from` is empty, or the categories of the model there are others.
     FileNotFoundError: there is no checkpoint.
   """
-  params = jax.eval_shape(detector.init, jax.random.key(0))['params']
-  trainable = {name: tree for name, tree in detector.trainable(params).items() if name != 'backbone'}
+  params = variable_shapes(detector)['params']
+  trained = freezing.trainable(params, config.model.frozen)
+  trainable = {name: tree for name, tree in trained.items() if name != 'backbone'}
   if all(jax.tree.leaves(trainable)):
     return
   if not config.train.init_from:

@@ -1,5 +1,6 @@
 """Checkpoints of other programs in and out, as the command line does it."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from input_pipeline import annotations
 from jaxdet.convert import frameworks, report, stablehlo, state_files
 from jaxdet.convert.rules import import_state
 from jaxdet.models.build import build_detector
+from jaxdet.models.initialize import initialize
 from jaxdet.structures import Category
 from jaxdet.training.categories import placeholders, set_num_classes
 from jaxdet.training.checkpoint import Checkpoints, Metadata, load_for_inference
@@ -86,7 +88,7 @@ def initial_variables(config: ConfigDict) -> dict:
   """The random variables of a config's detector."""
   detector = build_detector(config.model, config.model.num_classes)
   # It runs once: to compile it well would take longer than to run it.
-  init = jax.jit(detector.init, compiler_options={'xla_backend_optimization_level': 0})
+  init = jax.jit(functools.partial(initialize, detector), compiler_options={'xla_backend_optimization_level': 0})
   return jax.device_get(init(jax.random.key(config.seed)))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,10 @@ from ml_collections import ConfigDict
 
 from jaxdet.convert.stablehlo import batch_of_images
 from jaxdet.flops import matrix_flops
+from jaxdet.models import forward
 from jaxdet.models.build import build_detector
-from jaxdet.structures import Batch
+from jaxdet.models.initialize import variable_shapes
+from jaxdet.structures import Batch, Proposals
 
 NUM_CLASSES = {  # of published data sets, by the folder of config.data.dir and the first file of config.data.train
   'lvis/*lvis_v0.5*': 1230,
@@ -55,11 +58,12 @@ def num_classes(config: ConfigDict) -> int:
 def measure(config: ConfigDict, with_flops: bool = True) -> Size:
   """The size of a configuration's detector, from shapes alone: it is neither compiled nor run."""
   detector = build_detector(config.model, num_classes(config))
-  variables = jax.eval_shape(detector.init, jax.random.key(0))
+  variables = variable_shapes(detector)
   parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
   if not with_flops:
     return Size(parameters, None)
-  return Size(parameters, matrix_flops(detector.predict, variables, _abstract_batch(config)))
+  predict = functools.partial(forward.predict, detector)
+  return Size(parameters, matrix_flops(predict, variables, _abstract_batch(config)))
 
 
 def _abstract_batch(config: ConfigDict) -> Batch:
@@ -68,9 +72,13 @@ def _abstract_batch(config: ConfigDict) -> Batch:
   batch = jax.eval_shape(
     batch_of_images, jax.ShapeDtypeStruct((1, *canvas, 3), jnp.uint8), jax.ShapeDtypeStruct((1, 2), jnp.int32)
   )
-  if 'rpn' not in config.model or config.model.rpn.name:
+  if 'proposals' not in config.model or config.model.proposals.name != 'given':
     return batch
-  count = config.model.rpn.test_proposals.post_nms
+  count = config.model.proposals.count
   return batch.replace(
-    proposals=jax.ShapeDtypeStruct((1, count, 4), jnp.float32), proposals_valid=jax.ShapeDtypeStruct((1, count), bool)
+    proposals=Proposals(
+      jax.ShapeDtypeStruct((1, count, 4), jnp.float32),
+      jax.ShapeDtypeStruct((1, count), jnp.float32),
+      jax.ShapeDtypeStruct((1, count), bool),
+    )
   )

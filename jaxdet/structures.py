@@ -1,8 +1,8 @@
-"""What travels between the floors: a batch in, detections out, and the table of categories.
+"""Arrays that travel between the floors: a batch in, detections out; and the table of categories.
 
-Boxes are (x1, y1, x2, y2) in pixels, continuous, width = x2 - x1. Labels are 0-based positions in the
-category table, without background. Whether a row holds something is always a field of its own, never a
-guess from coordinates; rows that hold nothing are zeros, on which every op is harmless.
+Boxes are (x1, y1, x2, y2) in pixels, continuous, width = x2 - x1. Labels are 0-based positions in the category table,
+without background. Whether a row is real is always a field `valid` of its own, never a guess from coordinates; padding
+rows are zeros, on which every op is harmless. Arrays are NumPy on the host and jax.Array on the device.
 """
 
 import dataclasses
@@ -10,23 +10,60 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import flax.struct
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 
 @flax.struct.dataclass
+class InstanceMasks:
+  """Masks of ground truth: bits over a window round the object and, optionally, polygons.
+
+  Bit (i, j) is the object's mask averaged over the window's cell (i, j) and rounded; where the object is at most M
+  pixels wide and high, a cell is exactly one pixel. Bits are packed along the row, most significant first
+  (`numpy.packbits`). With polygons, an object's mask is the area that they enclose, to a fraction of a pixel
+  (ops/polygon_targets.py), and its bits count only where `outline_parts` begins with -1.
+  """
+
+  bits: UInt8[Array, '*B N M M/8']
+  windows: Float[Array, '*B N 4']  # float32 xyxy, in canvas pixels
+  # The rings of an object's polygons, one after the other, each with its first vertex again at its end.
+  outlines: Float[Array, '*B N V 2'] | None = None  # float32 (x, y), in canvas pixels
+  outline_parts: Int[Array, '*B N V'] | None = None  # int8, the ring of each vertex; -1: none
+
+
+@flax.struct.dataclass
+class Objects:
+  """Ground truth: N objects for each of B images. A new kind of annotation is a new field with axes B and N first."""
+
+  boxes: Float[Array, '*B N 4']  # float32, in canvas pixels
+  labels: Int[Array, '*B N']  # int32
+  valid: Bool[Array, '*B N']  # False: padding
+  masks: InstanceMasks | None = None  # None where boxes are all that is known
+  keypoints: Float[Array, '*B N P 3'] | None = None  # float32 (x, y, visibility 0, 1 or 2), in canvas pixels
+
+  def take(self, index: Int[Array, '*B R']) -> 'Objects':
+    """Gathers the objects of one image (index [R]), or of every image (index [B, R])."""
+    if index.ndim == 1:
+      return jax.tree.map(lambda x: x[index], self)
+    return jax.vmap(Objects.take)(self, index)
+
+
+@flax.struct.dataclass
+class Proposals:
+  """P boxes for each of B images that may hold an object, best first."""
+
+  boxes: Float[Array, 'B P 4']  # in canvas pixels, inside the image
+  logits: Float[Array, 'B P']  # of objectness; zeros where the proposals have no score
+  valid: Bool[Array, 'B P']
+
+
+@flax.struct.dataclass
 class Batch:
-  """B images on one canvas of H x W pixels with up to N objects each.
+  """B images on one canvas of H x W pixels, with their ground truth.
 
-  The image lies at the canvas's top left; the rest of the canvas is padding, which the detector sets to
-  zero after normalisation. Arrays are NumPy on the host and jax.Array on the device.
-
-  A mask is stored as a crop of M x M bits over `mask_windows`: bit (i, j) is the object's mask averaged
-  over the window's cell (i, j) and rounded; where the object is at most M pixels wide and high, a cell is
-  exactly one pixel. Bits are packed along the row, most significant first (`numpy.packbits`).
-
-  With outlines, an object's mask is what its polygons enclose, to a fraction of a pixel (ops/polygon_targets.py), and
-  its bits count only where `outline_parts` begins with -1.
+  The image lies at the canvas's top left; the rest of the canvas is padding, which the detector sets to zero after
+  normalisation.
   """
 
   image: UInt8[Array, 'B H W 3']  # RGB, 0..255
@@ -34,17 +71,25 @@ class Batch:
   original_size: Int[Array, 'B 2']  # int32 (height, width) of the file, before resizing
   index: Int[Array, 'B']  # int32 position of the image in its split; ids stay on the host
   valid: Bool[Array, 'B']  # False for images that only fill up the last batch
-  boxes: Float[Array, 'B N 4']  # float32, in canvas pixels
-  labels: Int[Array, 'B N']  # int32
-  objects_valid: Bool[Array, 'B N']  # True for the rows that hold an object
-  mask_bits: UInt8[Array, 'B N M M/8']
-  mask_windows: Float[Array, 'B N 4']  # float32 (x1, y1, x2, y2), in canvas pixels
-  # The rings of an object's polygons, one after the other, each with its first vertex again at its end.
-  outlines: Float[Array, 'B N V 2'] | None = None  # float32 (x, y), in canvas pixels
-  outline_parts: Int[Array, 'B N V'] | None = None  # int8, the ring a vertex belongs to; -1: none
-  # Regions from elsewhere, best first, for detectors that make none of their own (Fast R-CNN).
-  proposals: Float[Array, 'B P 4'] | None = None  # float32, in canvas pixels
-  proposals_valid: Bool[Array, 'B P'] | None = None
+  objects: Objects
+  proposals: Proposals | None = None  # from elsewhere, for detectors that make none of their own (Fast R-CNN)
+  semantic: Int[Array, 'B H W'] | None = None  # int32 class of every canvas pixel, -1 where it does not count
+  image_labels: Bool[Array, 'B K'] | None = None  # classes that the image is known to hold, with or without boxes
+
+
+@flax.struct.dataclass
+class BoxMasks:
+  """Masks relative to their boxes."""
+
+  probabilities: Float[Array, 'B K S S']  # over the box
+
+
+@flax.struct.dataclass
+class ImageMasks:
+  """Masks on a grid over the canvas, cropped to their boxes when they are read."""
+
+  probabilities: Float[Array, 'B K h w']  # cell (i, j) covers canvas pixels [i * stride, (i + 1) * stride) in y, j in x
+  stride: float = flax.struct.field(pytree_node=False)  # canvas pixels a cell
 
 
 @flax.struct.dataclass
@@ -55,8 +100,11 @@ class Detections:
   scores: Float[Array, 'B K']
   labels: Int[Array, 'B K']
   valid: Bool[Array, 'B K']
-  masks: Float[Array, 'B K S S'] | None  # probabilities over the box; None where a model has no masks
+  masks: BoxMasks | ImageMasks | None  # None where a model has no masks
   incomplete: Bool[Array, 'B']  # candidates were cut off that could have been among the K
+  mask_scores: Float[Array, 'B K'] | None = None  # that masks are ranked by, where they are not `scores`
+  keypoints: Float[Array, 'B K P 3'] | None = None  # (x, y, score)
+  semantic: Int[Array, 'B H W'] | None = None  # class of every canvas pixel
 
 
 @dataclasses.dataclass(frozen=True)

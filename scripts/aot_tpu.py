@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+from jaxdet.models import forward
+
 HBM = {'v4': 16, 'v5e': 16, 'v5p': 95, 'v6e': 32}  # GiB a device: a chip, and of v4 one of a chip's two cores
 GHZ = {'v4': 1.05, 'v5e': 1.5, 'v5p': 1.75, 'v6e': 1.75}  # of the cycles in which the compiler thinks
 BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4, 'u32': 4, 'f64': 8}
@@ -142,14 +144,14 @@ def lower(name: str, args: argparse.Namespace):
   state = abstract_state(config, detector, mesh)
   batch = abstract_batch(config, parallel.over_batch(mesh), objects=name == 'train')
   if name == 'train':
-    step = make_train_step(config, detector, build_optimizer(config, detector, state.params), mesh)
+    step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=parallel.replicated(mesh))
     return step.lower(state, batch, key), mesh.size, config.train.batch_size
 
   def predict(variables, batch):
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-      return detector.predict(variables, batch)
+      return forward.predict(detector, variables, batch)
 
   program = jax.jit(predict, out_shardings=parallel.over_batch(mesh))
   return program.lower(state.variables, batch), mesh.size, config.train.batch_size
@@ -160,7 +162,7 @@ def abstract_batch(config, sharding, objects: bool):
   import jax
   import jax.numpy as jnp
 
-  from jaxdet.structures import Batch
+  from jaxdet.structures import Batch, InstanceMasks, Objects
 
   images, (height, width), data = config.train.batch_size, config.data.canvases[0], config.data
   rows, cells, vertices = data.max_objects if objects else 0, data.mask_size, data.max_vertices
@@ -168,21 +170,19 @@ def abstract_batch(config, sharding, objects: bool):
   def array(dtype, *shape: int):
     return jax.ShapeDtypeStruct((images, *shape), dtype, sharding=sharding)
 
-  outlines = {}
-  if objects and vertices:
-    outlines = {'outlines': array(jnp.float32, rows, vertices, 2), 'outline_parts': array(jnp.int8, rows, vertices)}
+  masks = None
+  if cells:
+    masks = InstanceMasks(array(jnp.uint8, rows, cells, cells // 8), array(jnp.float32, rows, 4))
+    if objects and vertices:
+      outlines, parts = array(jnp.float32, rows, vertices, 2), array(jnp.int8, rows, vertices)
+      masks = masks.replace(outlines=outlines, outline_parts=parts)
   return Batch(
     image=array(jnp.uint8, height, width, 3),
     image_size=array(jnp.int32, 2),
     original_size=array(jnp.int32, 2),
     index=array(jnp.int32),
     valid=array(bool),
-    boxes=array(jnp.float32, rows, 4),
-    labels=array(jnp.int32, rows),
-    objects_valid=array(bool, rows),
-    mask_bits=array(jnp.uint8, rows, cells, cells // 8),
-    mask_windows=array(jnp.float32, rows, 4),
-    **outlines,
+    objects=Objects(array(jnp.float32, rows, 4), array(jnp.int32, rows), array(bool, rows), masks),
   )
 
 

@@ -104,7 +104,7 @@ def measure(config, count: int, epochs: int) -> dict:
   batches = images.train_batches(0)
   next(batches)  # starts the threads
   wall, cpu = time.perf_counter(), time.process_time()
-  objects = sum(int(next(batches).objects_valid.sum()) for _ in range(count))
+  objects = sum(int(next(batches).objects.valid.sum()) for _ in range(count))
   wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
   seen = count * config.train.batch_size
 

@@ -6,10 +6,15 @@ import pathlib
 import numpy as np
 
 from jaxdet.command_line import load_config
-from jaxdet.structures import Batch
+from jaxdet.structures import Batch, InstanceMasks, Objects
 
 CONFIG = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'lvis_maskrcnn.py'
 CLASSES = 5
+
+
+def with_valid(batch: Batch, valid) -> Batch:
+  """The batch with other rows that hold an object."""
+  return batch.replace(objects=batch.objects.replace(valid=valid))
 
 
 @functools.cache
@@ -17,7 +22,7 @@ def small_config():
   config = load_config(f'{CONFIG}:mini').unlock()
   config.model.backbone = {**config.model.backbone, 'stem_width': 8}
   config.model.neck.channels = 16
-  config.model.rpn.channels = 16
+  config.model.proposals.channels = 16
   config.model.roi.box_head.channels = 32
   config.model.roi.mask_head = {**config.model.roi.mask_head, 'num_convs': 1, 'channels': 16}
   return config
@@ -40,9 +45,10 @@ def make_batch(objects: int = 3, canvas: tuple[int, int] = (64, 96), images: int
     original_size=np.tile(np.array([[56, 80]], np.int32), (images, 1)),
     index=np.arange(images, dtype=np.int32),
     valid=np.ones(images, bool),
-    boxes=boxes,
-    labels=np.tile(np.arange(objects, dtype=np.int32) % CLASSES, (images, 1)),
-    objects_valid=np.tile(np.arange(objects) < 3, (images, 1)),
-    mask_bits=bits,
-    mask_windows=windows,
+    objects=Objects(
+      boxes=boxes,
+      labels=np.tile(np.arange(objects, dtype=np.int32) % CLASSES, (images, 1)),
+      valid=np.tile(np.arange(objects) < 3, (images, 1)),
+      masks=InstanceMasks(bits, windows),
+    ),
   )

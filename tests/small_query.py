@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxdet.command_line import load_config
+from jaxdet.models.initialize import variable_shapes
 
 CONFIG = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'query.py'
 VARIANTS = {
@@ -23,7 +24,8 @@ def small_config(variant: str):
   config = load_config(f'{CONFIG}:{VARIANTS[variant]}').unlock()
   model = config.model
   model.dtype = 'float32'
-  model.backbone.update(depth=18, norm='gn', stem_width=8, frozen_stages=-1)
+  model.backbone.update(depth=18, norm='gn', stem_width=8)
+  model.frozen = ()
   model.neck.channels = 32
   for part in (model.encoder, model.decoder):
     part.update(layers=2, heads=4, feed_forward=64, dropout=0.0)
@@ -43,4 +45,4 @@ def random_variables(detector):
       return (rng.normal(size=leaf.shape) / np.sqrt(np.prod(leaf.shape[:-1]))).astype(np.float32)
     return np.full(leaf.shape, name in ('scale', 'var'), np.float32)
 
-  return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(detector.init, jax.random.key(0)))
+  return jax.tree_util.tree_map_with_path(draw, variable_shapes(detector))

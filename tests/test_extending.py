@@ -1,5 +1,6 @@
 """docs/extending.md, followed to the letter, gives a detector that learns."""
 
+import functools
 import pathlib
 import re
 import sys
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdet.models import build
+from jaxdet.models import build, forward
 from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.state import create_state
 from jaxdet.training.step import make_train_step
@@ -65,12 +66,12 @@ def test_the_detector_learns_and_is_trained_by_one_program(foveabox):
   config.train.batch_size = config.train.schedule.base_batch_size = 2
   detector = build.build_detector(config.model, CLASSES)
   state = create_state(config, detector, jax.random.key(0))
-  step = make_train_step(config, detector, build_optimizer(config, detector, state.params))
+  step = make_train_step(config, detector, build_optimizer(config, state.params))
   losses = []
   for _ in range(60):
     state, metrics = step(state, make_batch(), jax.random.key(1))
     losses.append(float(metrics['total_loss']))
   assert losses[-1] < 0.5 * losses[0]
   assert step._cache_size() == 1
-  detections = jax.jit(detector.predict)(state.variables, make_batch())
+  detections = jax.jit(functools.partial(forward.predict, detector))(state.variables, make_batch())
   assert np.isfinite(detections.boxes).all() and detections.valid.any()

@@ -16,6 +16,7 @@ from jaxdet.conversion_commands import export_checkpoint, import_checkpoint
 from jaxdet.convert import frameworks, state_files
 from jaxdet.models.build import build_detector
 from jaxdet.structures import Category
+from jaxdet.training import freezing
 from jaxdet.training.categories import placeholders
 from jaxdet.training.checkpoint import Checkpoints, Metadata, initialize_from, load_for_inference
 from jaxdet.training.state import abstract_state
@@ -151,7 +152,7 @@ def test_a_backbone_is_a_start_for_training(tmp_path, program):
 
   detector = build_detector(model(), CLASSES)
   state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), abstract_state(config, detector))
-  started = initialize_from(state, str(tmp_path / 'run'), detector.trainable(state.params))
+  started = initialize_from(state, str(tmp_path / 'run'), freezing.trainable(state.params, model().frozen))
   assert_same(started.params['backbone'], variables()['params']['backbone'])
   assert_same(started.params['rpn_head'], initial(config.seed)['params']['rpn_head'])
 

@@ -16,15 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxdet.structures import Batch, Category, Detections
+from jaxdet.models.random_keys import image_keys
+from jaxdet.structures import Batch, Category, Detections, Objects
 
 SIDE = 8
 
 
-def pseudo_random(key, shape):
-  """Numbers in -1 .. 1 that depend on the key; real random numbers take XLA a second to compile."""
-  seed = (jax.random.key_data(key)[-1] % 1000).astype(jnp.float32)
-  return jnp.sin(97.0 * (jnp.arange(np.prod(shape, dtype=int)) + 1.0) + seed).reshape(shape)
+def pseudo_random(key, shape, dtype=jnp.float32):
+  """Numbers in -0.3 .. 0.3 that depend on the key; real random numbers take XLA a second to compile."""
+  seed = (jax.random.key_data(key)[-1] % 1000).astype(dtype)
+  return 0.3 * jnp.sin(97.0 * (jnp.arange(np.prod(shape, dtype=int)) + 1.0) + seed).reshape(shape)
 
 
 class Network(nn.Module):
@@ -33,16 +34,16 @@ class Network(nn.Module):
   num_classes: int
 
   @nn.compact
-  def __call__(self, images):
-    x = nn.Conv(8, (3, 3), name='stem')(images)
-    x = nn.Conv(8, (3, 3), name='conv1')(nn.relu(x))
+  def __call__(self, images, train):
+    x = nn.Conv(8, (3, 3), kernel_init=pseudo_random, name='stem')(images)
+    x = nn.Conv(8, (3, 3), kernel_init=pseudo_random, name='conv1')(nn.relu(x))
     x = nn.relu(nn.GroupNorm(4, epsilon=1e-5, name='norm1')(x))
     x = jnp.concatenate([x.mean((1, 2)), images.mean((1, 2))], -1)
     mean = self.variable('batch_stats', 'mean', jnp.zeros, (11,))
     if not self.is_initializing() and self.is_mutable_collection('batch_stats'):
       mean.value = 0.9 * mean.value + 0.1 * x.mean(0)
-    shift = self.variable('constants', 'shift', jnp.ones, (1,)).value
-    return nn.Dense(self.num_classes, name='classifier')(x) + shift
+    shift = self.variable('constants', 'shift', jnp.full, (1,), 0.5).value
+    return nn.Dense(self.num_classes, kernel_init=pseudo_random, name='classifier')(x) + shift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,32 +51,21 @@ class ToyDetector:
   """Says of a whole image what it is; the key blinds it to a random half of the images' noise."""
 
   num_classes: int = 3
-  frozen: tuple[str, ...] = ('stem',)
 
-  def init(self, key):
-    variables = jax.eval_shape(Network(self.num_classes).init, key, jnp.zeros((1, SIDE, SIDE, 3)))
-    variables['params'] = jax.tree.map(lambda x: 0.3 * pseudo_random(key, x.shape), variables['params'])
-    for collection, value in {'constants': 0.5, 'batch_stats': 0.0}.items():
-      variables[collection] = jax.tree.map(
-        lambda x, value=value: jnp.full(x.shape, value, x.dtype), variables[collection]
-      )
-    return {name: {'network': tree} for name, tree in variables.items()}
+  @property
+  def networks(self):
+    return {'network': Network(self.num_classes)}
 
-  def loss(self, variables, batch, key):
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch.image.shape[0]))
-    noise = jax.vmap(lambda key: pseudo_random(key, (SIDE, SIDE, 3)))(keys)
-    images = batch.image / 255.0 + 0.01 * noise
-    network = {name: tree['network'] for name, tree in variables.items()}
-    logits, moved = Network(self.num_classes).apply(network, images, mutable=['batch_stats'])
-    onehot = jax.nn.one_hot(batch.labels[:, 0], self.num_classes)
+  def loss(self, call, batch, key):
+    noise = jax.vmap(lambda key: pseudo_random(key, batch.image.shape[1:]))(image_keys(key, batch))
+    logits, labels = call('network', batch.image / 255.0 + 0.03 * noise), batch.objects.labels[:, 0]
+    onehot = jax.nn.one_hot(labels, self.num_classes)
     loss_class = -(jax.nn.log_softmax(logits) * onehot).sum(-1).mean()
-    accuracy = (logits.argmax(-1) == batch.labels[:, 0]).mean()
-    losses = {'loss_class': loss_class, 'loss_size': 0.01 * jnp.square(logits).mean(), 'accuracy': accuracy}
-    return losses, {'batch_stats': {'network': moved['batch_stats']}}
+    accuracy = (logits.argmax(-1) == labels).mean()
+    return {'loss_class': loss_class, 'loss_size': 0.01 * jnp.square(logits).mean(), 'accuracy': accuracy}
 
-  def predict(self, variables, batch):
-    network = {name: tree['network'] for name, tree in variables.items()}
-    logits = Network(self.num_classes).apply(network, batch.image / 255.0)
+  def predict(self, call, batch):
+    logits = call('network', batch.image / 255.0)
     count = logits.shape[0]
     return Detections(
       boxes=jnp.tile(jnp.float32([0, 0, SIDE, SIDE]), (count, 1, 1)),
@@ -85,9 +75,6 @@ class ToyDetector:
       masks=None,
       incomplete=jnp.zeros(count, bool),
     )
-
-  def trainable(self, params):
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[1].key not in self.frozen, params)
 
 
 @dataclasses.dataclass
@@ -135,11 +122,7 @@ class ToyDataset:
       original_size=size,
       index=np.arange(count, dtype=np.int32),
       valid=np.ones(count, bool),
-      boxes=boxes,
-      labels=labels,
-      objects_valid=np.ones((count, 1), bool),
-      mask_bits=np.full((count, 1, 8, 1), 255, np.uint8),
-      mask_windows=boxes,
+      objects=Objects(boxes, labels, np.ones((count, 1), bool)),
     )
 
   def _interrupt(self):
@@ -157,7 +140,13 @@ def toy_config(**overrides) -> ConfigDict:
   config = ConfigDict(
     {
       'seed': 0,
-      'model': {'name': 'toy', 'num_classes': 3, 'pixel_mean': (0.0, 0.0, 0.0), 'pixel_std': (1.0, 1.0, 1.0)},
+      'model': {
+        'name': 'toy',
+        'num_classes': 3,
+        'pixel_mean': (0.0, 0.0, 0.0),
+        'pixel_std': (1.0, 1.0, 1.0),
+        'frozen': ('/stem/',),
+      },
       'data': {'resize': {'name': 'shortest_edge', 'sizes': (SIDE,)}, 'canvases': ((SIDE, SIDE),)},
       'train': {
         'steps': 20,

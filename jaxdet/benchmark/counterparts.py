@@ -83,7 +83,7 @@ def _model(config: ConfigDict) -> str:
   """By the detector's kind."""
   model = config.model
   name = model.head.name if model.name == 'dense' else model.name
-  if model.name == 'mask_rcnn' and model.rpn.name and not model.roi.shared_head:
+  if model.name == 'two_stage' and 'cascade' not in model.roi and model.proposals.name and not model.roi.shared_head:
     found = 'maskrcnn_resnet50_fpn' if model.roi.mask_head.name else 'fasterrcnn_resnet50_fpn'
   else:
     found = OF_DENSE.get(name) if model.name == 'dense' else None
@@ -99,7 +99,7 @@ def _model(config: ConfigDict) -> str:
 
 def _of_regions(model: ConfigDict) -> dict[str, Any]:
   """Of Faster and Mask R-CNN."""
-  rpn, roi, test = model.rpn, model.roi, model.test
+  rpn, roi, test = model.proposals, model.roi, model.test
   return {
     'rpn_pre_nms_top_n_train': rpn.train_proposals.pre_nms,
     'rpn_pre_nms_top_n_test': rpn.test_proposals.pre_nms,

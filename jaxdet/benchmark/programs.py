@@ -1,6 +1,7 @@
 """The training step and the prediction of a config: compilation, time, operations and memory of each."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from jaxdet.benchmark.memory import peak_memory
 from jaxdet.benchmark.timing import timed
 from jaxdet.benchmark.workload import Workload
 from jaxdet.flops import matrix_flops
+from jaxdet.models import forward
+from jaxdet.models.initialize import initialize
 from jaxdet.structures import Batch, Detections
 from jaxdet.training import parallel
 from jaxdet.training.optimizer import build_optimizer
@@ -85,7 +88,7 @@ def training(workload: Workload) -> Program:
   config, detector, mesh = workload.config, workload.detector(), parallel.make_mesh()
   parallel.check_batch_size(workload.images, config.train.accumulate, mesh)
   state = create_state(config, detector, jax.random.key(0), mesh)
-  step = make_train_step(config, detector, build_optimizer(config, detector, state.params), mesh)
+  step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
   key = jax.device_put(jax.random.key(1), parallel.replicated(mesh))
   return Program(
     step,
@@ -103,12 +106,12 @@ def prediction(workload: Workload) -> Program:
 
   def predict(variables: Mapping, batch: Batch) -> Detections:
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-      return detector.predict(variables, batch)
+      return forward.predict(detector, variables, batch)
 
   return Program(
     jax.jit(predict, out_shardings=by_image),
     (
-      jax.jit(detector.init, out_shardings=everywhere)(jax.random.key(0)),
+      jax.jit(functools.partial(initialize, detector), out_shardings=everywhere)(jax.random.key(0)),
       parallel.put_batch(workload.batch('predict'), mesh),
     ),
     following=lambda arguments, result: arguments,

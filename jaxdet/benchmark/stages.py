@@ -1,6 +1,6 @@
 """Where the time of a training step or a prediction goes, step by step.
 
-Every network and every function of `taps.POINTS` is compiled alone and runs on the values that it meets in the whole
+Every network and every named step of the detector is compiled alone and runs on the values that it meets in the whole
 program. So this is not a profile: the compiler fuses nothing across steps, every result is written to memory, and what
 the whole program computes once for two steps is computed twice. A backward pass is the time of a step's
 vector-Jacobian product less that of the step, with respect to its trained parameters and to all floating-point inputs
@@ -8,19 +8,24 @@ through which a gradient flows, also where the whole program needs none for an i
 steps stands beside the whole, which tells how far they are apart.
 """
 
+import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from jaxdet.benchmark.programs import Program, check_finite, prediction, training
-from jaxdet.benchmark.taps import Call, Player, Recorder, tapped
 from jaxdet.benchmark.timing import timed
 from jaxdet.benchmark.workload import Workload
-from jaxdet.models.detectors.forward import Variables
+from jaxdet.models import forward
+from jaxdet.models.forward import Apply, Variables
+from jaxdet.models.recording import Record, Recorded, Replay
 from jaxdet.training import freezing
 from jaxdet.training.optimizer import build_optimizer
 
@@ -49,22 +54,25 @@ def _of_training(workload: Workload) -> dict[str, Any]:
   config, detector = workload.config, workload.detector()
   program = training(workload)
   state, batch, key = program.arguments
-  trained, frozen = freezing.split(state.params, detector.trainable(state.params))
+  trainable = freezing.trainable(state.params, config.model.frozen)
+  trained, frozen = freezing.split(state.params, trainable)
 
   def losses(trained, frozen, collections, batch, key):
     variables = {'params': freezing.merge(trained, frozen), **collections}
-    values, _ = detector.loss(variables, batch, key)
+    values, _ = forward.loss(detector, variables, batch, key)
     return sum(value for name, value in values.items() if name.startswith('loss_'))
 
-  inputs = (trained, frozen, state.collections, batch, key)
-  calls, rest = record(losses, inputs, detector.trainable(state.params))
-  stages = [_timed_step(call, workload.repeats, backward=True) for call in calls]
-  stages.append(_timed_step(rest, workload.repeats, backward=True))
+  def call_losses(call, batch, key):
+    return sum(value for name, value in detector.loss(call, batch, key).items() if name.startswith('loss_'))
 
-  forward = _seconds(jax.jit(losses), inputs, workload.repeats)
+  inputs = (trained, frozen, state.collections, batch, key)
+  calls = record(call_losses, detector.networks, state.variables, trainable, (batch, key), train=True)
+  stages = [_timed_step(call, workload.repeats, backward=True) for call in calls]
+
+  of_losses = _seconds(jax.jit(losses), inputs, workload.repeats)
   gradient = jax.jit(jax.grad(losses))
   both = _seconds(gradient, inputs, workload.repeats)
-  optimizer = build_optimizer(config, detector, state.params)
+  optimizer = build_optimizer(config, state.params)
 
   @jax.jit
   def update(gradients, opt_state, trained):
@@ -74,8 +82,8 @@ def _of_training(workload: Workload) -> dict[str, Any]:
   gradients = gradient(*inputs)
   return {
     'stages': numbered(stages),
-    'forward_s': forward,
-    'backward_s': max(both - forward, 0.0),
+    'forward_s': of_losses,
+    'backward_s': max(both - of_losses, 0.0),
     'optimizer_s': _seconds(update, (gradients, state.opt_state, trained), workload.repeats),
     'step_s': _seconds_of_step(program, workload.repeats),
   }
@@ -84,11 +92,12 @@ def _of_training(workload: Workload) -> dict[str, Any]:
 def _of_prediction(workload: Workload) -> dict[str, Any]:
   detector = workload.detector()
   variables, batch = prediction(workload).arguments
-  calls, rest = record(detector.predict, (variables, batch), detector.trainable(variables['params']))
-  whole = jax.jit(detector.predict)
+  trainable = freezing.trainable(variables['params'], workload.config.model.frozen)
+  calls = record(detector.predict, detector.networks, variables, trainable, (batch,), train=False)
+  whole = jax.jit(functools.partial(forward.predict, detector))
   check_finite({'score': whole(variables, batch).scores})
   return {
-    'stages': numbered([_timed_step(call, workload.repeats, backward=False) for call in [*calls, rest]]),
+    'stages': numbered([_timed_step(call, workload.repeats, backward=False) for call in calls]),
     'forward_s': _seconds(whole, (variables, batch), workload.repeats),
     'backward_s': None,
     'optimizer_s': None,
@@ -96,30 +105,83 @@ def _of_prediction(workload: Workload) -> dict[str, Any]:
   }
 
 
-def record(function: Callable, inputs: tuple, trainable: Variables) -> tuple[list[Call], Call]:
-  """The calls within `function(*inputs)` with the values that they met, and what remains without them as one more."""
-  calls = []
+@dataclasses.dataclass
+class Call:
+  """A part of a program that can be run alone."""
+
+  step: str  # name of the network, or of the step
+  function: Callable
+  arguments: tuple  # trees of arrays
+  gradient: tuple[int, ...]  # positions of the arguments through which a gradient flows
+
+
+def record(
+  function: Callable,
+  networks: Mapping[str, nn.Module],
+  variables: Variables,
+  trainable: Variables,
+  inputs: tuple,
+  train: bool,
+) -> list[Call]:
+  """The calls within `function(call, *inputs)` with the values that they met, and the rest of it as one more.
+
+  Args:
+    function: a detector's `loss` or `predict`.
+    networks: of the detector.
+    variables: of the networks.
+    trainable: which parameters are trained, a tree of bool.
+    inputs: a batch, and a random key in training.
+    train: networks run as in training.
+  """
+  recorded: list[Recorded] = []
+  dropout = inputs[1] if train else None
 
   @jax.jit
-  def values(*inputs):
-    recorder = Recorder()
-    with tapped(recorder, trainable):
-      function(*inputs)
-    calls[:] = recorder.calls
-    return [(call.arguments, call.result) for call in calls]
+  def values(variables, inputs):
+    call = Record(networks, variables, train, dropout)
+    function(call, *inputs)
+    recorded[:] = call.calls
+    return [(each.arguments, each.result) for each in call.calls]
 
-  for call, (arguments, result) in zip(calls, values(*inputs), strict=True):
-    call.arguments, call.result = arguments, result
+  for each, (arguments, result) in zip(recorded, values(variables, inputs), strict=True):
+    each.arguments, each.result = arguments, result
+  calls = []
+  for each in recorded:
+    if each.function is None:
+      calls.append(_network_call(each, networks, variables, trainable, train, dropout, is_first=not calls))
+    else:
+      calls.append(Call(each.name, each.function, each.arguments, tuple(range(each.gradient))))
 
-  def remaining(of_networks, of_functions, *inputs):
-    networks, functions = iter(of_networks), iter(of_functions)
-    results = [next(networks if call.is_network else functions) for call in calls]
-    with tapped(Player(results), trainable):
-      return function(*inputs)
+  def rest(of_networks, of_steps, inputs):
+    by_kind = iter(of_networks), iter(of_steps)
+    results = [next(by_kind[each.function is not None]) for each in recorded]
+    return function(Replay(results, variables['batch_stats']), *inputs)
 
-  of_networks = [call.result for call in calls if call.is_network]
-  of_functions = [call.result for call in calls if not call.is_network]
-  return calls, Call(REST, remaining, (of_networks, of_functions, *inputs), gradient=(0,), is_network=False)
+  of_networks = [each.result for each in recorded if each.function is None]
+  of_steps = [each.result for each in recorded if each.function is not None]
+  return [*calls, Call(REST, rest, (of_networks, of_steps, inputs), gradient=(0,))]
+
+
+def _network_call(
+  each: Recorded,
+  networks: Mapping[str, nn.Module],
+  variables: Variables,
+  trainable: Variables,
+  train: bool,
+  dropout: Array | None,
+  is_first: bool,
+) -> Call:
+  """A network as a function of its trained parameters, its other variables, and its arguments."""
+  own = {name: {each.name: tree[each.name]} for name, tree in variables.items() if each.name in tree}
+  trained, frozen = freezing.split(own.pop('params', {each.name: {}}), {each.name: trainable.get(each.name, {})})
+
+  def run(trained, frozen, collections, *args):
+    call = Apply(networks, {**collections, 'params': freezing.merge(trained, frozen)}, train, dropout)
+    return call.on_valid_rows(each.name, *args) if each.valid_rows else call(each.name, *args)
+
+  # The first network's arguments are the images.
+  gradient = (0,) if is_first else (0, *range(3, 3 + each.gradient))
+  return Call(each.name, run, (trained, frozen, own, *each.arguments), gradient)
 
 
 def _timed_step(call: Call, repeats: int, backward: bool) -> dict[str, Any]:

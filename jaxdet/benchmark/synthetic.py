@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from ml_collections import ConfigDict
 
-from jaxdet.structures import Batch
+from jaxdet.structures import Batch, InstanceMasks, Objects, Proposals
 
 SMALLEST, LARGEST = 0.03, 0.5  # sides of objects, of the image's; their logarithms are uniform between
 VERTICES = 24  # of an outline
@@ -31,25 +31,25 @@ def synthetic_batch(
   boxes = np.pad(random_boxes(rng, images, objects, canvas), (*padding, (0, 0)))
   valid = np.pad(np.ones((images, objects), bool), padding)
   size = np.tile(np.array([canvas], np.int32), (images, 1))
-  more = {}
-  if data.mask_size and data.max_vertices:
-    more['outlines'], more['outline_parts'] = _outlines(boxes, valid, data.max_vertices)
+  masks = given = None
+  if data.mask_size:
+    bits = np.packbits(_ellipse(data.mask_size), axis=-1)
+    masks = InstanceMasks(bits=np.where(valid[..., None, None], bits, np.uint8(0)), windows=boxes)
+    if data.max_vertices:
+      outlines, parts = _outlines(boxes, valid, data.max_vertices)
+      masks = masks.replace(outlines=outlines, outline_parts=parts)
   if proposals:
-    more['proposals'] = random_boxes(rng, images, proposals, canvas)
-    more['proposals_valid'] = np.ones((images, proposals), bool)
-  bits = np.packbits(_ellipse(data.mask_size), axis=-1)
+    every = (images, proposals)
+    given = Proposals(random_boxes(rng, *every, canvas), np.zeros(every, np.float32), np.ones(every, bool))
+  labels = np.pad(rng.integers(0, config.model.num_classes, (images, objects), np.int32), padding)
   return Batch(
     image=rng.integers(0, 256, (images, *canvas, 3), np.uint8),
     image_size=size,
     original_size=size,
     index=np.arange(images, dtype=np.int32),
     valid=np.ones(images, bool),
-    boxes=boxes,
-    labels=np.pad(rng.integers(0, config.model.num_classes, (images, objects), np.int32), padding),
-    objects_valid=valid,
-    mask_bits=np.where(valid[..., None, None], bits, np.uint8(0)),
-    mask_windows=boxes,
-    **more,
+    objects=Objects(boxes, labels, valid, masks),
+    proposals=given,
   )
 
 

@@ -19,11 +19,11 @@ def table(model: ConfigDict) -> list[Rule]:
     entries += fpn(model)
   if model.name == 'dense':
     return entries + dense_head(model)
-  if model.rpn.name:
+  if model.name in ('two_stage', 'proposal_network') and model.proposals.name == 'rpn':
     entries += rpn_head(model)
-  if model.name == 'mask_rcnn':
+  if model.name == 'two_stage' and 'cascade' not in model.roi:
     entries += roi_heads(model, ends=('',), mask_end='')
-  if model.name == 'cascade_rcnn':
+  if model.name == 'two_stage' and 'cascade' in model.roi:
     entries += roi_heads(model, ends=range(len(model.roi.cascade.ious)), mask_end='0')
   return entries
 
@@ -72,8 +72,8 @@ def fpn(model: ConfigDict) -> list[Rule]:
 def rpn_head(model: ConfigDict) -> list[Rule]:
   """The rules of the head of a region proposal network."""
   head, entries = 'proposal_generator.rpn_head', []
-  for i in range(model.rpn.num_convs):
-    entries += rules.layer(f'{head}.conv' if model.rpn.num_convs == 1 else f'{head}.conv.conv{i}', f'rpn_head/conv{i}')
+  for i in range(model.proposals.num_convs):
+    entries += rules.layer(f'{head}.conv' if model.proposals.num_convs == 1 else f'{head}.conv.conv{i}', f'rpn_head/conv{i}')
   entries += rules.layer(f'{head}.objectness_logits', 'rpn_head/logits')
   return entries + rules.layer(f'{head}.anchor_deltas', 'rpn_head/deltas')
 
@@ -109,8 +109,8 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_end: str) -> li
     upstream = f'roi_heads.box_predictor.{end}'.rstrip('.')
     entries += classifier(model, upstream, f'box_head{end}')
     entries += rules.layer(f'{upstream}.bbox_pred', f'box_head{end}/deltas', rules.LINEAR)
-  mask = model.roi.mask_head
-  if mask.name:
+  mask = model.roi.get('mask_head')
+  if mask:
     path = f'mask_head{mask_end}'
     for i in range(mask.num_convs):
       entries += conv_norm(f'roi_heads.mask_head.mask_fcn{i + 1}', f'{path}/conv{i}', mask.norm)

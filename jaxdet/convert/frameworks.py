@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
@@ -12,6 +11,7 @@ from jaxdet.convert import caffe2, detectron2, mmdet, mmdet_dense, old_torchvisi
 from jaxdet.convert.backbone import bare_rules, is_backbone
 from jaxdet.convert.rules import LOSS_STATE, Rule, export_state
 from jaxdet.models.build import build_detector
+from jaxdet.models.initialize import variable_shapes
 
 State = Mapping[str, np.ndarray]
 Table = Callable[[ConfigDict], Sequence[Rule]]
@@ -66,7 +66,7 @@ FRAMEWORKS = {
 
 def shapes(model: ConfigDict) -> dict:
   """The variables of the detector of `config.model` as shapes and dtypes."""
-  return jax.eval_shape(build_detector(model, model.num_classes).init, jax.random.key(0))
+  return variable_shapes(build_detector(model, model.num_classes))
 
 
 @dataclasses.dataclass(frozen=True)

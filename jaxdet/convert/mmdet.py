@@ -8,7 +8,7 @@ from jaxdet.convert import rules, torchvision
 from jaxdet.convert.mmdet_dense import dense_head
 from jaxdet.convert.mmdet_query import query_detector
 from jaxdet.convert.rules import Rule
-from jaxdet.models.detectors.rcnn import class_loss_name
+from jaxdet.models.box_stages.standard import class_loss_name
 
 
 def table(model: ConfigDict) -> list[Rule]:
@@ -21,14 +21,14 @@ def table(model: ConfigDict) -> list[Rule]:
     entries += fpn(model)
   if model.name == 'dense':
     return entries + dense_head(model)
-  if model.rpn.name:
+  if model.name in ('two_stage', 'proposal_network') and model.proposals.name == 'rpn':
     # A network for proposals alone is a one-stage detector there, whose head has this name.
     entries += rpn_head(model, 'bbox_head' if model.name == 'proposal_network' else 'rpn_head')
-  if model.name == 'mask_rcnn':
+  if model.name == 'two_stage' and 'cascade' not in model.roi:
     entries += roi_heads(model, ends=('',), mask_ends=('',))
-  if model.name == 'cascade_rcnn':
+  if model.name == 'two_stage' and 'cascade' in model.roi:
     ends = range(len(model.roi.cascade.ious))
-    entries += roi_heads(model, ends, ends if model.roi.cascade.mask_heads == 'every' else ends[:1])
+    entries += roi_heads(model, ends, ends if model.roi.mask_head.stages == 'every' else ends[:1])
   return entries
 
 
@@ -46,8 +46,8 @@ def fpn(model: ConfigDict) -> list[Rule]:
 def rpn_head(model: ConfigDict, head: str) -> list[Rule]:
   """The rules of the head of a region proposal network."""
   entries = []
-  for i in range(model.rpn.num_convs):
-    upstream = f'{head}.rpn_conv' if model.rpn.num_convs == 1 else f'{head}.rpn_conv.{i}.conv'
+  for i in range(model.proposals.num_convs):
+    upstream = f'{head}.rpn_conv' if model.proposals.num_convs == 1 else f'{head}.rpn_conv.{i}.conv'
     entries += rules.layer(upstream, f'rpn_head/conv{i}')
   return entries + rules.layer(f'{head}.rpn_cls', 'rpn_head/logits') + rules.layer(f'{head}.rpn_reg', 'rpn_head/deltas')
 
@@ -58,8 +58,8 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
   if model.roi.shared_head == 'res5':
     norm = norm_name(model.backbone.norm)
     entries += torchvision.stages(model.backbone, 'roi_head.shared_head.', 'shared_head', norm, levels=(5,))
-  box, mask = model.roi.box_head, model.roi.mask_head
-  if model.roi.deformable_pooling:
+  box, mask = model.roi.box_head, model.roi.get('mask_head')
+  if model.roi.pooler.name == 'deformable':
     entries += deformable_roi_pool(model)
   for end in ends:
     upstream, path = f'roi_head.bbox_head.{end}'.rstrip('.'), f'box_head{end}'
@@ -72,7 +72,7 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
     if model.roi.class_loss.name == 'seesaw':
       entries.append(Rule(f'{upstream}.loss_cls.cum_samples', f'batch_stats/{class_loss_name(path)}/samples'))
     entries += rules.layer(f'{upstream}.fc_reg', f'{path}/deltas', rules.LINEAR)
-  for end in mask_ends if mask.name else ():
+  for end in mask_ends if 'mask' in model.roi.tasks else ():
     upstream, path = f'roi_head.mask_head.{end}'.rstrip('.'), f'mask_head{end}'
     for i in range(mask.num_convs):
       entries += conv_norm(f'{upstream}.convs.{i}', f'{path}/conv{i}', mask.norm)
@@ -83,9 +83,9 @@ def roi_heads(model: ConfigDict, ends: Sequence[str | int], mask_ends: Sequence[
 
 def deformable_roi_pool(model: ConfigDict) -> list[Rule]:
   """The rules of the layers that move the bins of regions, which every level has for itself."""
-  networks = [('offset_fc', 'offset', 3)] + [('mask_fc', 'weight', 2)] * (model.roi.deformable_pooling == 'v2')
+  networks = [('offset_fc', 'offset', 3)] + [('mask_fc', 'weight', 2)] * (model.roi.pooler.version == 'v2')
   entries = []
-  for position, level in enumerate(model.roi.levels):
+  for position, level in enumerate(model.roi.pooler.levels):
     for upstream, path, count in networks:
       for i in range(count):
         layout = rules.LINEAR if i else rules.linear_after_flatten(model.roi.box_head.roi_size)

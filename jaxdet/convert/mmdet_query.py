@@ -58,7 +58,7 @@ def deformable_detr(model: ConfigDict) -> list[Rule]:
       entries += prediction(i, f'decoder/prediction{i}')
     else:  # the same heads under a name for each layer
       entries += [dataclasses.replace(rule, copy=i > 0) for rule in prediction(i, 'decoder/prediction')]
-  if not model.proposals.name:
+  if 'encoder_proposals' not in model:
     entries.append(Rule('query_embedding.weight', 'params/decoder/queries/embedding'))
     return entries + rules.layer('reference_points_fc', 'decoder/reference_points', LINEAR)
   for upstream, path in (('memory_trans', 'proposals/memory'), ('pos_trans', 'decoder/query')):

@@ -9,7 +9,8 @@ import jax.export
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from jaxdet.structures import Batch, Category
+from jaxdet.models import forward
+from jaxdet.structures import Batch, Category, Objects
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 STRIDE = 32  # of the coarsest features of a backbone
@@ -35,8 +36,9 @@ def export_predict(
   """
 
   def predict(image, image_size):
-    found = detector.predict(jax.tree.map(jnp.asarray, variables), batch_of_images(image, image_size))
-    return {name: value for name, value in vars(found).items() if value is not None}
+    found = forward.predict(detector, jax.tree.map(jnp.asarray, variables), batch_of_images(image, image_size))
+    made = vars(found) | {'masks': None if found.masks is None else found.masks.probabilities}
+    return {name: value for name, value in made.items() if value is not None}
 
   arguments = (
     jax.ShapeDtypeStruct((batch_size, *canvas, 3), jnp.uint8),
@@ -80,9 +82,5 @@ def batch_of_images(image, image_size) -> Batch:
     original_size=image_size,
     index=jnp.arange(count, dtype=jnp.int32),
     valid=jnp.ones(count, bool),
-    boxes=jnp.zeros((count, 0, 4)),
-    labels=jnp.zeros((count, 0), jnp.int32),
-    objects_valid=jnp.zeros((count, 0), bool),
-    mask_bits=jnp.zeros((count, 0, 8, 1), jnp.uint8),
-    mask_windows=jnp.zeros((count, 0, 4)),
+    objects=Objects(jnp.zeros((count, 0, 4)), jnp.zeros((count, 0), jnp.int32), jnp.zeros((count, 0), bool)),
   )

@@ -54,18 +54,18 @@ def table(model: ConfigDict) -> list[Rule]:
   for i, level in enumerate(level for level in model.neck.levels if level <= 5):
     entries += rules.layer(f'backbone.fpn.inner_blocks.{i}.0', f'neck/lateral{level}')
     entries += rules.layer(f'backbone.fpn.layer_blocks.{i}.0', f'neck/output{level}')
-  for i in range(model.rpn.num_convs):
+  for i in range(model.proposals.num_convs):
     entries += rules.layer(f'rpn.head.conv.{i}.0', f'rpn_head/conv{i}')
   entries += rules.layer('rpn.head.cls_logits', 'rpn_head/logits')
   entries += rules.layer('rpn.head.bbox_pred', 'rpn_head/deltas')
 
-  box, mask = model.roi.box_head, model.roi.mask_head
+  box, mask = model.roi.box_head, model.roi.get('mask_head')
   entries += rules.layer('roi_heads.box_head.fc6', 'box_head/fc0', rules.linear_after_flatten(box.roi_size))
   entries += rules.layer('roi_heads.box_head.fc7', 'box_head/fc1', rules.LINEAR)
   predictor = 'roi_heads.box_predictor'
   entries += rules.layer(f'{predictor}.cls_score', 'box_head/logits', rules.LINEAR, rows=rules.FIRST_ROW_LAST)
   entries += rules.layer(f'{predictor}.bbox_pred', 'box_head/deltas', rules.LINEAR, rows=rules.without_first_rows(4))
-  if mask.name:
+  if mask:
     for i in range(mask.num_convs):
       entries += rules.layer(f'roi_heads.mask_head.{i}.0', f'mask_head/conv{i}')
     predictor = 'roi_heads.mask_predictor'

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import jax
 import numpy as np
 
+from jaxdet.models import forward
 from jaxdet.ops.on_each_device import DATA
 from jaxdet.structures import Batch, Detections
 
@@ -34,7 +35,8 @@ def infer(
   While the caller handles a batch, the device works on the next.
 
   Args:
-    detector: has `predict(variables, batch) -> Detections`.
+    detector: see models/forward.py.
+    variables: of its networks.
     batches: NumPy; over several processes each yields the same number of them.
     place: puts a batch on the devices; detections are sharded as its `valid`.
   """
@@ -57,7 +59,7 @@ def infer(
 @functools.lru_cache(maxsize=4)
 def _program(detector, sharding: jax.sharding.Sharding) -> Callable[[Mapping, Batch], Detections]:
   """The jitted prediction, the same one in every evaluation of a run."""
-  return jax.jit(_on_mesh(detector.predict, sharding), out_shardings=sharding)
+  return jax.jit(_on_mesh(functools.partial(forward.predict, detector), sharding), out_shardings=sharding)
 
 
 def _on_mesh(predict: Callable, sharding: jax.sharding.Sharding) -> Callable:

@@ -65,7 +65,8 @@ class ResultsWriter(contextlib.AbstractContextManager):
 def detections_of_image(batch: Batch, detections: Detections, i: int) -> tuple:
   """The first six arguments of `image_results` for image `i` of a batch."""
   rows = np.flatnonzero(detections.valid[i])
-  fields = (detections.boxes, detections.scores, detections.labels, detections.masks)
+  masks = None if detections.masks is None else detections.masks.probabilities
+  fields = (detections.boxes, detections.scores, detections.labels, masks)
   return *(None if field is None else field[i, rows] for field in fields), batch.image_size[i], batch.original_size[i]
 
 

@@ -1,101 +1,190 @@
-"""From a config to a detector: one table a role, from a name to what makes it."""
+"""From a config to a detector: one table a role, from a name to what makes it.
 
-from collections.abc import Sequence
+A part is made from its own settings and from `Shared`, what all parts of a model have in common.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from jaxdet.losses.class_loss import ClassLoss, make_class_loss
+from jaxdet.losses.class_loss import make_class_loss
 from jaxdet.models.backbones.resnet import ResNet
-from jaxdet.models.dense_heads.rpn_head import RPNHead
+from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
-from jaxdet.models.detectors.atss import ATSS
-from jaxdet.models.detectors.cascade_rcnn import CascadeRCNN
-from jaxdet.models.detectors.deformable_detr import DeformableDETR
+from jaxdet.models.dense_methods.atss import ATSS
+from jaxdet.models.dense_methods.fcos import FCOS
+from jaxdet.models.dense_methods.gfl import GFL
+from jaxdet.models.dense_methods.retinanet import RetinaNet
+from jaxdet.models.detectors.deformable_detr import PROPOSALS, DeformableDETR
 from jaxdet.models.detectors.dense import DenseDetector
 from jaxdet.models.detectors.detr import DETR
-from jaxdet.models.detectors.fcos import FCOS
-from jaxdet.models.detectors.gfl import GFL
-from jaxdet.models.detectors.level_anchors import anchors_per_cell
-from jaxdet.models.detectors.mask_rcnn import MaskRCNN
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
-from jaxdet.models.detectors.query import QueryDetector
-from jaxdet.models.detectors.rcnn import RCNN
-from jaxdet.models.detectors.retinanet import RetinaNet
 from jaxdet.models.detectors.set_prediction import is_sigmoid
+from jaxdet.models.detectors.two_stage import Cascade, ProposalGenerator, TwoStage
+from jaxdet.models.forward import Detector
 from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
+from jaxdet.models.parts import find
+from jaxdet.models.poolers.deformable import NETWORK, DeformablePooler
+from jaxdet.models.poolers.roi_align import RoIAlign
+from jaxdet.models.preprocess import Preprocess
+from jaxdet.models.proposals.given import Given
+from jaxdet.models.proposals.rpn import make_rpn
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
 from jaxdet.models.roi_heads.res5_head import Res5Head
+from jaxdet.models.roi_targets import most_positives
+from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
 from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
 
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shared:
+  """The settings that all parts of a model have in common."""
+
+  num_classes: int
+  dtype: jnp.dtype  # of activations
+  remat: str  # see layers/remat.py
+  frozen: tuple[str, ...]  # patterns of parameters that are held fixed
+  class_counts: FrozenConfigDict
+
+
+def roi_align(pooler: FrozenConfigDict, size: int, shared: Shared) -> RoIAlign:
+  """RoIAlign to `size` x `size`."""
+  return RoIAlign(size=size, **_without(pooler, 'name'))
+
+
+def deformable_pooler(pooler: FrozenConfigDict, size: int, shared: Shared) -> DeformablePooler:
+  """Deformable RoI pooling to `size` x `size`."""
+  network = DeformableRoIPool(size=size, **_without(pooler, 'name', 'levels', 'aligned'), dtype=shared.dtype)
+  return DeformablePooler(pooler.levels, {NETWORK: network})
+
+
+def standard_stage(
+  roi: FrozenConfigDict, end: str, shared_head: Mapping[str, nn.Module], shared: Shared
+) -> StandardStage:
+  """A standard box stage; `end` is of its network's name, such as '0' of 'box_head0'."""
+  settings, head = roi.box_head, f'box_head{end}'
+  class_loss = make_class_loss(roi.class_loss, shared.num_classes, shared.class_counts)
+  pooler = find(POOLERS, roi.pooler.name, 'roi.pooler.name')(roi.pooler, settings.roi_size, shared)
+  network = find(BOX_HEADS, settings.name, 'roi.box_head.name')(
+    **_without(settings, 'name', 'roi_size'),
+    num_classes=shared.num_classes,
+    num_logits=class_loss.columns,
+    class_bias=class_loss.bias,
+    dtype=shared.dtype,
+  )
+  networks = {**pooler.networks, **shared_head, head: network}
+  return StandardStage(roi, networks, head, pooler, class_loss, shared.num_classes)
+
+
+def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> MaskTask:
+  """The mask task; `stages` are the ends of the box stages' names."""
+  settings = roi.mask_head
+  make = find(MASK_HEADS, settings.name, 'roi.mask_head.name')
+  ends = {'first': stages[:1], 'every': stages}
+  network = _without(settings, 'name', 'roi_size', 'stages')
+  networks = {
+    f'mask_head{end}': make(**network, num_classes=shared.num_classes, dtype=shared.dtype)
+    for end in find(ends, settings.stages, 'roi.mask_head.stages')
+  }
+  # Deformable pooling is for the box head alone.
+  pooler = None if roi.shared_head else roi_align(_without(roi.pooler, 'version'), settings.roi_size, shared)
+  return MaskTask(networks, pooler, most_positives(roi.sampler))
+
+
 BACKBONES = {'resnet': ResNet}
 NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel}
+PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
+POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
+BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
+ROI_TASKS = {'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
 DENSE_HEADS = {'two_tower': TwoTowerHead}
 DENSE_METHODS = {'retinanet': RetinaNet, 'fcos': FCOS, 'atss': ATSS, 'gfl': GFL}
 
 
-def proposal_network(config: FrozenConfigDict) -> ProposalNetwork:
-  """A region proposal network alone."""
-  return ProposalNetwork(config, _features(config), class_loss=None)
+def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
+  """Fast, Faster, Mask or Cascade R-CNN, as the parts say."""
+  roi = config.roi
+  if 'cascade' in roi and roi.pooler.name == 'deformable':
+    raise ValueError("deformable pooling belongs to one stage, not to a cascade: set roi.pooler.name to 'roi_align'")
+  settings = cascade_stages(roi) if 'cascade' in roi else (roi,)
+  ends = [str(k) for k in range(len(settings))] if len(settings) > 1 else ['']
+  base = _backbone_and_neck(config, shared)
+  generator = _proposal_generator(config, shared)
+  shared_head = {}
+  if roi.shared_head:
+    backbone = _backbone(config, shared)
+    shared_head = {SHARED_HEAD: find(SHARED_HEADS, roi.shared_head, 'roi.shared_head')(backbone)}
+  make_stage = find(BOX_STAGES, roi.stage, 'roi.stage')
+  stages = tuple(make_stage(each, end, shared_head, shared) for each, end in zip(settings, ends, strict=True))
+  tasks = tuple(find(ROI_TASKS, name, 'roi.tasks')(roi, ends, shared) for name in roi.tasks)
+  parts = [generator, *stages, *tasks]
+  networks = base | {name: network for part in parts for name, network in part.networks.items()}
+  cascade = Cascade()
+  if 'cascade' in roi:
+    cascade = Cascade(roi.cascade.loss_weights, roi.cascade.feature_gradient, roi.cascade.average)
+  return TwoStage(_preprocess(config), networks, generator, stages, tasks, cascade, config.test)
 
 
-def mask_rcnn(config: FrozenConfigDict) -> MaskRCNN:
-  """Mask R-CNN; Faster R-CNN where `roi.mask_head.name` is '', Fast R-CNN where `rpn.name` is '' too."""
-  class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
-  heads = _roi_heads(config, class_loss, box_heads=('',), mask_heads=('',))
-  return MaskRCNN(config, _features(config) | _roi_pool(config) | heads, class_loss)
+def cascade_stages(roi: FrozenConfigDict) -> tuple[FrozenConfigDict, ...]:
+  """`config.model.roi` for each stage, with the values of `cascade` in their places."""
+  stages = []
+  for k, (iou, weights) in enumerate(zip(roi.cascade.ious, roi.cascade.coder_weights, strict=True)):
+    settings = ConfigDict(roi.to_dict())
+    settings.matcher.positive_iou = settings.matcher.negative_iou = iou
+    settings.coder.weights = weights
+    if k and not roi.cascade.resample:
+      settings.sampler.num, settings.add_ground_truth = 0, False
+    stages.append(FrozenConfigDict(settings))
+  return tuple(stages)
 
 
-def cascade_rcnn(config: FrozenConfigDict) -> CascadeRCNN:
-  """Cascade Mask R-CNN; without masks where `roi.mask_head.name` is ''."""
-  cascade = config.roi.cascade
-  if config.roi.deformable_pooling:
-    raise ValueError('deformable pooling belongs to one stage, not to a cascade: set roi.deformable_pooling to nothing')
-  stages = [str(k) for k in range(len(cascade.ious))]
-  mask_heads = stages if cascade.mask_heads == 'every' else stages[:1]
-  class_loss = make_class_loss(config.roi.class_loss, config.num_classes, config.class_counts)
-  return CascadeRCNN(config, _features(config) | _roi_heads(config, class_loss, stages, mask_heads), class_loss)
+def proposal_network(config: FrozenConfigDict, shared: Shared) -> ProposalNetwork:
+  """A proposal generator alone."""
+  generator = _proposal_generator(config, shared)
+  return ProposalNetwork(_preprocess(config), _backbone_and_neck(config, shared) | generator.networks, generator)
 
 
-def dense_detector(config: FrozenConfigDict) -> DenseDetector:
-  """A dense one-stage detector; `head.name` says which."""
-  method = _find(DENSE_METHODS, config.head.name)(config.head, config.num_classes)
-  head = _make(
-    DENSE_HEADS,
-    config.head.network,
-    num_classes=config.num_classes,
-    num_anchors=anchors_per_cell(config.head),
+def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
+  """A dense one-stage detector; `head.name` says which method."""
+  method = find(DENSE_METHODS, config.head.name, 'head.name')(config.head, config.test, shared.num_classes)
+  network = config.head.network
+  head = find(DENSE_HEADS, network.name, 'head.network.name')(
+    **_without(network, 'name'),
+    num_classes=shared.num_classes,
+    num_anchors=method.num_anchors,
     box_channels=method.box_channels,
-    dtype=jnp.dtype(config.dtype),
+    dtype=shared.dtype,
   )
-  return DenseDetector(config, _backbone_and_neck(config) | {'head': head}, method)
+  return DenseDetector(_preprocess(config), _backbone_and_neck(config, shared) | {'head': head}, method)
 
 
-def detr(config: FrozenConfigDict) -> DETR:
+def detr(config: FrozenConfigDict, shared: Shared) -> DETR:
   """DETR."""
-  return DETR(config, _backbone_and_neck(config) | _transformer(config, DetrEncoder, DetrDecoder))
+  networks = _backbone_and_neck(config, shared) | _transformer(config, shared, DetrEncoder, DetrDecoder)
+  return DETR(_preprocess(config), config, networks)
 
 
-def deformable_detr(config: FrozenConfigDict) -> DeformableDETR:
-  """Deformable DETR, of two stages where `proposals.name` is not ''."""
-  networks = _backbone_and_neck(config) | _transformer(config, DeformableEncoder, DeformableDecoder)
-  if config.proposals.name:
-    networks['proposals'] = QueryProposals(config.num_classes, jnp.dtype(config.dtype))
-  return DeformableDETR(config, networks)
+def deformable_detr(config: FrozenConfigDict, shared: Shared) -> DeformableDETR:
+  """Deformable DETR, of two stages where `encoder_proposals` says so."""
+  networks = _backbone_and_neck(config, shared) | _transformer(config, shared, DeformableEncoder, DeformableDecoder)
+  if 'encoder_proposals' in config:
+    networks[PROPOSALS] = QueryProposals(shared.num_classes, shared.dtype)
+  return DeformableDETR(_preprocess(config), config, networks)
 
 
-DETECTORS = {
-  'mask_rcnn': mask_rcnn,
-  'cascade_rcnn': cascade_rcnn,
+DETECTORS: dict[str, Callable[[FrozenConfigDict, Shared], Detector]] = {
+  'two_stage': two_stage,
   'proposal_network': proposal_network,
   'dense': dense_detector,
   'detr': detr,
@@ -103,81 +192,48 @@ DETECTORS = {
 }
 
 
-def build_detector(config: ConfigDict, num_classes: int) -> RCNN | DenseDetector | QueryDetector:
+def build_detector(config: ConfigDict, num_classes: int) -> Detector:
   """The detector that `config.model` describes, for `num_classes` classes.
 
   Raises:
-    ValueError: where a name is in no table.
+    ValueError: where a name is in no table; says the nearest.
   """
   settings = ConfigDict(config.to_dict())
   settings.num_classes = num_classes
-  return _find(DETECTORS, config.name)(FrozenConfigDict(settings))
+  settings = FrozenConfigDict(settings)
+  shared = Shared(num_classes, jnp.dtype(settings.dtype), settings.remat, settings.frozen, settings.class_counts)
+  return find(DETECTORS, settings.name, 'model.name')(settings, shared)
 
 
-def _features(config: FrozenConfigDict) -> dict:
-  """Backbone, neck and, unless `rpn.name` is '', the head of the region proposal network."""
-  networks = _backbone_and_neck(config)
-  if config.rpn.name:
-    rpn = config.rpn
-    networks['rpn_head'] = RPNHead(rpn.num_convs, rpn.channels, anchors_per_cell(rpn), jnp.dtype(config.dtype))
-  return networks
+def _preprocess(config: FrozenConfigDict) -> Preprocess:
+  return Preprocess(config.pixel_mean, config.pixel_std, config.dtype)
 
 
-def _backbone_and_neck(config: FrozenConfigDict) -> dict:
-  dtype = jnp.dtype(config.dtype)
-  return {
-    'backbone': _make(BACKBONES, config.backbone, remat=config.remat, dtype=dtype),
-    'neck': _make(NECKS, config.neck, dtype=dtype),
-  }
+def _backbone(config: FrozenConfigDict, shared: Shared) -> nn.Module:
+  make = find(BACKBONES, config.backbone.name, 'backbone.name')
+  return make(**_without(config.backbone, 'name'), frozen=shared.frozen, remat=shared.remat, dtype=shared.dtype)
 
 
-def _transformer(config: FrozenConfigDict, encoder: type[nn.Module], decoder: type[nn.Module]) -> dict:
+def _backbone_and_neck(config: FrozenConfigDict, shared: Shared) -> dict[str, nn.Module]:
+  neck = find(NECKS, config.neck.name, 'neck.name')(**_without(config.neck, 'name'), dtype=shared.dtype)
+  return {'backbone': _backbone(config, shared), 'neck': neck}
+
+
+def _proposal_generator(config: FrozenConfigDict, shared: Shared) -> ProposalGenerator:
+  return find(PROPOSAL_GENERATORS, config.proposals.name, 'proposals.name')(config.proposals, shared.dtype)
+
+
+def _transformer(
+  config: FrozenConfigDict, shared: Shared, encoder: type[nn.Module], decoder: type[nn.Module]
+) -> dict[str, nn.Module]:
   """Encoder and decoder of a query detector."""
-  shared = {'remat': config.remat, 'dtype': jnp.dtype(config.dtype)}
-  num_logits = config.num_classes + (not is_sigmoid(config))
+  common = {'remat': shared.remat, 'dtype': shared.dtype}
+  num_logits = shared.num_classes + (not is_sigmoid(config))
   return {
-    'encoder': encoder(**config.encoder, **shared),
-    'decoder': decoder(**config.decoder, num_logits=num_logits, **shared),
+    'encoder': encoder(**config.encoder, **common),
+    'decoder': decoder(**config.decoder, num_logits=num_logits, **common),
   }
 
 
-def _roi_pool(config: FrozenConfigDict) -> dict:
-  """The layer that pools regions for the box head, where that is one that learns."""
-  roi = config.roi
-  if not roi.deformable_pooling:
-    return {}
-  settings = {key: roi[key] for key in ('sampling_ratio', 'canonical_size', 'canonical_level')}
-  size, dtype = roi.box_head.roi_size, jnp.dtype(config.dtype)
-  return {'roi_pool': DeformableRoIPool(roi.deformable_pooling, size, **settings, dtype=dtype)}
-
-
-def _roi_heads(
-  config: FrozenConfigDict, class_loss: ClassLoss, box_heads: Sequence[str], mask_heads: Sequence[str]
-) -> dict:
-  """Shared, box and mask heads as far as there are any, with these at the ends of their names."""
-  shared = {'num_classes': config.num_classes, 'dtype': jnp.dtype(config.dtype)}
-  box_head = _without(config.roi.box_head, 'roi_size', 'retrain_classifier')
-  box_head |= {'num_logits': class_loss.columns, 'class_bias': class_loss.bias}
-  mask_head = _without(config.roi.mask_head, 'roi_size')
-  networks = {}
-  if config.roi.shared_head:
-    backbone = _make(BACKBONES, config.backbone, remat=config.remat, dtype=shared['dtype'])
-    networks['shared_head'] = _find(SHARED_HEADS, config.roi.shared_head)(backbone)
-  networks |= {f'box_head{end}': _make(BOX_HEADS, box_head, **shared) for end in box_heads}
-  if mask_head['name']:
-    networks |= {f'mask_head{end}': _make(MASK_HEADS, mask_head, **shared) for end in mask_heads}
-  return networks
-
-
-def _find(table: dict, name: str):
-  if name not in table:
-    raise ValueError(f"no model part is called '{name}': choose one of {', '.join(sorted(table))}")
-  return table[name]
-
-
-def _make(table: dict, settings, **kwargs):
-  return _find(table, settings['name'])(**_without(settings, 'name'), **kwargs)
-
-
-def _without(settings, *keys: str) -> dict:
-  return {k: v for k, v in settings.items() if k not in keys}
+def _without(settings: Mapping, *keys: str) -> dict:
+  return {key: value for key, value in settings.items() if key not in keys}

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 
 from input_pipeline.polygons import Polygons
 from input_pipeline.rasterize import mask_windows, pack, rasterize_polygons
-from jaxdet.structures import Batch
+from jaxdet.structures import Batch, InstanceMasks, Objects, Proposals
 
 PROGRAMS = ('mmdet', 'detectron2', 'detic', 'disalign')  # folders of a kit
 MASK_SIZE = 128  # cells of a mask crop: no recorded object is larger, so that a cell is a pixel
@@ -118,20 +118,20 @@ def batch(case: Case, outlines: bool = False) -> Batch:
     )
     bits[i, :objects] = rasterize_polygons(polygons, windows[i, :objects], MASK_SIZE)
     vertices[i, :objects], parts[i, :objects] = polygons.outlines(objects, VERTICES)
+  masks = InstanceMasks(
+    bits=pack(bits),
+    windows=windows,
+    outlines=vertices if outlines else None,
+    outline_parts=parts if outlines else None,
+  )
   return Batch(
     image=images,
     image_size=sizes,
     original_size=sizes,
     index=np.arange(count, dtype=np.int32),
     valid=np.ones(count, bool),
-    boxes=boxes,
-    labels=labels,
-    objects_valid=valid,
-    mask_bits=pack(bits),
-    mask_windows=windows,
-    outlines=vertices if outlines else None,
-    outline_parts=parts if outlines else None,
-    **_given_proposals(case),
+    objects=Objects(boxes, labels, valid, masks),
+    proposals=_given_proposals(case),
   )
 
 
@@ -147,17 +147,17 @@ def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarr
   return _stack_rows(boxes)
 
 
-def _given_proposals(case: Case) -> dict[str, np.ndarray]:
+def _given_proposals(case: Case) -> Proposals | None:
   """Fast R-CNN is given its proposals: mmdetection the fixed regions, Detectron2 200 boxes of their own."""
   if 'Fast R-CNN' not in case.meta['system']:
-    return {}
+    return None
   if case.program == 'mmdet':
     boxes, real = fixed_regions(case)
   else:
     boxes, real = _stack_rows(
       [_random_boxes(case, f'proposal{i}', i, 200) for i in range(len(case.recipe.IMAGE_SIZES))]
     )
-  return {'proposals': boxes, 'proposals_valid': real}
+  return Proposals(boxes, np.zeros(real.shape, np.float32), real)
 
 
 def _random_boxes(case: Case, name: str, image: int, count: int) -> Float[np.ndarray, 'N 4']:

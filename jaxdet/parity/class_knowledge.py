@@ -31,10 +31,13 @@ def draw_as_recorded(detector, case: Case):
       return federated.fill_classes(labels, valid, numbers, slots)
 
     return dataclasses.replace(detector, sample_classes=draw)
-  slots = detector.settings.roi.class_loss.slots
+  slots = detector.stages[0].settings.class_loss.slots
 
   def loss(logits, labels, valid, key, state):
     classes = federated.fill_classes(labels, valid, numbers, slots)
     return federated.federated_loss(logits, labels, valid, classes), state
 
-  return dataclasses.replace(detector, class_loss=dataclasses.replace(detector.class_loss, loss=loss))
+  stages = [
+    dataclasses.replace(stage, class_loss=dataclasses.replace(stage.class_loss, loss=loss)) for stage in detector.stages
+  ]
+  return dataclasses.replace(detector, stages=tuple(stages))

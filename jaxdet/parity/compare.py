@@ -152,7 +152,7 @@ class Comparison:
     matches = self.rows('boxes', name, boxes, scores, labels)
     self.add('boxes', f'{name}/incomplete', float(found.incomplete[image]), 0)
     if f'{name}/masks' in self.case.arrays and found.masks is not None:
-      errors = mask_errors(self.case, name, np.asarray(found.masks[image])[valid], boxes, matches)
+      errors = mask_errors(self.case, name, np.asarray(found.masks.probabilities[image])[valid], boxes, matches)
       self.add('masks', name, max(errors, default=0.0), MASK)
     return matches
 

@@ -6,19 +6,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdet.models.detectors.dense import DenseDetector
-from jaxdet.models.detectors.forward import Forward, Variables
-from jaxdet.models.detectors.preprocess import normalize
+from jaxdet.models.forward import Variables
+from jaxdet.models.recording import Record
 from jaxdet.parity.compare import Comparison
 from jaxdet.parity.names import level_names
 from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections
 
-NAMES = {'logits': 'head/cls', 'boxes': 'head/reg', 'centerness': 'head/centerness'}
+NAMES = {'logits': 'head/cls', 'box_regression': 'head/reg', 'centerness': 'head/centerness'}
 
 
 @flax.struct.dataclass
 class Inference:
-  """What a detector makes on the way from images to detections."""
+  """Tensors on the way from images to detections."""
 
   input: Float[Array, 'B H W 3']
   maps: dict[str, dict[int, Array]]  # by recorded part and level
@@ -40,7 +40,7 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
 
 
 def recorded_distances(boxes: dict[int, np.ndarray], kind: str) -> dict[str, dict[int, np.ndarray]]:
-  """What mmdetection's FCOS makes of the numbers of boxes within its network: pixels, but strides in training."""
+  """Box regression as mmdetection's FCOS network returns it: in pixels, but in strides in training."""
   if kind == 'log_pixels':
     return {'head/reg': {level: np.exp(x) for level, x in boxes.items()}}
   strides = {level: np.maximum(x, 0) for level, x in boxes.items()}
@@ -49,10 +49,8 @@ def recorded_distances(boxes: dict[int, np.ndarray], kind: str) -> dict[str, dic
 
 def infer(detector: DenseDetector, variables: Variables, batch: Batch) -> Inference:
   """Runs a detector on images."""
-  settings = detector.settings
-  forward = Forward(detector.networks, variables, train=False)
-  images = normalize(batch.image, batch.image_size, settings.pixel_mean, settings.pixel_std, settings.dtype)
-  backbone = forward('backbone', images)
-  neck = forward('neck', backbone)
-  maps = {NAMES[name]: by_level for name, by_level in forward('head', neck).items()}
-  return Inference(images, {'backbone': backbone, 'neck': neck, **maps}, detector.predict(variables, batch))
+  call = Record(detector.networks, variables)
+  detections = detector.predict(call, batch)
+  maps = {NAMES[name]: by_level for name, by_level in call.result('head').items()}
+  maps = {'backbone': call.result('backbone'), 'neck': call.result('neck'), **maps}
+  return Inference(detector.preprocess(batch), maps, detections)

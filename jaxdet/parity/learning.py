@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from jaxdet.convert.rules import export_state
+from jaxdet.models import forward
 from jaxdet.parity.case import Case
 from jaxdet.parity.compare import DELTA, GRADIENT, LOSS, TRAINING, Comparison
 from jaxdet.parity.names import loss_name, merged_losses
@@ -24,7 +25,7 @@ Gradient = Callable[[Params, Params], tuple[Params, tuple[dict, Params]]]
 def compare_learning(subject: Subject, comparison: Comparison) -> None:
   """Adds the checks of 'losses' and 'gradients'."""
   params = subject.variables['params']
-  trained, _ = freezing.split(params, subject.detector.trainable(params))
+  trained, _ = freezing.split(params, freezing.trainable(params, subject.config.model.frozen))
   grads, (losses, _) = gradient_function(subject)(trained, subject.variables['batch_stats'])
   _compare_losses(comparison, 'losses', '', losses, subject.case.meta['losses'], LOSS)
   _compare_gradients(subject, comparison, grads)
@@ -53,7 +54,7 @@ def compare_training(subject: Subject, comparison: Comparison) -> None:
 def gradient_function(subject: Subject) -> Gradient:
   """From trained parameters and `batch_stats` to a gradient, the losses by name with 'total', and new statistics."""
   params = subject.variables['params']
-  _, frozen = freezing.split(params, subject.detector.trainable(params))
+  _, frozen = freezing.split(params, freezing.trainable(params, subject.config.model.frozen))
   constants = subject.variables['constants']
   return lambda trained, stats: _gradient(trained, subject.detector, frozen, constants, stats, subject.batch)
 
@@ -62,7 +63,7 @@ def gradient_function(subject: Subject) -> Gradient:
 @functools.partial(jax.grad, has_aux=True)
 def _gradient(trained, detector, frozen, constants, batch_stats, batch):
   variables = {'params': freezing.merge(trained, frozen), 'constants': constants, 'batch_stats': batch_stats}
-  losses, moved = detector.loss(variables, batch, jax.random.key(0))
+  losses, moved = forward.loss(detector, variables, batch, jax.random.key(0))
   losses['total'] = sum(value for name, value in losses.items() if name.startswith('loss_'))
   return losses['total'], (losses, {**batch_stats, **moved.get('batch_stats', {})})
 
@@ -117,8 +118,8 @@ def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[s
   """The losses before each step on the same batch, and the trained parameters after the last."""
   params = subject.variables['params']
   config = training_config(subject.config, subject.case)
-  optimizer = build_optimizer(config, subject.detector, params)
-  trained, _ = freezing.split(params, subject.detector.trainable(params))
+  optimizer = build_optimizer(config, params)
+  trained, _ = freezing.split(params, freezing.trainable(params, subject.config.model.frozen))
 
   @jax.jit
   def update(trained, state, grads):

@@ -8,10 +8,18 @@ import re
 from ml_collections import ConfigDict
 
 from jaxdet.command_line import load_config
+from jaxdet.parity import override_detectron2, override_mmdet
 from jaxdet.parity.case import Case
-from jaxdet.parity.override_rules import RULES, read
+from jaxdet.parity.override_changes import read
 from jaxdet.parity.zoo import Entry
 
+# By program; Detic and DisAlign rest on Detectron2.
+RULES = {
+  'mmdet': override_mmdet.RULES,
+  'detectron2': override_detectron2.RULES,
+  'detic': override_detectron2.RULES,
+  'disalign': override_detectron2.RULES,
+}
 OBJECTS = 8  # at least so many an image: their boxes join the proposals
 
 
@@ -25,7 +33,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
   model = config.model
   unknown = []
   for key, value in (case.meta['overrides'] or {}).items():
-    change = next((rule for pattern, rule in RULES.items() if re.fullmatch(pattern, key)), None)
+    change = next((rule for pattern, rule in RULES[case.program].items() if re.fullmatch(pattern, key)), None)
     if change:
       change(config, value)
     elif not entry.own:
@@ -76,8 +84,8 @@ def _take_everything_in_fewer_rows(model: ConfigDict) -> None:
 
   With `sampler.num` 0 it would see every region, most of them background, which takes ten times as long.
   """
-  if 'roi' in model and model.roi.sampler.num == 0 and model.roi.mask_head.name and model.rpn.name:
-    model.roi.sampler.update(num=model.rpn.train_proposals.post_nms + OBJECTS, positive_fraction=0.25)
+  if 'roi' in model and model.roi.sampler.num == 0 and 'mask' in model.roi.tasks and model.proposals.name != 'given':
+    model.roi.sampler.update(num=model.proposals.train_proposals.post_nms + OBJECTS, positive_fraction=0.25)
 
 
 def _still_batch_norm(tree: ConfigDict) -> None:

@@ -3,23 +3,23 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdet.models.detectors.forward import Forward, Variables
+from jaxdet.models import forward
 from jaxdet.models.detectors.query import Outputs, QueryDetector
+from jaxdet.models.forward import Variables
+from jaxdet.models.recording import Record
 from jaxdet.models.transformers.cells import Cells
 from jaxdet.parity.compare import Comparison
 from jaxdet.parity.names import level_names
 from jaxdet.parity.subject import Subject
-from jaxdet.structures import Batch
+from jaxdet.structures import Batch, Detections
 
 
 def compare_inference(subject: Subject, comparison: Comparison) -> None:
   """Adds the checks of everything that was recorded of an inference pass."""
-  detections = jax.device_get(_predict(subject.detector, subject.variables, subject.batch))
-  images, maps, cells, outputs = jax.device_get(infer(subject.detector, subject.variables, subject.batch))
+  images, maps, cells, outputs, detections = jax.device_get(infer(subject.detector, subject.variables, subject.batch))
   comparison.tensor('input', 'input', images[..., ::-1] if subject.case.bgr else images)
   for part, by_level in maps.items():
     for level, name in level_names(subject.case, part, list(by_level)).items():
@@ -49,23 +49,10 @@ def named_tensors(outputs: Outputs) -> dict[str, np.ndarray]:
 @functools.partial(jax.jit, static_argnums=0)
 def infer(
   detector: QueryDetector, variables: Variables, batch: Batch
-) -> tuple[Float[Array, 'B H W 3'], dict[str, dict[int, Array]], Cells, Outputs]:
-  """Normalised images, feature maps by part and level, their cells, and what the transformer makes of them."""
-  forward = Forward(detector.networks, variables, train=False)
-  maps, seen = {}, []
-
-  def call(network: str, *args):
-    out = forward(network, *args)
-    seen.extend(arg for arg in args if isinstance(arg, Cells))
-    if network in ('backbone', 'neck'):
-      maps[network] = out
-    return out
-
-  images = detector.images(batch)
-  outputs = detector.outputs(call, images, jnp.asarray(batch.image_size))
-  return images, maps, seen[0], outputs
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _predict(detector: QueryDetector, variables: Variables, batch: Batch):
-  return detector.predict(variables, batch)
+) -> tuple[Float[Array, 'B H W 3'], dict[str, dict[int, Array]], Cells, Outputs, Detections]:
+  """Normalised images, feature maps by part and level, their cells, the outputs of the transformer, detections."""
+  call = Record(detector.networks, variables)
+  outputs = detector.outputs(call, batch)
+  _, cells = call.of('encoder')[0].arguments
+  maps = {network: call.result(network) for network in ('backbone', 'neck')}
+  return detector.preprocess(batch), maps, cells, outputs, forward.predict(detector, variables, batch)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import jax
 
-from jaxdet.parity import dense, query, rcnn
+from jaxdet.parity import dense, query, two_stage
 from jaxdet.parity.case import Case, load_case
 from jaxdet.parity.compare import Check, Comparison
 from jaxdet.parity.learning import compare_learning, compare_training
@@ -15,9 +15,8 @@ from jaxdet.parity.subject import Subject, make_subject
 from jaxdet.parity.zoo import Entry, find_config
 
 INFERENCE = {  # by `config.model.name`
-  'mask_rcnn': rcnn.compare_inference,
-  'cascade_rcnn': rcnn.compare_inference,
-  'proposal_network': rcnn.compare_inference,
+  'two_stage': two_stage.compare_inference,
+  'proposal_network': two_stage.compare_inference,
   'detr': query.compare_inference,
   'deformable_detr': query.compare_inference,
   'dense': dense.compare_inference,

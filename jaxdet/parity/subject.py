@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from jaxdet.convert import detectron2, mmdet
 from jaxdet.convert.rules import Rule, import_state
 from jaxdet.models.build import build_detector
+from jaxdet.models.initialize import initialize, variable_shapes
 from jaxdet.parity import case as cases
 from jaxdet.parity.case import Case
 from jaxdet.parity.class_knowledge import draw_as_recorded, set_class_counts
@@ -50,7 +51,7 @@ def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
   rules = TABLES[case.program](config.model)
   detector = draw_as_recorded(build_detector(config.model, config.model.num_classes), case)
   state = cases.state(case)
-  shapes = jax.eval_shape(detector.init, jax.random.key(0))
+  shapes = variable_shapes(detector)
   variables, report = import_state(state, shapes, rules)
   report.check()
   variables = _with_initial(variables, detector, report.unset)
@@ -63,7 +64,7 @@ def _with_initial(variables: dict[str, Any], detector: Any, paths: Sequence[str]
 
   @jax.jit
   def initial(key):
-    flat = flatten_dict(detector.init(key), sep='/')
+    flat = flatten_dict(initialize(detector, key), sep='/')
     return {path: flat[path] for path in paths}
 
   if not paths:

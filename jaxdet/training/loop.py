@@ -12,7 +12,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from jaxdet.structures import Batch, Dataset
-from jaxdet.training import parallel, schedules
+from jaxdet.training import freezing, parallel, schedules
 from jaxdet.training.checkpoint import Checkpoints, Metadata, initialize_from
 from jaxdet.training.metric_writer import MetricWriter
 from jaxdet.training.optimizer import build_optimizer
@@ -67,7 +67,7 @@ class _Run:
     self.best = Checkpoints(str(workdir / 'best'), keep=1)
     self.state = self._start(detector, init_key)
     self.done = int(self.state.step)
-    self.step = make_train_step(config, detector, build_optimizer(config, detector, self.state.params), self.mesh)
+    self.step = make_train_step(config, detector, build_optimizer(config, self.state.params), self.mesh)
     self.shapes: set[tuple[int, ...]] = set()  # of the image batches for which the step is compiled
     self.unread: tuple[int, dict[str, Array], bool] | None = None  # a step's number, metrics, and if it was timed
     self.counters: dict[str, int] = {}
@@ -105,7 +105,7 @@ class _Run:
     state = create_state(config, detector, key, self.mesh)
     if not config.train.init_from:
       return state
-    trainable = detector.trainable(state.params)
+    trainable = freezing.trainable(state.params, config.model.frozen)
     return initialize_from(state, config.train.init_from, trainable, config.train.init_except)
 
   def _advance(self) -> None:

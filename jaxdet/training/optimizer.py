@@ -10,7 +10,7 @@ import optax
 from ml_collections import ConfigDict
 
 from jaxdet.training import freezing
-from jaxdet.training.freezing import Params
+from jaxdet.training.freezing import Params, path_name
 from jaxdet.training.schedules import build_schedule
 
 # The first pattern found in a parameter's path decides its group.
@@ -21,7 +21,7 @@ DECAY_GROUPS = (
 )
 
 
-def build_optimizer(config: ConfigDict, detector, params: Params) -> optax.GradientTransformation:
+def build_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransformation:
   """The optimizer of `config.train` for the trained part of `params` (see `freezing.split`).
 
   SGD is torch's: `v = momentum * v + (g + weight_decay * p)`, `p -= lr * v`, so that a change of the learning
@@ -36,7 +36,7 @@ def build_optimizer(config: ConfigDict, detector, params: Params) -> optax.Gradi
   settings = config.train.optimizer
   if settings.name not in ('sgd', 'adamw'):
     raise ValueError(f"unknown train.optimizer.name '{settings.name}': choose sgd or adamw")
-  trainable = detector.trainable(params)
+  trainable = freezing.trainable(params, config.model.frozen)
   trained, _ = freezing.split(params, trainable)
   groups = decay_groups(trained)
   decays = {
@@ -82,8 +82,3 @@ def decay_group(path: str) -> str:
     if pattern.search(path):
       return group
   raise ValueError(f"parameter '{path}' falls under no weight-decay rule: add one to DECAY_GROUPS in {__name__}")
-
-
-def path_name(path: tuple) -> str:
-  """A tree path as text, 'backbone/conv1/kernel'."""
-  return jax.tree_util.keystr(path, simple=True, separator='/')

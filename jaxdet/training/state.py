@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
+from jaxdet.models.initialize import initialize
 from jaxdet.training import freezing, parallel
 from jaxdet.training.freezing import Params
 from jaxdet.training.optimizer import build_optimizer
@@ -59,14 +60,14 @@ def abstract_state(config: ConfigDict, detector, mesh: Mesh | None = None) -> Tr
 
 
 def _create(config: ConfigDict, detector, key: Array) -> TrainState:
-  variables = detector.init(key)
+  variables = initialize(detector, key)
   params = variables['params']
-  trained, _ = freezing.split(params, detector.trainable(params))
+  trained, _ = freezing.split(params, freezing.trainable(params, config.model.frozen))
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
     constants=variables.get('constants', {}),
     batch_stats=variables.get('batch_stats', {}),
-    opt_state=build_optimizer(config, detector, params).init(trained),
+    opt_state=build_optimizer(config, params).init(trained),
     ema_params=trained if config.train.ema_decay else None,
   )

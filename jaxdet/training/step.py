@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from jaxdet.models import forward
 from jaxdet.structures import Batch
 from jaxdet.training import freezing, parallel
 from jaxdet.training.freezing import Params
@@ -44,13 +45,13 @@ def make_train_step(
   accumulate, ema_decay = config.train.accumulate, config.train.ema_decay
 
   def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-    trained, frozen = freezing.split(state.params, detector.trainable(state.params))
+    trained, frozen = freezing.split(state.params, freezing.trainable(state.params, config.model.frozen))
 
     def total_loss(trained, batch_stats, batch, key):
       params = freezing.merge(trained, frozen)
       variables = {'params': params, 'constants': state.constants, 'batch_stats': batch_stats}
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        losses, moved = detector.loss(variables, batch, key)
+        losses, moved = forward.loss(detector, variables, batch, key)
       total = sum(value for name, value in losses.items() if name.startswith('loss_'))
       return total, ({**losses, 'total_loss': total}, {**batch_stats, **moved.get('batch_stats', {})})
 

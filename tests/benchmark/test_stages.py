@@ -1,15 +1,18 @@
 """A program taken apart: its steps, and that nothing is lost or done twice."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 from small_workload import small_workload
 
 from jaxdet.benchmark import stages
-from jaxdet.benchmark.taps import POINTS, Recorder, tapped
+from jaxdet.models import forward
 from jaxdet.models.build import build_detector
-from jaxdet.models.detectors import rcnn
-from jaxdet.models.detectors.forward import Forward
+from jaxdet.models.initialize import initialize, variable_shapes
+from jaxdet.models.recording import Record
+from jaxdet.training import freezing
 from small_detector import CLASSES, make_batch, small_config
 from small_query import small_config as small_query_config
 
@@ -24,62 +27,56 @@ def quick_compilation():
 
 
 def steps_of(detector, name):
-  """The steps of `loss` or `predict`, from shapes alone."""
-  variables = jax.eval_shape(detector.init, jax.random.key(0))
-  recorder = Recorder()
-  key = [jax.random.key(0)] if name == 'loss' else []
-  with tapped(recorder, detector.trainable(variables['params'])):
-    jax.eval_shape(getattr(detector, name), variables, make_batch(), *key)
-  return recorder.calls
+  """The calls of `loss` or `predict`, from shapes alone."""
+  variables = variable_shapes(detector)
+  calls = []
+
+  def run(variables):
+    call = Record(detector.networks, variables, train=name == 'loss', dropout=jax.random.key(0))
+    getattr(detector, name)(call, make_batch(), *([jax.random.key(0)] if name == 'loss' else []))
+    calls.extend(call.calls)
+
+  jax.eval_shape(run, variables)
+  return calls
 
 
 def test_the_steps_of_mask_rcnn():
   detector = build_detector(small_config().model, CLASSES)
-  assert [call.step for call in steps_of(detector, 'loss')] == [
+  assert [call.name for call in steps_of(detector, 'loss')] == [
     *REGIONS, 'RPN losses', 'proposals', 'sampling of regions', 'RoIAlign', 'box_head', 'RoIAlign', 'mask_head',
     'mask loss',
   ]  # fmt: skip
-  assert [call.step for call in steps_of(detector, 'predict')] == [
+  assert [call.name for call in steps_of(detector, 'predict')] == [
     *REGIONS, 'proposals', 'RoIAlign', 'box_head', 'detections', 'RoIAlign', 'mask_head'
   ]  # fmt: skip
 
 
 def test_the_steps_of_a_query_detector():
   detector = build_detector(small_query_config('detr').model, CLASSES)
-  assert [call.step for call in steps_of(detector, 'loss')] == ['backbone', 'neck', 'encoder', 'decoder', 'assignment']
-  assert [call.step for call in steps_of(detector, 'predict')][-1] == 'detections'
+  assert [call.name for call in steps_of(detector, 'loss')] == ['backbone', 'neck', 'encoder', 'decoder', 'assignment']
+  assert [call.name for call in steps_of(detector, 'predict')][-1] == 'detections'
 
 
 def test_gradients_flow_where_training_lets_them():
   """Through features and logits, but neither into images nor through boxes that are proposed."""
   detector = build_detector(small_config().model, CLASSES)
-  calls = {call.step: call for call in steps_of(detector, 'loss')}
-  assert calls['backbone'].gradient == (0,) and calls['neck'].gradient == (0, 4)
-  assert calls['proposals'].gradient == calls['sampling of regions'].gradient == ()
+  calls = {call.name: call for call in steps_of(detector, 'loss')}
+  assert calls['neck'].gradient == 1 and calls['proposals'].gradient == calls['sampling of regions'].gradient == 0
   features, boxes = calls['RoIAlign'].arguments
-  assert calls['RoIAlign'].gradient == (0,) and set(features) == {2, 3, 4, 5} and boxes.shape[-1] == 4
-
-
-def test_nothing_stays_replaced():
-  before = [getattr(point.module, point.function) for point in POINTS]
-  with pytest.raises(KeyError), tapped(Recorder(), {}):
-    assert rcnn.Forward is not Forward
-    raise KeyError
-  assert rcnn.Forward is Forward
-  assert [getattr(point.module, point.function) for point in POINTS] == before
+  assert calls['RoIAlign'].gradient == 1 and set(features) == {2, 3, 4, 5} and boxes.shape[-1] == 4
 
 
 def test_what_remains_makes_the_whole_result_from_the_steps_results():
   workload = small_workload()
   detector = workload.detector()
-  variables, batch = jax.jit(detector.init)(jax.random.key(0)), jax.device_put(workload.batch('train'))
-
-  def losses(variables, batch):
-    return detector.loss(variables, batch, jax.random.key(0))[0]
-
-  calls, rest = stages.record(losses, (variables, batch), detector.trainable(variables['params']))
+  variables = jax.jit(functools.partial(initialize, detector))(jax.random.key(0))
+  batch, key = jax.device_put(workload.batch('train')), jax.random.key(0)
+  trainable = freezing.trainable(variables['params'], workload.config.model.frozen)
+  *calls, rest = stages.record(detector.loss, detector.networks, variables, trainable, (batch, key), train=True)
   assert [call.step for call in calls] == ['backbone', 'neck', 'head']
-  by_parts, whole = jax.jit(rest.function)(*rest.arguments), jax.jit(losses)(variables, batch)
+  assert calls[0].gradient == (0,) and calls[1].gradient == (0, 3)  # parameters alone; parameters and features
+  by_parts = jax.jit(rest.function)(*rest.arguments)
+  whole, _ = jax.jit(functools.partial(forward.loss, detector))(variables, batch, key)
   assert by_parts.keys() == whole.keys() == {'loss_class', 'loss_box'}
   for name, value in whole.items():
     np.testing.assert_allclose(by_parts[name], value, rtol=1e-4)

@@ -36,11 +36,11 @@ print(json.dumps({{'step_s': 0.5, 'spec': json.loads(sys.argv[3])}}))
   assert (spec['task'], spec['mode'], spec['repeats'], spec['num_classes']) == ('train', 'amp+compile', 2, 6)
   seen, batch = np.load(tmp_path / 'seen.npz'), workload.batch('train')
   np.testing.assert_array_equal(seen['images'], batch.image)
-  np.testing.assert_array_equal(seen['boxes'], batch.boxes[:, :3])
+  np.testing.assert_array_equal(seen['boxes'], batch.objects.boxes[:, :3])
   masks = np.unpackbits(seen['masks'], axis=-1, count=96)
   assert masks.shape == (2, 3, 64, 96)
   y, x = np.nonzero(masks[1, 2])
-  np.testing.assert_allclose([x.min(), y.min(), x.max() + 1, y.max() + 1], batch.boxes[1, 2], atol=1.5)
+  np.testing.assert_allclose([x.min(), y.min(), x.max() + 1, y.max() + 1], batch.objects.boxes[1, 2], atol=1.5)
 
 
 def test_a_process_that_fails_is_a_record_with_its_last_words(tmp_path):

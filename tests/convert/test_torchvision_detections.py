@@ -4,6 +4,7 @@ The settings below are the differences between the two programs. One has no sett
 corners of its cell anchors to whole pixels, so that it is given those that are not rounded.
 """
 
+import functools
 import json
 
 import jax
@@ -17,10 +18,11 @@ import parity_kit
 from jaxdet.conversion_commands import initial_variables
 from jaxdet.convert import frameworks, old_torchvision, torch_files
 from jaxdet.convert.rules import import_state
+from jaxdet.models import forward
 from jaxdet.models.build import build_detector
 from jaxdet.ops import iou
 from jaxdet.ops.anchors import cell_anchors
-from jaxdet.structures import Batch
+from jaxdet.structures import Batch, Objects
 from upstream_case import lvis_mask_rcnn
 
 torch = pytest.importorskip('torch')
@@ -125,16 +127,13 @@ def test_the_same_weights_give_the_same_detections(tmp_path):
     original_size=size,
     index=np.zeros(1, np.int32),
     valid=np.ones(1, bool),
-    boxes=np.zeros((1, 0, 4), np.float32),
-    labels=np.zeros((1, 0), np.int32),
-    objects_valid=np.zeros((1, 0), bool),
-    mask_bits=np.zeros((1, 0, 8, 1), np.uint8),
-    mask_windows=np.zeros((1, 0, 4), np.float32),
+    objects=Objects(np.zeros((1, 0, 4), np.float32), np.zeros((1, 0), np.int32), np.zeros((1, 0), bool)),
   )
   with jax.default_matmul_precision('highest'):
-    detections = jax.device_get(jax.jit(build_detector(model, 90).predict)(loaded, batch))
+    detections = jax.device_get(jax.jit(functools.partial(forward.predict, build_detector(model, 90)))(loaded, batch))
   valid = detections.valid[0]
-  found = {name: getattr(detections, name)[0][valid] for name in ('boxes', 'scores', 'labels', 'masks')}
+  found = {name: getattr(detections, name)[0][valid] for name in ('boxes', 'scores', 'labels')}
+  found['masks'] = detections.masks.probabilities[0][valid]
 
   assert len(found['scores']) == len(expected['scores']) == 100
   labels = expected['labels'] - 1  # background is class 0 there

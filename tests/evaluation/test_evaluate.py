@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from jaxdet.evaluation import evaluate, predict
 from jaxdet.evaluation.ground_truth import category
-from jaxdet.structures import Batch, Detections
+from jaxdet.structures import Batch, BoxMasks, Detections, Objects
 from jaxdet.training.loop import flat_metrics
 
 HEIGHT, WIDTH = 60, 80  # of the files; the canvas shows them twice as large
@@ -84,12 +85,16 @@ class Split:
         original_size=np.int32([[HEIGHT, WIDTH]] * 2),
         index=index,
         valid=np.arange(2) < len(some),
-        boxes=boxes,
-        labels=np.int32([[i % 2 == 0] for i in index]),
-        objects_valid=np.ones((2, 1), bool),
-        mask_bits=np.zeros((2, 1, 8, 1), np.uint8),
-        mask_windows=np.zeros((2, 1, 4), np.float32),
+        objects=Objects(boxes, np.int32([[i % 2 == 0] for i in index]), np.ones((2, 1), bool)),
       )
+
+
+class Score(nn.Module):
+  """A factor of all scores."""
+
+  @nn.compact
+  def __call__(self, train):
+    return self.param('one', nn.initializers.ones, ())
 
 
 @dataclasses.dataclass(eq=False)
@@ -101,20 +106,22 @@ class Oracle:
   with_masks: bool = True
   traces: int = 0
 
-  def predict(self, variables, batch):
+  networks = {'score': Score()}
+
+  def predict(self, call, batch):
     self.traces += 1
     images = batch.valid.shape[0]
     return Detections(
-      boxes=batch.boxes + self.shift,
-      scores=jnp.full((images, 1), self.score) * variables['params']['one'],
-      labels=batch.labels,
-      valid=batch.objects_valid & (self.score > 0.05),
-      masks=jnp.ones((images, 1, 28, 28)) if self.with_masks else None,
+      boxes=batch.objects.boxes + self.shift,
+      scores=jnp.full((images, 1), self.score) * call('score'),
+      labels=batch.objects.labels,
+      valid=batch.objects.valid & (self.score > 0.05),
+      masks=BoxMasks(jnp.ones((images, 1, 28, 28))) if self.with_masks else None,
       incomplete=batch.index == 1,
     )
 
 
-VARIABLES = {'params': {'one': np.float32(1)}}
+VARIABLES = {'params': {'score': {'one': np.float32(1)}}}
 
 
 @pytest.fixture
@@ -183,10 +190,10 @@ class TestEvaluate:
     assert 'segm' not in metrics
 
   def test_no_detection_is_zero_with_a_reason(self, config, split, tmp_path, capsys):
-    variables = {'params': {'one': np.float32(np.nan)}}
+    variables = {'params': {'score': {'one': np.float32(np.nan)}}}
     metrics = evaluate(config, Oracle(score=0.01), variables, split, str(tmp_path / 'run'))
     assert metrics['bbox']['AP'] == metrics['segm']['AP'] == 0.0
-    assert "['params']['one']" in metrics['diagnosis'][0]
+    assert "['params']['score']['one']" in metrics['diagnosis'][0]
     assert 'no score is above model.test.score_threshold = 0.05' in metrics['diagnosis'][1]
     assert 'diagnosis: no detection in 5 images' in capsys.readouterr().out
 

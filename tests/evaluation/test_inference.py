@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from jaxdet.evaluation.inference import infer
+from jaxdet.models.initialize import initialize
 from toy_detector import ToyDataset, ToyDetector
 
 
@@ -22,7 +23,7 @@ class Traced(ToyDetector):
 def test_two_canvases_are_compiled_once_each_and_a_second_epoch_compiles_none():
   detector, whole = Traced(), ToyDataset().batch(0)
   narrow = whole.replace(image=whole.image[:, :, :4])
-  variables = detector.init(np.array([0, 1], np.uint32))
+  variables = initialize(detector, np.array([0, 1], np.uint32))
   for _ in range(2):
     found = [detections for _, detections in infer(detector, variables, [whole, narrow, whole])]
     np.testing.assert_array_equal(found[0].scores, found[2].scores)

@@ -9,7 +9,7 @@ from pycocotools import mask as rle_codec
 from jaxdet.evaluation import results
 from jaxdet.evaluation.image_results import image_results, rescale
 from jaxdet.evaluation.results import ResultsWriter, detections_of_image, merge, read_results, record_list
-from jaxdet.structures import Batch, Detections
+from jaxdet.structures import Batch, Detections, Objects
 
 
 def batch_of(indices, image_size=(100, 200), original_size=(50, 100), valid=None):
@@ -20,11 +20,7 @@ def batch_of(indices, image_size=(100, 200), original_size=(50, 100), valid=None
     original_size=np.tile(np.int32(original_size), (count, 1)),
     index=np.int32(indices),
     valid=np.ones(count, bool) if valid is None else np.asarray(valid),
-    boxes=np.zeros((count, 1, 4), np.float32),
-    labels=np.zeros((count, 1), np.int32),
-    objects_valid=np.zeros((count, 1), bool),
-    mask_bits=np.zeros((count, 1, 8, 1), np.uint8),
-    mask_windows=np.zeros((count, 1, 4), np.float32),
+    objects=Objects(np.zeros((count, 1, 4), np.float32), np.zeros((count, 1), np.int32), np.zeros((count, 1), bool)),
   )
 
 
@@ -36,7 +32,7 @@ def detections_of(boxes, images=1, masks=None):
     scores=np.tile(np.linspace(0.9, 0.5, count, dtype=np.float32), (images, 1)),
     labels=np.tile(np.arange(count, dtype=np.int32), (images, 1)),
     valid=np.ones((images, count), bool),
-    masks=masks,
+    masks=None if masks is None else BoxMasks(masks),
     incomplete=np.arange(images) == 0,
   )
 

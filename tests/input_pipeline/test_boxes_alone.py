@@ -66,8 +66,8 @@ def training_boxes(built) -> dict[int, list[list[float]]]:
   batches = built.train_batches(0)
   while len(boxes) < built.num_train_images:
     batch = next(batches)
-    assert batch.mask_bits.shape == (1, 4, 0, 0) and batch.outlines is None
-    rows = batch.boxes[0][batch.objects_valid[0]]
+    assert batch.objects.boxes.shape == (1, 4, 4) and batch.objects.masks is None
+    rows = batch.objects.boxes[0][batch.objects.valid[0]]
     boxes[int(built.train.image_ids[batch.index[0]])] = rows.tolist()
   return boxes
 
@@ -84,8 +84,10 @@ class Oracle:
       self.labels[i, : len(row)], self.valid[i, : len(row)] = truth.label[row], True
     self.boxes[..., 2:] += self.boxes[..., :2]
 
-  def predict(self, variables, batch):
-    del variables
+  networks = {}
+
+  def predict(self, call, batch):
+    del call
     scale = (batch.image_size / batch.original_size)[:, None, jnp.array([1, 0, 1, 0])]
     boxes, labels, valid = (jnp.asarray(each)[batch.index] for each in (self.boxes, self.labels, self.valid))
     valid &= batch.valid[:, None]

@@ -214,12 +214,12 @@ def test_pixels_change_where_objects_are_pasted_and_nowhere_else(folder):
   for before, after in zip(plain, pasted, strict=True):
     np.testing.assert_array_equal(before.image_size, after.image_size)
     for row in range(8):
-      (height, width), old = before.image_size[row], before.objects_valid[row].sum()
+      (height, width), old = before.image_size[row], before.objects.valid[row].sum()
       differs = (before.image[row] != after.image[row]).any(axis=-1)
-      count = after.objects_valid[row].sum()
+      count = after.objects.valid[row].sum()
       new = [not (after.boxes[row, i] == before.boxes[row, :old]).all(axis=1).any() for i in range(count)]
-      masks = rasterize.unpack(after.mask_bits[row, :count][new]).astype(np.bool_)
-      inside = rasterize.pixels_of_bits(masks, after.mask_windows[row, :count][new], 96, 96)
+      masks = rasterize.unpack(after.objects.masks.bits[row, :count][new]).astype(np.bool_)
+      inside = rasterize.pixels_of_bits(masks, after.objects.masks.windows[row, :count][new], 96, 96)
       assert not (differs & ~inside).any()
       assert not inside[height:].any() and not inside[:, width:].any()
       changed += differs.any()
@@ -239,9 +239,9 @@ def test_pasted_pixels_are_those_of_the_second_image(folder, monkeypatch):
   np.testing.assert_array_equal(pasted.image[~red], plain.image[~red])
   found = 0
   for row in range(8):
-    for i in np.flatnonzero(pasted.objects_valid[row]):
-      mask = rasterize.unpack(pasted.mask_bits[row, i]).astype(np.bool_)
-      pixels = rasterize.pixels_of_bits(mask[None], pasted.mask_windows[row, i][None], 96, 96)
+    for i in np.flatnonzero(pasted.objects.valid[row]):
+      mask = rasterize.unpack(pasted.objects.masks.bits[row, i]).astype(np.bool_)
+      pixels = rasterize.pixels_of_bits(mask[None], pasted.objects.masks.windows[row, i][None], 96, 96)
       assert red[row][pixels].all() or not red[row][pixels].any()  # pasted, or not to be seen under what is
       found += red[row][pixels].all()
   assert found > 4
@@ -261,7 +261,7 @@ def test_objects_are_pasted_while_there_is_room_for_them(folder):
   crowded = shapes(folder, 'simple', max_objects=2)
   plain = take(shapes(folder, '', max_objects=2).train_batches(0), 3)
   for before, after in zip(plain, take(crowded.train_batches(0), 3), strict=True):
-    full = before.objects_valid.all(axis=1)
+    full = before.objects.valid.all(axis=1)
     assert full.any()
     np.testing.assert_array_equal(after.image[full], before.image[full])
   assert crowded.counters()['objects_beyond_max_objects'] > 0

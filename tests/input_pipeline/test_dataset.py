@@ -55,15 +55,16 @@ def test_shapes_and_types_of_a_training_batch(photos):
     'original_size': ((4, 2), np.int32),
     'index': ((4,), np.int32),
     'valid': ((4,), np.bool_),
-    'boxes': ((4, 20, 4), np.float32),
-    'labels': ((4, 20), np.int32),
-    'objects_valid': ((4, 20), np.bool_),
-    'mask_bits': ((4, 20, 32, 4), np.uint8),
-    'mask_windows': ((4, 20, 4), np.float32),
-    'outlines': ((4, 20, 64, 2), np.float32),
-    'outline_parts': ((4, 20, 64), np.int8),
+    'objects/boxes': ((4, 20, 4), np.float32),
+    'objects/labels': ((4, 20), np.int32),
+    'objects/valid': ((4, 20), np.bool_),
+    'objects/masks/bits': ((4, 20, 32, 4), np.uint8),
+    'objects/masks/windows': ((4, 20, 4), np.float32),
+    'objects/masks/outlines': ((4, 20, 64, 2), np.float32),
+    'objects/masks/outline_parts': ((4, 20, 64), np.int8),
   }
-  found = {name: (value.shape, value.dtype) for name, value in vars(batch).items() if value is not None}
+  leaves = jax.tree_util.tree_leaves_with_path(batch)
+  found = {jax.tree_util.keystr(path, simple=True, separator='/'): (x.shape, x.dtype) for path, x in leaves}
   found['image'] = ((4, *sorted(found['image'][0][1:3]), 3), found['image'][1])  # either canvas
   assert found == expected
 
@@ -111,23 +112,23 @@ def test_boxes_and_masks_lie_where_the_annotations_say(photos):
   for batch in take(photos.train_batches(0), 8):
     for row, index in enumerate(batch.index):
       annotated = objects_of(photos, int(index))
-      size, valid = batch.image_size[row], batch.objects_valid[row]
+      size, valid = batch.image_size[row], batch.objects.valid[row]
       assert valid.sum() == min(len(annotated.labels), 20)
       count = valid.sum()
       assert valid[:count].all()
-      np.testing.assert_array_equal(batch.labels[row, :count], annotated.labels[:count])
+      np.testing.assert_array_equal(batch.objects.labels[row, :count], annotated.labels[:count])
       scale = np.tile(size[::-1] / batch.original_size[row, ::-1], 2)
       boxes = annotated.boxes[:count] * scale
       mirrored = np.stack([size[1] - boxes[:, 2], boxes[:, 1], size[1] - boxes[:, 0], boxes[:, 3]], axis=1)
       limits = np.tile(size[::-1], 2)
-      matches = [np.allclose(batch.boxes[row, :count], b.clip(0, limits), atol=1e-3) for b in (boxes, mirrored)]
+      matches = [np.allclose(batch.objects.boxes[row, :count], b.clip(0, limits), atol=1e-3) for b in (boxes, mirrored)]
       assert any(matches) or not count
       if count:
         seen_flips.add(matches[1])
 
-      windows = batch.mask_windows[row, :count]
-      bits = rasterize.unpack(batch.mask_bits[row, :count])
-      for box, window, mask in zip(batch.boxes[row, :count], windows, bits, strict=True):
+      windows = batch.objects.masks.windows[row, :count]
+      bits = rasterize.unpack(batch.objects.masks.bits[row, :count])
+      for box, window, mask in zip(batch.objects.boxes[row, :count], windows, bits, strict=True):
         if (box[2:] - box[:2]).min() < 4:
           continue
         y, x = np.nonzero(mask)
@@ -168,7 +169,7 @@ def test_images_without_objects_stay_and_shift_nothing(photos, folder):
   seen = {}
   for batch in take(photos.train_batches(0), 25):
     for row, index in enumerate(batch.index):
-      seen[int(index)] = batch.objects_valid[row].sum()
+      seen[int(index)] = batch.objects.valid[row].sum()
       entry = content['images'][index]
       assert batch.original_size[row].tolist() == [entry['height'], entry['width']]
   assert all(seen[index] == 0 for index in WITHOUT_OBJECTS)
@@ -193,7 +194,7 @@ def test_evaluation_shows_each_image_once(photos):
 def test_objects_beyond_the_room_are_counted(folder):
   crowded = dataset.build(mini_photos.make_config(folder, max_objects=2))
   batch = next(crowded.train_batches(0))
-  assert batch.objects_valid.shape == (4, 2)
+  assert batch.objects.valid.shape == (4, 2)
   assert crowded.counters()['objects_beyond_max_objects'] > 0
 
 
@@ -205,8 +206,8 @@ def test_large_scale_jitter(folder):
   for batch in take(jittered.train_batches(0), 8):
     assert batch.image.shape == (4, 96, 96, 3)
     sizes.extend(map(tuple, batch.image_size))
-    boxes = batch.boxes[batch.objects_valid]
-    limits = np.repeat(batch.image_size, batch.objects_valid.sum(axis=1), axis=0)[:, ::-1]
+    boxes = batch.objects.boxes[batch.objects.valid]
+    limits = np.repeat(batch.image_size, batch.objects.valid.sum(axis=1), axis=0)[:, ::-1]
     assert (boxes >= 0).all() and (boxes[:, 2:] <= limits + 1e-3).all()
     assert (boxes[:, 2:] > boxes[:, :2]).all()
   assert (96, 96) in sizes and min(map(max, sizes)) < 60
@@ -220,7 +221,7 @@ def test_shapes_are_generated(tmp_path):
   config.data.resize = {**config.data.resize, 'sizes': (64,), 'test_size': 64, 'max_size': 64}
   shapes = dataset.build(config.lock())
   batch = next(shapes.train_batches(0))
-  assert batch.image.shape == (8, 64, 64, 3) and batch.objects_valid.any(axis=1).all()
+  assert batch.image.shape == (8, 64, 64, 3) and batch.objects.valid.any(axis=1).all()
   assert sum(batch.valid.sum() for batch in shapes.eval_batches()) == 4
 
 
@@ -326,11 +327,11 @@ def test_objects_are_pasted_within_images_of_either_canvas(photos, folder, resiz
   for batch, plain in zip(take(pasting.train_batches(0), 8), take(photos.train_batches(0), 8), strict=True):
     canvases.add(batch.image.shape[1:3])
     np.testing.assert_array_equal(batch.index, plain.index)
-    objects += batch.objects_valid.sum() - plain.objects_valid.sum()
-    boxes, labels = batch.boxes[batch.objects_valid], batch.labels[batch.objects_valid]
-    limits = np.repeat(batch.image_size, batch.objects_valid.sum(axis=1), axis=0)[:, ::-1]
+    objects += batch.objects.valid.sum() - plain.objects.valid.sum()
+    boxes, labels = batch.objects.boxes[batch.objects.valid], batch.objects.labels[batch.objects.valid]
+    limits = np.repeat(batch.image_size, batch.objects.valid.sum(axis=1), axis=0)[:, ::-1]
     assert (boxes >= 0).all() and (boxes[:, 2:] <= limits + 1e-3).all() and (boxes[:, 2:] > boxes[:, :2]).all()
-    assert (labels < 80).all() and batch.mask_bits[batch.objects_valid].any(axis=(1, 2)).mean() > 0.9
+    assert (labels < 80).all() and batch.objects.masks.bits[batch.objects.valid].any(axis=(1, 2)).mean() > 0.9
     for image, size in zip(batch.image, batch.image_size, strict=True):
       assert not image[size[0] :].any() and not image[:, size[1] :].any()
   assert canvases == {(128, 224), (224, 128)}

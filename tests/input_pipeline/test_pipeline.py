@@ -27,7 +27,7 @@ def test_batches_come_in_order_whenever_their_images_are_ready():
 
 def test_rows_that_are_not_filled_are_harmless():
   (batch,) = batches(allocate, lambda step, row, fields: None, range(1))
-  assert not batch.valid.any() and not batch.objects_valid.any()
+  assert not batch.valid.any() and not batch.objects.valid.any()
   np.testing.assert_array_equal(batch.image_size, batch.original_size)
   assert (batch.image_size > 0).all()
 

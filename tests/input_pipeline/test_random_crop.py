@@ -158,10 +158,10 @@ def test_batches_hold_parts_on_the_canvas_of_their_orientation(tmp_path):
     assert ((batch.image_size[:, 1] <= batch.image_size[:, 0]) == (shape[0] > shape[1])).all()
     other += ((batch.original_size[:, 1] <= batch.original_size[:, 0]) != (shape[0] > shape[1])).sum()
     sizes |= set(map(tuple, batch.image_size.tolist()))
-    boxes = batch.boxes[batch.objects_valid]
-    limits = np.repeat(batch.image_size, batch.objects_valid.sum(axis=1), axis=0)[:, ::-1]
+    boxes = batch.objects.boxes[batch.objects.valid]
+    limits = np.repeat(batch.image_size, batch.objects.valid.sum(axis=1), axis=0)[:, ::-1]
     assert (boxes >= 0).all() and (boxes[:, 2:] <= limits + 1e-3).all() and (boxes[:, 2:] > boxes[:, :2]).all()
-    objects_seen += batch.objects_valid.sum()
+    objects_seen += batch.objects.valid.sum()
   assert cropping.counters()['images_shrunk_to_canvas'] == 0
   assert other > 5 and len(sizes) > 30 and objects_seen > 100
   again = next(cropping.train_batches(7))
@@ -174,8 +174,8 @@ def test_copy_paste_goes_with_crops(tmp_path):
   config.data.mask_size, config.data.copy_paste.name = 32, 'simple'
   pasting = dataset.build(config.lock())
   for _, batch in zip(range(8), pasting.train_batches(0), strict=False):
-    boxes = batch.boxes[batch.objects_valid]
-    limits = np.repeat(batch.image_size, batch.objects_valid.sum(axis=1), axis=0)[:, ::-1]
+    boxes = batch.objects.boxes[batch.objects.valid]
+    limits = np.repeat(batch.image_size, batch.objects.valid.sum(axis=1), axis=0)[:, ::-1]
     assert (boxes >= 0).all() and (boxes[:, 2:] <= limits + 1e-3).all()
 
 

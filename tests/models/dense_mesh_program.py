@@ -3,6 +3,7 @@
 A process of its own, since the number of devices is fixed when JAX starts.
 """
 
+import functools
 import json
 import re
 import sys
@@ -10,6 +11,8 @@ import sys
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxdet.models import forward
+from jaxdet.models.initialize import initialize
 from jaxdet.training import parallel
 from small_dense import small_dense_config, small_dense_detector
 from small_detector import make_batch
@@ -19,11 +22,11 @@ QUICK = {'xla_backend_optimization_level': 0}  # most of the time goes into comp
 
 def main(variant: str) -> None:
   detector = small_dense_detector(small_dense_config(variant))
-  variables = jax.jit(detector.init, compiler_options=QUICK)(jax.random.key(0))
+  variables = jax.jit(functools.partial(initialize, detector), compiler_options=QUICK)(jax.random.key(0))
   batch, mesh = make_batch(images=4), parallel.make_mesh()
 
   def loss(params, others, batch):
-    losses, state = detector.loss(others | {'params': params}, batch, jax.random.key(1))
+    losses, state = forward.loss(detector, others | {'params': params}, batch, jax.random.key(1))
     return sum(losses.values()), (losses, state)
 
   def gradient(variables, batch):
@@ -44,7 +47,7 @@ def main(variant: str) -> None:
     'one': jax.tree.map(float, jax.tree.leaves(on_one(*one)[1])),
     'every': jax.tree.map(float, jax.tree.leaves(on_every(*every)[1])),
     'loss': collectives(on_every),
-    'predict': collectives(compiled(on_mesh(detector.predict), *every)),
+    'predict': collectives(compiled(on_mesh(functools.partial(forward.predict, detector)), *every)),
   }
   print(json.dumps(printed))
 

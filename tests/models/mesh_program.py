@@ -24,7 +24,7 @@ def main() -> None:
   mesh = parallel.make_mesh()
   state = create_state(config, detector, jax.random.key(0), mesh)
   batch = parallel.put_batch(make_batch(images=4), mesh)
-  step = make_train_step(config, detector, build_optimizer(config, detector, state.params), mesh)
+  step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
   compiled = step.lower(state, batch, jax.random.key(1)).compile()
   collectives = re.findall(r' (all-[a-z]+|reduce-scatter|collective-[a-z]+)(?:-[a-z]+)?\(', compiled.as_text())
   losses = []

@@ -1,6 +1,5 @@
 """Dense detectors: what all methods have in common, what each learns, and how pairs are ranked and suppressed."""
 
-import dataclasses
 import functools
 import json
 import os
@@ -15,9 +14,14 @@ import optax
 import pytest
 from ml_collections import FrozenConfigDict
 
-from jaxdet.models.detectors.dense import best_pairs, detect
+from jaxdet.models import forward
+from jaxdet.models.dense_methods.method import DenseMethod
+from jaxdet.models.forward import Apply
+from jaxdet.models.initialize import initialize
+from jaxdet.structures import Objects
+from jaxdet.training import freezing
 from small_dense import VARIANTS, small_dense_config, small_dense_detector
-from small_detector import CLASSES, make_batch
+from small_detector import CLASSES, make_batch, with_valid
 
 # Most of the time goes into compiling.
 quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
@@ -27,13 +31,14 @@ quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimizati
 def built(variant: str):
   """(detector, variables, jitted gradient of the loss, jitted predict)."""
   detector = small_dense_detector(small_dense_config(variant))
-  variables = quick_jit(detector.init)(jax.random.key(0))
+  variables = quick_jit(functools.partial(initialize, detector))(jax.random.key(0))
 
   def total(params, rest, batch):
-    losses, state = detector.loss(rest | {'params': params}, batch, jax.random.key(1))
+    losses, state = forward.loss(detector, rest | {'params': params}, batch, jax.random.key(1))
     return sum(losses.values()), (losses, state)
 
-  return detector, variables, quick_jit(jax.grad(total, has_aux=True)), quick_jit(detector.predict)
+  predict = quick_jit(functools.partial(forward.predict, detector))
+  return detector, variables, quick_jit(jax.grad(total, has_aux=True)), predict
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
@@ -50,7 +55,7 @@ def test_losses_are_finite_and_reach_every_array_above_the_backbone(variant):
 
 def test_the_backbones_frozen_stages_are_not_trained():
   detector, variables, *_ = built('retinanet')  # stem and first stage
-  trained = detector.trainable(variables['params'])
+  trained = freezing.trainable(variables['params'], small_dense_config('retinanet').model.frozen)
   kept = {name for name, layer in trained['backbone'].items() if not any(jax.tree.leaves(layer))}
   assert kept == {'stem', 'stage2'}
   assert all(jax.tree.leaves([trained['neck'], trained['head'], trained['backbone']['stage3']]))
@@ -60,7 +65,7 @@ def test_the_backbones_frozen_stages_are_not_trained():
 def test_images_without_objects_and_more_room_for_objects(variant):
   _, variables, loss, _ = built(variant)
   batch = make_batch()
-  empty = batch.replace(objects_valid=np.zeros_like(batch.objects_valid))
+  empty = with_valid(batch, np.zeros_like(batch.objects.valid))
   gradients, (losses, _) = loss(variables['params'], variables, empty)
   assert all(np.isfinite(v) for v in losses.values())
   assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
@@ -82,7 +87,7 @@ def test_detections_lie_on_the_image_best_first(variant):
 def test_one_compilation_serves_all_batches_of_a_shape(variant):
   _, variables, loss, predict = built(variant)
   batch = make_batch()
-  other = batch.replace(image=batch.image[::-1].copy(), objects_valid=np.zeros_like(batch.objects_valid))
+  other = with_valid(batch, np.zeros_like(batch.objects.valid)).replace(image=batch.image[::-1].copy())
   for each in (batch, other):
     loss(variables['params'], variables, each)
     predict(variables, each)
@@ -104,7 +109,7 @@ def test_training_begins_with_a_low_probability_of_every_class():
   pyramid = {4: jnp.zeros((1, 2, 2, 16))}
   maps = detector.networks['head'].apply({'params': variables['params']['head']}, pyramid)
   np.testing.assert_allclose(jax.nn.sigmoid(maps['logits'][4]), 0.01, rtol=1e-4)
-  assert maps['logits'][4].shape == (1, 2, 2, 9, CLASSES) and maps['boxes'][4].shape == (1, 2, 2, 9, 4)
+  assert maps['logits'][4].shape == (1, 2, 2, 9, CLASSES) and maps['box_regression'][4].shape == (1, 2, 2, 9, 4)
 
 
 COLOURS = np.array([[255, 40, 40], [40, 255, 40], [40, 40, 255]], np.uint8)
@@ -123,23 +128,21 @@ def coloured_squares():
       image[i, top : top + side, left : left + side] = COLOURS[label]
   sizes = np.full((4, 2), 64, np.int32)
   valid = np.tile([True, True, False], (4, 1))
-  return batch.replace(
-    image=image, boxes=boxes, labels=labels, objects_valid=valid, image_size=sizes, original_size=sizes
-  )
+  return batch.replace(image=image, objects=Objects(boxes, labels, valid), image_size=sizes, original_size=sizes)
 
 
 @pytest.mark.parametrize('variant, factor', [('retinanet', 20), ('fcos of detectron2', 3), ('atss', 3), ('gfl', 5)])
 def test_four_images_are_learned_by_heart(variant, factor):
   config = small_dense_config(variant).copy_and_resolve_references()
-  config.model.backbone.frozen_stages = -1
+  config.model.frozen = ()
   detector = small_dense_detector(config)
-  variables, batch = quick_jit(detector.init)(jax.random.key(0)), coloured_squares()
+  variables, batch = quick_jit(functools.partial(initialize, detector))(jax.random.key(0)), coloured_squares()
   optimizer = optax.adam(3e-3)
 
   @quick_jit
   def step(params, state):
     def total(params):
-      return sum(detector.loss(variables | {'params': params}, batch, jax.random.key(1))[0].values())
+      return sum(forward.loss(detector, variables | {'params': params}, batch, jax.random.key(1))[0].values())
 
     loss, gradient = jax.value_and_grad(total)(params)
     updates, state = optimizer.update(gradient, state)
@@ -151,37 +154,39 @@ def test_four_images_are_learned_by_heart(variant, factor):
     losses.append(float(loss))
   print(variant, losses[0], losses[-1])
   assert losses[-1] < losses[0] / factor
-  found = quick_jit(detector.predict)(variables | {'params': params}, batch)
+  found = quick_jit(functools.partial(forward.predict, detector))(variables | {'params': params}, batch)
   for i in range(4):
     order = np.argsort(found.boxes[i, :2, 0])
-    np.testing.assert_allclose(found.boxes[i, :2][order], batch.boxes[i, :2], atol=4)
-    assert found.labels[i, :2][order].tolist() == batch.labels[i, :2].tolist()
+    np.testing.assert_allclose(found.boxes[i, :2][order], batch.objects.boxes[i, :2], atol=4)
+    assert found.labels[i, :2][order].tolist() == batch.objects.labels[i, :2].tolist()
 
 
-@dataclasses.dataclass(frozen=True)
-class Plain:
-  """A method whose numbers of boxes are boxes, and whose logits are scores."""
+class Plain(DenseMethod):
+  """A method whose regression is boxes, and whose logits are scores."""
 
-  def scores(self, rows):
-    return rows['logits']
+  def anchors(self, outputs):
+    return {level: np.zeros((maps.size, 4), np.float32) for level, maps in outputs['logits'].items()}
 
-  def final_scores(self, scores, rows):
-    return scores
+  def scores(self, predictions):
+    return predictions['logits']
 
-  def decode(self, rows, priors, level):
-    return rows['boxes']
+  def decode(self, predictions, anchors, strides):
+    return predictions['box_regression']
 
 
 TEST = {'score_threshold': 0.1, 'iou': 0.5, 'detections': 4, 'pre_nms': 4, 'clip': 'before', 'extra': 0}
 
 
+def plain(**test) -> Plain:
+  return Plain(FrozenConfigDict(), FrozenConfigDict({**TEST, **test}), num_classes=1)
+
+
 def detected(boxes, scores, **test):
   """Detections of an image of 20 x 20 pixels from rows of one class, all of one level."""
   boxes, scores = jnp.asarray(boxes, jnp.float32), jnp.asarray(scores, jnp.float32)
-  maps = {'logits': {3: scores.reshape(1, 1, -1, 1, 1)}, 'boxes': {3: boxes.reshape(1, 1, -1, 1, 4)}}
-  settings = FrozenConfigDict({**TEST, **test})
-  priors = {3: np.zeros((len(boxes), 4), np.float32)}
-  found = quick_jit(lambda maps: detect(Plain(), maps, priors, jnp.array([[20, 20]]), settings))(maps)
+  outputs = {'logits': {3: scores.reshape(1, 1, -1, 1, 1)}, 'box_regression': {3: boxes.reshape(1, 1, -1, 1, 4)}}
+  batch = make_batch(images=1).replace(image_size=jnp.array([[20, 20]]))
+  found = quick_jit(lambda outputs: plain(**test).detect(Apply({}, {}, train=False), outputs, batch))(outputs)
   return np.asarray(found.boxes[0])[np.asarray(found.valid[0])].tolist()
 
 
@@ -212,7 +217,7 @@ def test_a_level_gives_its_best_pairs_alone():
 @pytest.mark.parametrize('limit', [1, 7, 50, 200])
 def test_the_best_pairs_are_those_of_all_pairs(limit):
   scores = np.random.default_rng(0).permutation(40 * 5).reshape(40, 5).astype(np.float32)
-  rows, labels, best = quick_jit(lambda rows: best_pairs(Plain(), rows, limit))({'logits': scores})
+  rows, labels, best = quick_jit(lambda rows: plain().best_pairs(rows, limit))({'logits': scores})
   assert best.tolist() == sorted(scores.reshape(-1).tolist(), reverse=True)[:limit]
   np.testing.assert_array_equal(scores[np.asarray(rows), np.asarray(labels)], best)
 

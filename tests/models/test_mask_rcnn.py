@@ -12,7 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdet.models import forward
 from jaxdet.models.build import build_detector
+from jaxdet.models.initialize import initialize, variable_shapes
+from jaxdet.training import freezing
 from small_detector import CLASSES, make_batch, small_config
 
 
@@ -23,11 +26,11 @@ def detector():
 
 @functools.cache
 def variables():
-  return jax.jit(detector().init)(jax.random.key(0))
+  return jax.jit(functools.partial(initialize, detector()))(jax.random.key(0))
 
 
-loss = jax.jit(lambda variables, batch, key: detector().loss(variables, batch, key)[0])
-predict = jax.jit(lambda variables, batch: detector().predict(variables, batch))
+loss = jax.jit(lambda variables, batch, key: forward.loss(detector(), variables, batch, key)[0])
+predict = jax.jit(lambda variables, batch: forward.predict(detector(), variables, batch))
 
 
 def test_losses_are_finite_and_start_near_their_known_values():
@@ -42,9 +45,9 @@ def test_losses_are_finite_and_start_near_their_known_values():
 def test_rows_without_objects_change_nothing():
   # Every anchor and region is taken: which ones are sampled depends on how many rows there are.
   config = small_config().copy_and_resolve_references()
-  config.model.rpn.sampler.num = config.model.roi.sampler.num = 0
+  config.model.proposals.sampler.num = config.model.roi.sampler.num = 0
   everything = jax.jit(
-    lambda batch: build_detector(config.model, CLASSES).loss(variables(), batch, jax.random.key(1))[0]
+    lambda batch: forward.loss(build_detector(config.model, CLASSES), variables(), batch, jax.random.key(1))[0]
   )
   few, many = everything(make_batch(3)), everything(make_batch(7))
   for name in few:
@@ -53,7 +56,7 @@ def test_rows_without_objects_change_nothing():
 
 def test_an_image_without_objects_trains_on_background_alone():
   batch = make_batch()
-  batch = batch.replace(objects_valid=np.zeros_like(batch.objects_valid))
+  batch = batch.replace(objects=batch.objects.replace(valid=np.zeros_like(batch.objects.valid)))
   losses = loss(variables(), batch, jax.random.key(1))
   assert losses['loss_box'] == losses['loss_mask'] == losses['loss_rpn_box'] == losses['positives'] == 0
   assert losses['loss_class'] > 0
@@ -67,7 +70,7 @@ def test_detections_lie_on_the_image_and_are_sorted():
   assert (boxes >= 0).all() and (boxes[:, [0, 2]] <= 80).all() and (boxes[:, [1, 3]] <= 56).all()
   assert (np.diff(scores, axis=1)[valid[:, 1:]] <= 0).all()
   assert np.asarray(found.labels)[valid].max() < CLASSES
-  assert found.masks.shape == (*found.scores.shape, 28, 28)
+  assert found.masks.probabilities.shape == (*found.scores.shape, 28, 28)
 
 
 def test_pixels_beyond_the_image_change_nothing():
@@ -84,7 +87,7 @@ def test_an_image_in_a_batch_is_treated_as_alone():
 
 
 def test_one_compilation_serves_all_batches_of_a_shape():
-  step = jax.jit(lambda v, b, k: detector().loss(v, b, k)[0])
+  step = jax.jit(lambda v, b, k: forward.loss(detector(), v, b, k)[0])
   for seed in range(2):
     step(variables(), make_batch(), jax.random.key(seed))
   assert step._cache_size() == 1
@@ -92,13 +95,13 @@ def test_one_compilation_serves_all_batches_of_a_shape():
 
 def test_frozen_stages_are_not_trainable_and_get_no_gradient():
   config = small_config().copy_and_resolve_references()
-  config.model.backbone.frozen_stages = 1
+  config.model.frozen = ('^backbone/(stem|stage2)/',)
   frozen = build_detector(config.model, CLASSES)
   params = variables()['params']
-  trainable = frozen.trainable(params)
+  trainable = freezing.trainable(params, config.model.frozen)
 
   def total(params):
-    losses, _ = frozen.loss(variables() | {'params': params}, make_batch(), jax.random.key(1))
+    losses, _ = forward.loss(frozen, variables() | {'params': params}, make_batch(), jax.random.key(1))
     return sum(v for k, v in losses.items() if k.startswith('loss_'))
 
   # Of the backbone: which anchors are sampled decides whether every part of the heads has a gradient.
@@ -112,21 +115,22 @@ def test_frozen_stages_are_not_trainable_and_get_no_gradient():
 
 def test_without_a_mask_head_it_is_faster_rcnn():
   config = small_config().copy_and_resolve_references()
-  config.model.roi.mask_head.name = ''
+  config.model.roi.tasks = ()
   faster = build_detector(config.model, CLASSES)
-  shapes = jax.eval_shape(faster.init, jax.random.key(0))
+  shapes = variable_shapes(faster)
   assert 'mask_head' not in shapes['params']
-  losses, _ = jax.eval_shape(faster.loss, shapes, make_batch(), jax.random.key(0))
+  losses, _ = jax.eval_shape(functools.partial(forward.loss, faster), shapes, make_batch(), jax.random.key(0))
   assert 'loss_mask' not in losses and 'loss_box' in losses
-  assert jax.eval_shape(faster.predict, shapes, make_batch()).masks is None
+  assert jax.eval_shape(functools.partial(forward.predict, faster), shapes, make_batch()).masks is None
 
 
 def test_training_moves_the_statistics_of_sync_bn_and_of_nothing_else():
   config = small_config().copy_and_resolve_references()
-  config.model.backbone = {**config.model.backbone, 'norm': 'sync_bn', 'frozen_stages': 1}
+  config.model.backbone = {**config.model.backbone, 'norm': 'sync_bn'}
+  config.model.frozen = ('^backbone/(stem|stage2)/',)
   batch_norm = build_detector(config.model, CLASSES)
-  start = jax.jit(batch_norm.init)(jax.random.key(0))
-  _, state = jax.jit(batch_norm.loss)(start, make_batch(), jax.random.key(1))
+  start = jax.jit(functools.partial(initialize, batch_norm))(jax.random.key(0))
+  _, state = jax.jit(functools.partial(forward.loss, batch_norm))(start, make_batch(), jax.random.key(1))
   assert set(state) == {'batch_stats'}
   before, after = start['batch_stats']['backbone'], state['batch_stats']['backbone']
   moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)

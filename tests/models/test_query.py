@@ -8,16 +8,17 @@ import numpy as np
 import optax
 import pytest
 
+from jaxdet.models import forward
 from jaxdet.models.build import build_detector
 from jaxdet.models.detectors.deformable_detr import cell_boxes
-from jaxdet.models.detectors.forward import Forward
 from jaxdet.models.detectors.set_prediction import to_centre, to_corners
+from jaxdet.models.forward import Apply
 from jaxdet.models.transformers.cells import cells_of, on_image, sine_encoding
 from jaxdet.models.transformers.detr import DetrEncoder
 from jaxdet.training import freezing
 from jaxdet.training.optimizer import build_optimizer
 from parity_kit import case
-from small_detector import CLASSES, make_batch
+from small_detector import CLASSES, make_batch, with_valid
 from small_query import random_variables, small_config
 
 
@@ -36,14 +37,15 @@ def variables(variant):
 
 @functools.cache
 def loss(variant):
-  return jax.jit(lambda variables, batch, key: detector(variant).loss(variables, batch, key)[0])
+  return jax.jit(lambda variables, batch, key: forward.loss(detector(variant), variables, batch, key)[0])
 
 
 @pytest.mark.parametrize('variant', ['detr', 'federated'])
 def test_every_layer_has_three_losses_and_rows_without_objects_change_none(variant):
   batch = make_batch(12)
-  soiled = batch.replace(boxes=batch.boxes.copy(), labels=batch.labels.copy())
-  soiled.boxes[:, 3:], soiled.labels[:, 3:] = [8, 8, 70, 50], 2
+  boxes, labels = batch.objects.boxes.copy(), batch.objects.labels.copy()
+  boxes[:, 3:], labels[:, 3:] = [8, 8, 70, 50], 2
+  soiled = batch.replace(objects=batch.objects.replace(boxes=boxes, labels=labels))
   clean, same = (loss(variant)(variables(variant), b, jax.random.key(1)) for b in (batch, soiled))
   names = {f'loss_{kind}{end}' for kind in ('class', 'box', 'giou') for end in ('', '_0')}
   if 'proposals' in detector(variant).networks:
@@ -56,17 +58,17 @@ def test_every_layer_has_three_losses_and_rows_without_objects_change_none(varia
 
 def test_more_objects_than_queries_and_images_without_any_have_finite_losses():
   batch = make_batch(12)
-  batch.boxes[:, 3:] = [4, 4, 24, 24]
-  batch = batch.replace(objects_valid=np.stack([np.ones(12, bool), np.zeros(12, bool)]))
+  batch.objects.boxes[:, 3:] = [4, 4, 24, 24]
+  batch = with_valid(batch, np.stack([np.ones(12, bool), np.zeros(12, bool)]))
   crowded = loss('detr')(variables('detr'), batch, jax.random.key(1))
   assert all(np.isfinite(value) for value in crowded.values())
-  empty = loss('detr')(variables('detr'), batch.replace(objects_valid=np.zeros((2, 12), bool)), jax.random.key(1))
+  empty = loss('detr')(variables('detr'), with_valid(batch, np.zeros((2, 12), bool)), jax.random.key(1))
   assert empty['loss_box'] == empty['loss_giou'] == 0
   assert empty['loss_class'] > 0
 
 
 def test_detections_lie_on_the_image_and_are_sorted_and_pixels_beyond_it_change_nothing():
-  predict = jax.jit(lambda batch: detector('detr').predict(variables('detr'), batch))
+  predict = jax.jit(lambda batch: forward.predict(detector('detr'), variables('detr'), batch))
   found = predict(make_batch())
   assert found.boxes.shape == (2, 8, 4) and found.valid.all()
   assert (found.boxes >= 0).all() and (found.boxes[..., 2] <= 80).all() and (found.boxes[..., 3] <= 56).all()
@@ -80,12 +82,12 @@ def test_detections_lie_on_the_image_and_are_sorted_and_pixels_beyond_it_change_
 @pytest.mark.parametrize('variant', ['detr', 'two stages'])
 def test_cells_beyond_the_image_change_nothing(variant):
   rng = np.random.default_rng(0)
-  forward = Forward(detector(variant).networks, variables(variant), train=False)
+  call = Apply(detector(variant).networks, variables(variant), train=False)
 
   @functools.partial(jax.jit, static_argnums=1)
   def transform(pyramid, canvas):
     cells = cells_of(pyramid, jnp.array([[64, 96]]), canvas, -0.5)
-    made = detector(variant).transform(forward, *cells)
+    made = detector(variant).transform(call, *cells)
     return made.logits, made.boxes
 
   levels = detector(variant).settings.neck.levels
@@ -104,8 +106,8 @@ def test_dropout_is_drawn_from_the_key_and_from_it_alone():
   @functools.partial(jax.jit, static_argnums=1)
   def encode(seed, train):
     params = networks['encoder'].init(jax.random.key(0), features, cells, train=False)['params']
-    forward = Forward(networks, {'params': {'encoder': params}}, train, jax.random.key(seed))
-    return forward('encoder', features, cells)
+    call = Apply(networks, {'params': {'encoder': params}}, train, jax.random.key(seed))
+    return call('encoder', features, cells)
 
   assert (encode(0, True) == encode(0, True)).all() and (encode(0, True) != encode(1, True)).any()
   assert (encode(0, False) == encode(1, False)).all()
@@ -116,13 +118,13 @@ def test_four_images_are_learned_by_heart(variant):
   """By all but the backbone, whose backward pass takes longest to compile."""
   batch = make_batch(images=4)
   config = small_config(variant).copy_and_resolve_references()
-  config.model.backbone.frozen_stages = 4
+  config.model.frozen = ('^backbone/',)
   config.train.optimizer.lr_factors = {}
   learner = build_detector(config.model, CLASSES)
   config.train.schedule.update(base_lr=2e-3, base_batch_size=config.train.batch_size, milestones=(10_000,))
   params = variables(variant)['params']
-  optimizer = build_optimizer(config, learner, params)
-  trained, frozen = freezing.split(params, learner.trainable(params))
+  optimizer = build_optimizer(config, params)
+  trained, frozen = freezing.split(params, freezing.trainable(params, config.model.frozen))
 
   @jax.jit
   def learn(trained):
@@ -131,7 +133,7 @@ def test_four_images_are_learned_by_heart(variant):
 
       def total(trained):
         params = freezing.merge(trained, frozen)
-        return sum(learner.loss({**variables(variant), 'params': params}, batch, key)[0].values())
+        return sum(forward.loss(learner, {**variables(variant), 'params': params}, batch, key)[0].values())
 
       value, grads = jax.value_and_grad(total)(trained)
       updates, state = optimizer.update(grads, state, trained)

@@ -1,38 +1,49 @@
 """Cascade, C4, DC5, Fast R-CNN and proposals alone, on networks small enough to compile in seconds."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from configs import rcnn
+from jaxdet.models import forward
 from jaxdet.models.build import build_detector
-from small_detector import CLASSES, make_batch, small_config
+from jaxdet.models.initialize import initialize
+from jaxdet.structures import Proposals
+from small_detector import CLASSES, make_batch, small_config, with_valid
 
 # Most of the time goes into compiling.
 quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
 def cascade(model, upstream: str):
-  model.name = 'cascade_rcnn'
   model.roi.box_head.class_agnostic = True
-  model.roi.cascade = {'detectron2': rcnn.detectron2_cascade, 'mmdet': rcnn.mmdet_cascade}[upstream]()
+  cascade = {'detectron2': rcnn.detectron2_cascade, 'mmdet': rcnn.mmdet_cascade}[upstream]()
+  model.roi.mask_head = {**model.roi.mask_head, 'stages': cascade.pop('mask_heads')}
+  model.roi.cascade = cascade
 
 
 def single_level(model, neck: str):
   model.backbone = {**model.backbone, 'depth': 18, 'style': 'pytorch', 'norm': 'gn'}
-  rcnn.set_neck(model, ConfigDict({'neck': neck}))
-  model.rpn.channels = 16
-  model.rpn.anchors.sizes = ((12, 24, 48, 96),)
-  model.rpn.train_proposals.update(pre_nms=300, post_nms=50)
-  model.rpn.test_proposals.update(pre_nms=300, post_nms=50)
+  model.neck = {'name': 'single', 'stage': 4 if neck == 'c4' else 5, 'level': 4}
+  model.roi.pooler.levels = (4,)
+  if neck == 'c4':
+    model.backbone.num_stages = 3
+    model.roi.shared_head = 'res5'
+    model.roi.box_head.update(num_fcs=0, roi_size=14)
+    model.roi.mask_head.update(num_convs=0, roi_size=14)
+  else:
+    model.backbone.dilate_last = True
+  model.proposals.anchors.sizes = ((12, 24, 48, 96),)
+  model.proposals.train_proposals.update(pre_nms=300, post_nms=50)
+  model.proposals.test_proposals.update(pre_nms=300, post_nms=50)
 
 
 def fast_rcnn(model):
-  model.rpn.name = ''
+  model.proposals = {'name': 'given', 'count': 4}
 
 
 def seesaw(model):
@@ -40,7 +51,7 @@ def seesaw(model):
 
 
 def deformable_pooling(model):
-  model.roi.deformable_pooling = 'v2'
+  model.roi.pooler = {**model.roi.pooler, 'name': 'deformable', 'version': 'v2'}
 
 
 def proposals_alone(model):
@@ -63,16 +74,17 @@ CHANGES = {
 def built(change: str):
   """(detector, variables, jitted losses and gradients, jitted predict) of a changed small config."""
   config = small_config().copy_and_resolve_references()
-  config.model.backbone.frozen_stages = 4  # its backward pass is the same in all, and tested elsewhere
+  config.model.frozen = ('^backbone/',)  # its backward pass is the same in all, and tested elsewhere
   CHANGES[change](config.model)
   detector = build_detector(config.model, CLASSES)
-  variables = quick_jit(detector.init)(jax.random.key(0))
+  variables = quick_jit(functools.partial(initialize, detector))(jax.random.key(0))
 
   def total(params, rest, batch, key):
-    losses, _ = detector.loss(rest | {'params': params}, batch, key)
+    losses, _ = forward.loss(detector, rest | {'params': params}, batch, key)
     return sum(value for name, value in losses.items() if name.startswith('loss_')), losses
 
-  return detector, variables, quick_jit(jax.grad(total, has_aux=True)), quick_jit(detector.predict)
+  predict = quick_jit(functools.partial(forward.predict, detector))
+  return detector, variables, quick_jit(jax.grad(total, has_aux=True)), predict
 
 
 def batch_for(change: str, images: int = 2):
@@ -82,7 +94,9 @@ def batch_for(change: str, images: int = 2):
   proposals = np.tile(
     np.array([[2, 2, 30, 30], [28, 8, 72, 52], [0, 0, 9, 9], [0, 0, 0, 0]], np.float32), (images, 1, 1)
   )
-  return batch.replace(proposals=proposals, proposals_valid=np.tile([True, True, True, False], (images, 1)))
+  return batch.replace(
+    proposals=Proposals(proposals, np.zeros((images, 4), np.float32), np.tile([True, True, True, False], (images, 1)))
+  )
 
 
 @pytest.mark.parametrize('change', CHANGES)
@@ -113,7 +127,7 @@ def test_detections_lie_on_the_image(change):
 def test_one_compilation_serves_all_batches_of_a_shape(change):
   _, variables, loss, predict = built(change)
   batch = batch_for(change)
-  other = batch.replace(image=batch.image[::-1].copy(), objects_valid=np.zeros_like(batch.objects_valid))
+  other = with_valid(batch, np.zeros_like(batch.objects.valid)).replace(image=batch.image[::-1].copy())
   for each in (batch, other):
     loss(variables['params'], variables, each, jax.random.key(2))
     predict(variables, each)
@@ -136,12 +150,11 @@ def test_a_cascade_passes_part_of_the_gradient_to_the_features():
   batch = make_batch()
 
   def grown(scale):
-    settings = detector.settings.as_configdict()
-    settings.roi.cascade.feature_gradient = scale
-    changed = build_detector(settings, CLASSES)
+    cascade = dataclasses.replace(detector.cascade, feature_gradient=scale)
+    changed = dataclasses.replace(detector, cascade=cascade)
 
     def box_loss(params):
-      losses = changed.loss(variables | {'params': params}, batch, jax.random.key(1))[0]
+      losses = forward.loss(changed, variables | {'params': params}, batch, jax.random.key(1))[0]
       return losses['loss_class_0']
 
     return quick_jit(jax.grad(box_loss))(variables['params'])
@@ -156,7 +169,7 @@ def test_a_cascade_passes_part_of_the_gradient_to_the_features():
 def test_fast_rcnn_says_that_it_wants_proposals():
   detector, variables, *_ = built('fast r-cnn')
   with pytest.raises(ValueError, match='the batch must bring proposals'):
-    detector.predict(variables, make_batch())
+    forward.predict(detector, variables, make_batch())
 
 
 def test_a_dilated_stage_keeps_the_size_and_the_weights():
@@ -173,7 +186,7 @@ def test_a_class_loss_keeps_its_state_where_batch_norms_do():
   detector, variables, *_ = built('seesaw')
   batch = make_batch()
   assert variables['params']['box_head']['logits']['kernel'].shape[-1] == CLASSES + 2
-  _, state = quick_jit(detector.loss)(variables, batch, jax.random.key(1))
+  _, state = quick_jit(functools.partial(forward.loss, detector))(variables, batch, jax.random.key(1))
   before, after = (x['batch_stats']['class_loss']['samples'] for x in (variables, state))
   assert not before.any() and after.sum() > 0
 

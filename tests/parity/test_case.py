@@ -49,22 +49,22 @@ def test_objects_and_their_masks_at_one_bit_a_pixel():
   made = batch(case)
   truth = case.recipe.ground_truth(1, 80)
   assert made.image.shape == (2, 192, 256, 3) and made.image_size.tolist() == [[192, 256], [160, 224]]
-  assert made.objects_valid.sum(1).tolist() == [5, 3]
+  assert made.objects.valid.sum(1).tolist() == [5, 3]
   np.testing.assert_array_equal(made.boxes[1, :3], truth['boxes'])
-  areas = np.unpackbits(made.mask_bits[1, :3], axis=-1).sum((1, 2))
+  areas = np.unpackbits(made.objects.masks.bits[1, :3], axis=-1).sum((1, 2))
   x, y = (np.stack(truth['polygons'])[..., i] for i in (0, 1))
   exact = 0.5 * np.abs((x * np.roll(y, -1, 1) - np.roll(x, -1, 1) * y).sum(1))
   np.testing.assert_allclose(areas, exact, rtol=0.02)
-  assert (made.mask_windows[1, :3, 2:] - made.mask_windows[1, :3, :2] == MASK_SIZE).all()
-  assert made.proposals is None and made.outlines is None
+  assert (made.objects.masks.windows[1, :3, 2:] - made.objects.masks.windows[1, :3, :2] == MASK_SIZE).all()
+  assert made.proposals is None and made.objects.masks.outlines is None
 
 
 def test_outlines_are_the_polygons_closed():
   case = load_case(parity_kit.kit(), 'mmdet/mask_rcnn_r50_fpn')
   made = batch(case, outlines=True)
   polygon = case.recipe.ground_truth(1, 80)['polygons'][2]
-  np.testing.assert_array_equal(made.outlines[1, 2], np.float32([*polygon, polygon[0]]))
-  assert (made.outline_parts[1, :3] == 0).all() and (made.outline_parts[1, 3:] == -1).all()
+  np.testing.assert_array_equal(made.objects.masks.outlines[1, 2], np.float32([*polygon, polygon[0]]))
+  assert (made.objects.masks.outline_parts[1, :3] == 0).all() and (made.objects.masks.outline_parts[1, 3:] == -1).all()
 
 
 @pytest.mark.parametrize('name', ['detectron2/mask_rcnn_R_50_FPN_1x'])
@@ -77,5 +77,5 @@ def test_the_fixed_regions_are_the_recorded_ones(name):
 
 
 def test_fast_rcnn_is_given_its_proposals():
-  assert batch(load_case(parity_kit.kit(), 'mmdet/fast_rcnn_r50_fpn')).proposals_valid.sum(1).tolist() == [29, 27]
+  assert batch(load_case(parity_kit.kit(), 'mmdet/fast_rcnn_r50_fpn')).proposals.valid.sum(1).tolist() == [29, 27]
   assert batch(load_case(parity_kit.kit(), 'detectron2/fast_rcnn_R_50_FPN_1x')).proposals.shape == (2, 200, 4)

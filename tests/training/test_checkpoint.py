@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdet.training import checkpoint
+from jaxdet.training import checkpoint, freezing
 from jaxdet.training.checkpoint import Checkpoints, Metadata
 from jaxdet.training.state import abstract_state, create_state
 from toy_detector import ToyDataset, ToyDetector, toy_config
@@ -122,7 +122,7 @@ def test_averages_on_one_side_only_are_an_error(tmp_path):
 
 
 def trainable(state):
-  return ToyDetector().trainable(state.params)
+  return freezing.trainable(state.params, ('/stem/',))
 
 
 def test_init_from_takes_what_agrees_and_tells_the_rest(tmp_path, caplog):

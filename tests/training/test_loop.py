@@ -153,7 +153,7 @@ def test_prefetching_keeps_the_order_and_reads_one_batch_ahead():
   prefetcher = Prefetcher(batches(), parallel.make_mesh())
   for step in range(3):
     batch = prefetcher.next_batch()
-    np.testing.assert_array_equal(batch.labels, ToyDataset().batch(step).labels)
+    np.testing.assert_array_equal(batch.objects.labels, ToyDataset().batch(step).objects.labels)
     assert isinstance(batch.image, jax.Array)
   prefetcher.close()
   assert len(taken) <= 5

@@ -31,7 +31,7 @@ config = toy_config(**{'train.accumulate': accumulate, 'train.batch_size': 16, '
 mesh = parallel.make_mesh()
 detector = ToyDetector()
 state = create_state(config, detector, jax.random.key(0), mesh)
-step = make_train_step(config, detector, build_optimizer(config, detector, state.params), mesh)
+step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
 key = jax.jit(lambda: jax.random.key(1), out_shardings=parallel.replicated(mesh))()
 
 def batch(number):

@@ -31,7 +31,7 @@ def stage(calibration: str = ''):
 def jitted_step(config):
   detector = build_detector(config.model, CLASSES)
   state = create_state(config, detector, jax.random.key(0))
-  step = make_train_step(config, detector, build_optimizer(config, detector, state.params))
+  step = make_train_step(config, detector, build_optimizer(config, state.params))
   batch = make_batch()
   return state, batch, step
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import Conv
 from jaxdet.models.layers.deformable_conv import DeformableConv
+from jaxdet.models.layers.frozen import is_frozen
 from jaxdet.models.layers.norm import norm, standardizes
 from jaxdet.models.layers.remat import apply_block
 
@@ -43,7 +44,7 @@ class ResNet(nn.Module):
   deformable: str = ''  # the 3 x 3 of some stages: '', 'v1' or 'v2', see layers/deformable_conv.py
   deformable_levels: Sequence[int] = (3, 4, 5)  # the stages
   deformable_groups: int = 1
-  frozen_stages: int = -1  # -1: none, 0: the stem, k: the stem and k stages
+  frozen: Sequence[str] = ()  # patterns of parameters that are held fixed, see layers/frozen.py
   remat: str = ''  # of residual blocks, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
 
@@ -60,13 +61,13 @@ class ResNet(nn.Module):
         f'ResNet-{self.depth} has basic blocks, which have no deformable form: it is "{self.deformable}"'
       )
 
-    frozen = self.frozen_stages >= 0
+    frozen = is_frozen('backbone/stem', self.frozen)
     x = Stem(self.stem_width, *_layers(self, train and not frozen), name='stem')(images)
     # Where a part is frozen, its result is a constant, so that XLA drops its backward pass.
     x = jax.lax.stop_gradient(x) if frozen else x
     features = {}
     for level in range(2, 2 + self.num_stages):
-      frozen = self.frozen_stages >= level - 1
+      frozen = is_frozen(f'backbone/stage{level}', self.frozen)
       x = residual_stage(self, level, train and not frozen)(x)
       x = features[level] = jax.lax.stop_gradient(x) if frozen else x
     return features
@@ -93,17 +94,6 @@ def residual_stage(resnet: ResNet, level: int, train: bool) -> 'Stage':
 def _layers(resnet: ResNet, train: bool) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
   conv = partial(Conv, use_bias=False, standardize=standardizes(resnet.norm), dtype=resnet.dtype)
   return conv, partial(norm, resnet.norm, train=train, dtype=resnet.dtype)
-
-
-def is_frozen(path: tuple[str, ...], frozen_stages: int) -> bool:
-  """Whether a parameter is held fixed by `frozen_stages`, those of norms included.
-
-  Args:
-    path: names below the backbone, as ('stage2', 'block0', 'conv1', 'kernel').
-    frozen_stages: as in `ResNet`.
-  """
-  part = path[0]
-  return frozen_stages >= (0 if part == 'stem' else int(part.removeprefix('stage')) - 1)
 
 
 def residual_blocks(depth: int, levels: Sequence[int] = (2, 3, 4, 5)) -> Iterator[tuple[int, int, int, bool]]:

@@ -18,16 +18,16 @@ Outputs = dict[str, dict[int, Float[Array, 'B _ _ ...']]]
 
 
 class TwoTowerHead(nn.Module):
-  """Class logits [B, H, W, A, K], numbers of boxes [B, H, W, A, C] and, if asked for, centerness [B, H, W, A].
+  """Class logits [B, H, W, A, K], box regression [B, H, W, A, C] and, if asked for, centerness [B, H, W, A].
 
-  They are returned by name, 'logits', 'boxes' and 'centerness', each as {level: map}. Submodules are `class_conv<i>`
-  and `box_conv<i>` with norms `class_conv<i>_norm`, then `logits`, `boxes` and `centerness`; with `scales` the numbers
-  of a level's boxes are multiplied by the parameter `scale<level>`.
+  They are returned by name, 'logits', 'box_regression' and 'centerness', each as {level: map}. Submodules are
+  `class_conv<i>` and `box_conv<i>` with norms `class_conv<i>_norm`, then `logits`, `boxes` and `centerness`; with
+  `scales` a level's box regression is multiplied by the parameter `scale<level>`.
   """
 
   num_classes: int
   num_anchors: int  # a cell
-  box_channels: int  # an anchor
+  box_channels: int  # numbers an anchor that move its box
   num_convs: int = 4
   channels: int = 256
   norm: str = ''  # '': none; else a kind of layers/norm.py without statistics of the batch, which all levels share
@@ -47,7 +47,7 @@ class TwoTowerHead(nn.Module):
     prior = nn.initializers.constant(-np.log((1 - PRIOR) / PRIOR))
     readers = {
       'logits': ('class', Conv(self.num_anchors * self.num_classes, bias_init=prior, **last, name='logits')),
-      'boxes': ('box', Conv(self.num_anchors * self.box_channels, **last, name='boxes')),
+      'box_regression': ('box', Conv(self.num_anchors * self.box_channels, **last, name='boxes')),
     }
     if self.centerness:
       readers['centerness'] = (self.centerness, Conv(self.num_anchors, **last, name='centerness'))
@@ -57,8 +57,8 @@ class TwoTowerHead(nn.Module):
       for name, (tower, conv) in readers.items():
         outputs[name][level] = conv(seen[tower])
       if self.scales:
-        outputs['boxes'][level] *= self.param(f'scale{level}', nn.initializers.ones, (), jnp.float32)
-      for name in ('logits', 'boxes'):
+        outputs['box_regression'][level] *= self.param(f'scale{level}', nn.initializers.ones, (), jnp.float32)
+      for name in ('logits', 'box_regression'):
         y = outputs[name][level]
         outputs[name][level] = y.reshape(*y.shape[:3], self.num_anchors, -1)
     return outputs

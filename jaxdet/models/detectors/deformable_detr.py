@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxdet.models.detectors.query import Call, Outputs, QueryDetector
+from jaxdet.models.detectors.query import Outputs, QueryDetector
+from jaxdet.models.forward import Call
 from jaxdet.models.transformers.cells import Cells, centres
 from jaxdet.ops.per_image import per_image
 
 # Of the box that a cell of the finest level proposes, 1 being the image's side; it doubles with every level.
 SIDE = 0.05
+PROPOSALS = 'proposals'  # name of the network of the first of two stages
 MARGIN = 0.01  # such a box counts where all its four numbers keep this distance from 0 and 1
 
 
@@ -22,10 +24,10 @@ class DeformableDETR(QueryDetector):
   def transform(self, call: Call, features: Float[Array, 'B S C'], cells: Cells) -> Outputs:
     """The memory, logits and boxes of every decoder layer, and those of every cell where there are two stages."""
     memory = call('encoder', features, cells)
-    if 'proposals' not in self.networks:
+    if PROPOSALS not in self.networks:
       return Outputs(memory, *call('decoder', memory, cells, None))
     own, usable = cell_boxes(cells)
-    proposal_logits, changes = call('proposals', memory, usable)
+    proposal_logits, changes = call(PROPOSALS, memory, usable)
     box_logits = own + changes
     best = best_boxes(proposal_logits, box_logits, self.settings.decoder.queries)
     logits, boxes = call('decoder', memory, cells, best)

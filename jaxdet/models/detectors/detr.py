@@ -2,7 +2,8 @@
 
 from jaxtyping import Array, Float
 
-from jaxdet.models.detectors.query import Call, Outputs, QueryDetector
+from jaxdet.models.detectors.query import Outputs, QueryDetector
+from jaxdet.models.forward import Call
 from jaxdet.models.transformers.cells import Cells
 
 

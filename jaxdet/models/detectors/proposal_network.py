@@ -1,27 +1,35 @@
 """A region proposal network as a detector of its own (Ren et al., 2015): boxes of objects, without classes."""
 
+import dataclasses
+from collections.abc import Mapping
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxdet.models.detectors.forward import Losses, Variables
-from jaxdet.models.detectors.rcnn import RCNN, image_keys
+from jaxdet.models.detectors.two_stage import ProposalGenerator
+from jaxdet.models.forward import Call, Losses
+from jaxdet.models.preprocess import Preprocess
+from jaxdet.models.random_keys import image_keys
 from jaxdet.structures import Batch, Detections
 
 
-class ProposalNetwork(RCNN):
-  """Backbone, neck and `rpn_head` alone."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProposalNetwork:
+  """A detector with `backbone`, `neck` and the networks of a proposal generator."""
 
-  def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Losses, Variables]:
-    """The two losses of the head, and the new `batch_stats`; as `MaskRCNN.loss`."""
-    forward = self.forward(variables, train=True)
-    losses, _ = self.training_proposals(forward, self.pyramid(forward, batch), batch, image_keys(key, batch))
-    return losses, forward.new_state
+  preprocess: Preprocess
+  networks: Mapping[str, nn.Module]
+  proposals: ProposalGenerator
 
-  def predict(self, variables: Variables, batch: Batch) -> Detections:
+  def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
+    """The losses of the proposal generator."""
+    return self.proposals.train(call, self._pyramid(call, batch), batch, image_keys(key, batch))[0]
+
+  def predict(self, call: Call, batch: Batch) -> Detections:
     """The proposals, best first, as detections of class 0 with the probability that they are an object."""
-    forward = self.forward(variables, train=False)
-    proposals = self.proposals(forward, self.pyramid(forward, batch), batch)
+    proposals = self.proposals.propose(call, self._pyramid(call, batch), batch)
     return Detections(
       boxes=proposals.boxes,
       scores=jnp.where(proposals.valid, jax.nn.sigmoid(proposals.logits), 0.0),
@@ -30,3 +38,6 @@ class ProposalNetwork(RCNN):
       masks=None,
       incomplete=jnp.zeros(proposals.valid.shape[0], bool),
     )
+
+  def _pyramid(self, call: Call, batch: Batch) -> Mapping[int, Array]:
+    return call('neck', call('backbone', self.preprocess(batch)))

@@ -17,11 +17,11 @@ from jaxdet.assign.hungarian import assign
 from jaxdet.losses.box_regression import smooth_l1
 from jaxdet.losses.federated import sample_classes
 from jaxdet.losses.focal import focal_loss
-from jaxdet.models.detectors.detections import make_detections
+from jaxdet.models.detections import make_detections
 from jaxdet.ops import boxes as box_ops
 from jaxdet.ops.iou import giou
 from jaxdet.ops.per_image import per_image
-from jaxdet.structures import Batch, Detections
+from jaxdet.structures import Detections, Objects
 
 CLASS_LOSSES = ('cross_entropy', 'focal', 'federated_focal')
 
@@ -50,43 +50,41 @@ def is_sigmoid(settings: FrozenConfigDict) -> bool:
 def assign_queries(
   logits: Float[Array, 'L B Q C'],
   boxes: Float[Array, 'L B Q 4'],
-  batch: Batch,
-  labels: Int[Array, 'B N'],
+  objects: Objects,
+  image_size: Int[Array, 'B 2'],
   settings: FrozenConfigDict,
 ) -> Assignment:
   """The assignment of least cost in every layer; without gradient.
 
   Args:
     logits, boxes: of the queries.
-    batch: objects.
-    labels: theirs, which count in place of the batch's.
+    objects: ground truth.
+    image_size: (height, width) in pixels.
     settings: `match` and `class_loss` are read.
   """
   weights = settings.match
 
-  def one_image(logits, boxes, objects, labels, valid, size):
+  def one_image(logits, boxes, gt: Objects, size):
     scale = _image_scale(size)
 
     def one_layer(logits, boxes):
-      costs = weights.class_weight * class_cost(logits, labels, settings)
-      distance = jnp.abs(boxes[:, None] - to_centre(objects / scale)).sum(-1)
-      overlap = giou((to_corners(boxes) * scale)[:, None], objects)
+      costs = weights.class_weight * class_cost(logits, gt.labels, settings)
+      distance = jnp.abs(boxes[:, None] - to_centre(gt.boxes / scale)).sum(-1)
+      overlap = giou((to_corners(boxes) * scale)[:, None], gt.boxes)
       costs += weights.box_weight * distance - weights.giou_weight * overlap
-      queries = assign(costs, valid)
+      queries = assign(costs, gt.valid)
       places = jnp.where(queries < 0, len(boxes), queries)
-      background = jnp.full(len(boxes), settings.num_classes, labels.dtype)
-      return queries, background.at[places].set(labels, mode='drop')
+      background = jnp.full(len(boxes), settings.num_classes, gt.labels.dtype)
+      return queries, background.at[places].set(gt.labels, mode='drop')
 
     return jax.vmap(one_layer)(logits, boxes)
 
-  by_image = per_image(one_image)(
-    logits.swapaxes(0, 1), boxes.swapaxes(0, 1), batch.boxes, labels, batch.objects_valid, batch.image_size
-  )
+  by_image = per_image(one_image)(logits.swapaxes(0, 1), boxes.swapaxes(0, 1), objects, image_size)
   return Assignment(*(jax.lax.stop_gradient(x.swapaxes(0, 1)) for x in by_image))
 
 
 def class_cost(logits: Float[Array, 'Q C'], labels: Int[Array, 'N'], settings: FrozenConfigDict) -> Float[Array, 'Q N']:
-  """What it costs a query to be of an object's class: the change of its focal loss, or less its probability."""
+  """Classification cost: focal (positive minus negative term), or -p."""
   if not is_sigmoid(settings):
     return -jax.nn.softmax(logits)[:, labels]
   alpha, gamma = settings.class_loss.alpha, settings.class_loss.gamma
@@ -99,8 +97,9 @@ def class_cost(logits: Float[Array, 'Q C'], labels: Int[Array, 'N'], settings: F
 def set_losses(
   logits: Float[Array, 'L B Q C'],
   boxes: Float[Array, 'L B Q 4'],
-  batch: Batch,
-  labels: Int[Array, 'B N'],
+  objects: Objects,
+  image_size: Int[Array, 'B 2'],
+  found: Assignment,
   key: Array,
   settings: FrozenConfigDict,
   draw: Callable = sample_classes,
@@ -111,25 +110,25 @@ def set_losses(
   divides on each GPU and averages; here it is the whole batch.
 
   Args:
-    logits, boxes, batch, labels, settings: as `assign_queries` takes them.
+    logits, boxes, objects, image_size, settings: as `assign_queries` takes them.
+    found: the assignment.
     key: for class losses that draw.
     draw: samples the classes of a federated loss.
   """
-  found = assign_queries(logits, boxes, batch, labels, settings)
   matched = found.queries >= 0
-  objects = jnp.maximum(matched.sum((1, 2)), 1)
-  scale = _image_scale(batch.image_size)[:, None]
+  count = jnp.maximum(matched.sum((1, 2)), 1)
+  scale = _image_scale(image_size)[:, None]
   # A unit box in place of what is not matched keeps all gradients finite.
   own = jnp.take_along_axis(boxes, jnp.maximum(found.queries, 0)[..., None], axis=2)
   unit = jnp.array([0.5, 0.5, 1.0, 1.0])
   own = jnp.where(matched[..., None], own, unit)
-  wanted = jnp.where(matched[..., None], to_centre(batch.boxes / scale), unit)
+  wanted = jnp.where(matched[..., None], to_centre(objects.boxes / scale), unit)
   distance = jnp.where(matched[..., None], smooth_l1(own, wanted, 0.0), 0.0).sum((1, 2, 3))
   overlap = giou(to_corners(own) * scale, to_corners(wanted) * scale)
   return {
-    'class': _class_losses(logits, found.labels, matched, labels, key, settings, draw),
-    'box': distance / objects,
-    'giou': jnp.where(matched, 1 - overlap, 0.0).sum((1, 2)) / objects,
+    'class': _class_losses(logits, found.labels, matched, objects.labels, key, settings, draw),
+    'box': distance / count,
+    'giou': jnp.where(matched, 1 - overlap, 0.0).sum((1, 2)) / count,
   }
 
 

@@ -12,34 +12,46 @@ from jaxdet.ops import anchors as anchor_ops
 # Upstream pads an image to a multiple of this; mmdetection's anchors beyond that take no part in training.
 PAD_DIVISOR = 32
 
-Priors = Mapping[int, np.ndarray]  # of each level [N, 4], in canvas pixels
+Anchors = Mapping[int, np.ndarray]  # of each level [N, 4], in canvas pixels
 
 
-def anchors_per_cell(settings: FrozenConfigDict) -> int:
-  """How many anchors a cell has; of a head's settings `anchors` is read."""
-  return len(settings.anchors.sizes[0]) * len(settings.anchors.aspect_ratios)
+def anchors_per_cell(anchors: FrozenConfigDict) -> int:
+  """The number of anchors a cell, for heads that all levels share; `anchors` is of a head's settings.
+
+  Raises:
+    ValueError: the levels have different numbers.
+  """
+  counts = {len(sizes) for sizes in anchors.sizes}
+  if len(counts) > 1:
+    raise ValueError(f'levels that share a head have as many anchors a cell, but anchors.sizes is {anchors.sizes}')
+  return counts.pop() * len(anchors.aspect_ratios)
 
 
-def level_anchors(maps: Mapping[int, Array], settings: FrozenConfigDict) -> dict[int, np.ndarray]:
+def level_anchors(maps: Mapping[int, Array], anchors: FrozenConfigDict) -> dict[int, np.ndarray]:
   """The anchors of every level [H * W * A, 4], in the order in which logits [B, H, W, A] are flattened.
 
   Args:
     maps: {level: [B, H, W, ...]}
-    settings: of a head; `anchors` is read.
+    anchors: of a head's settings.
   """
   out = {}
-  for (level, level_map), sizes in zip(sorted(maps.items()), settings.anchors.sizes, strict=True):
-    stride, ratios = 2**level, settings.anchors.aspect_ratios
-    if settings.anchors.rounded:
+  for (level, level_map), sizes in zip(sorted(maps.items()), anchors.sizes, strict=True):
+    stride, ratios = level_stride(level), anchors.aspect_ratios
+    if anchors.rounded:
       cell = anchor_ops.legacy_cell_anchors(stride, [size / stride for size in sizes], ratios)
     else:
-      cell = anchor_ops.cell_anchors(sizes, ratios, settings.anchors.major)
-    out[level] = anchor_ops.grid_anchors(cell, level_map.shape[1:3], stride, settings.anchors.offset)
+      cell = anchor_ops.cell_anchors(sizes, ratios, anchors.major)
+    out[level] = anchor_ops.grid_anchors(cell, level_map.shape[1:3], stride, anchors.offset)
   return out
 
 
+def level_stride(level: int) -> int:
+  """Canvas pixels a cell of a pyramid's level."""
+  return 2**level
+
+
 def training_anchors(
-  maps: Mapping[int, Array], anchors: Mapping[int, np.ndarray], size: Int[Array, '2'], settings: FrozenConfigDict
+  maps: Mapping[int, Array], anchors: Anchors, size: Int[Array, '2'], settings: FrozenConfigDict
 ) -> Bool[Array, 'N']:
   """The anchors of all levels that take part in training for an image of `size` on the canvas.
 
@@ -54,7 +66,7 @@ def training_anchors(
     height, width, per_cell = maps[level].shape[1:4]
     if settings.train_anchors == 'image':
       padded = -(-size // PAD_DIVISOR) * PAD_DIVISOR
-      part = anchor_ops.valid_cells((height, width), padded, 2**level)
+      part = anchor_ops.valid_cells((height, width), padded, level_stride(level))
       part = jnp.repeat(part.reshape(-1), per_cell)
     else:
       part = jnp.ones(len(level_anchors_), bool)

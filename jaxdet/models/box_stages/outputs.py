@@ -1,0 +1,14 @@
+"""Outputs of a box stage."""
+
+from typing import Any
+
+import flax.struct
+from jaxtyping import Array, Float
+
+
+@flax.struct.dataclass
+class BoxOutputs:
+  """Class logits of R RoIs for each of B images, and the numbers that move their boxes."""
+
+  logits: Float[Array, 'B R C']
+  regression: Any  # arrays [B, R, ...] that the stage decodes, such as deltas [B, R, K or 1, 4]

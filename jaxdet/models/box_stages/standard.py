@@ -1,0 +1,131 @@
+"""The standard box stage: classes and box deltas of RoIs, as Fast R-CNN has them (Girshick, 2015).
+
+`settings` is `config.model.roi`, in a cascade with the values of the stage; its comments say where Detectron2 and
+mmdetection differ.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+from ml_collections import FrozenConfigDict
+
+from jaxdet.losses.box_regression import regression_loss
+from jaxdet.losses.class_loss import ClassLoss
+from jaxdet.models.box_stages.outputs import BoxOutputs
+from jaxdet.models.forward import Call, Losses
+from jaxdet.models.poolers.pooler import Pooler
+from jaxdet.models.random_keys import batch_key
+from jaxdet.models.roi_targets import RoITargets, label_and_sample
+from jaxdet.ops import box_coder, boxes
+from jaxdet.structures import Batch, Proposals
+
+SHARED_HEAD = 'shared_head'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StandardStage:
+  """A box stage with one network, `head`, that makes class logits and deltas of pooled features."""
+
+  settings: FrozenConfigDict
+  networks: Mapping[str, nn.Module]
+  head: str  # name of the network
+  pooler: Pooler
+  class_loss: ClassLoss
+  num_classes: int
+
+  def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
+    """The sampled RoIs with their targets; `keys` [B] choose them."""
+    s = self.settings
+    rules = {'num_classes': self.num_classes, 'matcher': s.matcher, 'sampler': s.sampler}
+    sample = partial(label_and_sample, **rules, add_ground_truth=s.add_ground_truth)
+    return call.step('sampling of regions', sample, proposals, batch.objects, keys, gradient=0)
+
+  def features(self, call: Call, pyramid: Mapping[int, Array], rois: Float[Array, 'B R 4']) -> Array:
+    """The input of the head [B, R, S, S, C]: pooled, and put through the shared head if there is one (C4)."""
+    pooled = self.pooler(call, pyramid, rois)
+    return call(SHARED_HEAD, pooled) if SHARED_HEAD in self.networks else pooled
+
+  def outputs(self, call: Call, features: Array, rois: Float[Array, 'B R 4']) -> BoxOutputs:
+    """The logits and deltas of RoIs."""
+    del rois
+    return BoxOutputs(*call(self.head, features))
+
+  def loss(self, call: Call, outputs: BoxOutputs, targets: RoITargets, batch: Batch, key: Array) -> Losses:
+    """The losses of classes and boxes; `key` is for class losses that draw."""
+    with jax.named_scope('box_losses'):
+      name = class_loss_name(self.head)
+      state = call.state(name, lambda: self.class_loss.state)
+      logits = outputs.logits
+      loss_class, state = self.class_loss.loss(logits, targets.labels, targets.valid, batch_key(key), state)
+      call.update_state(name, state)
+      likeliest = self.class_loss.scores(jax.lax.stop_gradient(logits)).argmax(-1)
+      positives = targets.positive.sum()
+      right = targets.positive & (likeliest == targets.labels)
+      return {
+        'loss_class': loss_class,
+        'loss_box': self._box_loss(outputs.regression, targets, batch),
+        'accuracy': right.sum() / jnp.maximum(positives, 1),  # of positives
+        'positives': positives / len(batch.image),
+      }
+
+  def scores(self, outputs: BoxOutputs) -> Float[Array, 'B R K']:
+    """Class scores."""
+    return self.class_loss.scores(outputs.logits)
+
+  def decode(
+    self,
+    regression: Float[Array, 'R K|1 4'],
+    rows: Int[Array, 'n'],
+    labels: Int[Array, 'n'],
+    rois: Float[Array, 'R 4'],
+    image_size: Int[Array, '2'],
+  ) -> Float[Array, 'n 4']:
+    """Boxes of (RoI, class) pairs of one image, clipped to it; deltas of a class-agnostic head serve every class."""
+    chosen = regression[rows, labels % regression.shape[1]]
+    return box_coder.decode_clipped(chosen, rois[rows], image_size, self.settings.coder)
+
+  def refine(
+    self, outputs: BoxOutputs, rois: Float[Array, 'B R 4'], image_size: Int[Array, 'B 2'], labels=None
+  ) -> Float[Array, 'B R 4']:
+    """RoIs moved by the deltas of their class, by default the likeliest, and clipped to the image; without gradient."""
+    if labels is None:
+      labels = self.scores(outputs).argmax(-1)
+    decode = jax.vmap(partial(box_coder.decode_clipped, coder=self.settings.coder))
+    return jax.lax.stop_gradient(decode(_of_class(outputs.regression, labels), rois, image_size))
+
+  def refined_proposals(self, outputs: BoxOutputs, targets: RoITargets, image_size: Int[Array, 'B 2']) -> Proposals:
+    """The proposals that a cascade's next stage is trained on: RoIs moved by the deltas of the class they belong to.
+
+    Background goes by its likeliest class. With `cascade.resample` the objects' own boxes are left out, since the next
+    stage adds them again (mmdetection); without, only RoIs that became empty are (Detectron2).
+    """
+    labels = jnp.where(targets.positive, targets.labels, self.scores(outputs).argmax(-1))
+    moved = self.refine(outputs, targets.boxes, image_size, labels)
+    kept = ~targets.is_gt_box if self.settings.cascade.resample else boxes.has_sides(moved, 0.0)
+    valid = targets.valid & kept
+    return Proposals(jnp.where(valid[..., None], moved, 0.0), jnp.zeros(valid.shape), valid)
+
+  def _box_loss(self, deltas: Float[Array, 'B R K|1 4'], targets: RoITargets, batch: Batch) -> Float[Array, '']:
+    """Regression summed over positives, divided by all sampled RoIs; the loss is `settings.loss`."""
+    gt_boxes = jnp.take_along_axis(batch.objects.boxes, targets.gt_index[..., None], axis=1)
+    own = _of_class(deltas, targets.labels)
+    s = self.settings
+    return regression_loss(own, targets.boxes, gt_boxes, targets.positive, s.coder, s.loss) / jnp.maximum(
+      targets.valid.sum(), 1
+    )
+
+
+def class_loss_name(head: str) -> str:
+  """Under which a box head's class loss keeps its state: 'class_loss0' for 'box_head0'."""
+  return head.replace('box_head', 'class_loss')
+
+
+def _of_class(deltas: Float[Array, 'B R K 4'], labels: Int[Array, 'B R']) -> Float[Array, 'B R 4']:
+  """The deltas of each RoI's own class; those of class-agnostic heads serve every class."""
+  index = jnp.minimum(labels, deltas.shape[2] - 1)
+  return jnp.take_along_axis(deltas, index[..., None, None], axis=2)[:, :, 0]

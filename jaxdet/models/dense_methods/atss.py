@@ -1,0 +1,51 @@
+"""ATSS (Zhang et al., 2020): one square anchor a cell, and objects that choose their anchors themselves.
+
+`settings` is `config.model.head`.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxdet.assign.centerness import centerness
+from jaxdet.losses.box_regression import weighted_iou_loss
+from jaxdet.losses.focal import focal_loss
+from jaxdet.models.dense_methods.adaptive_targets import adaptive_targets
+from jaxdet.models.dense_methods.method import DenseMethod, stacked
+from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions
+from jaxdet.models.forward import Call, Losses
+from jaxdet.ops import box_coder
+from jaxdet.structures import Batch
+
+
+class ATSS(DenseMethod):
+  """Anchors with deltas and a centerness."""
+
+  def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
+    settings, by_level = self.settings, self.anchors(outputs)
+    anchors = jnp.asarray(stacked(by_level))
+    labels, counted, gt_boxes = adaptive_targets(outputs, by_level, batch, self.num_classes, settings)
+    positive = labels < self.num_classes
+    distances = box_coder.encode_sides(anchors, gt_boxes, relative=False)
+    target = jnp.where(positive, centerness(distances), 0.0)
+    divisor = self.divisor(call, positive)
+    predictions = all_predictions(outputs)
+    decoded = self._decode(jnp.where(positive[..., None], predictions['box_regression'], 0.0), anchors)
+    per_anchor = optax.sigmoid_binary_cross_entropy(predictions['centerness'], target)
+    return {
+      'loss_class': focal_loss(predictions['logits'], labels, counted, **settings.class_loss) / divisor,
+      'loss_box': weighted_iou_loss(decoded, gt_boxes, target, settings.loss) / jnp.maximum(target.sum(), 1.0),
+      'loss_centerness': jnp.where(positive, per_anchor, 0.0).sum() / divisor,
+    }
+
+  def final_scores(self, scores: Float[Array, 'k'], predictions: Predictions) -> Float[Array, 'k']:
+    return scores * jax.nn.sigmoid(predictions['centerness'])
+
+  def decode(
+    self, predictions: Predictions, anchors: Float[Array, 'k 4'], strides: Float[Array, '']
+  ) -> Float[Array, 'k 4']:
+    return self._decode(predictions['box_regression'], anchors)
+
+  def _decode(self, deltas: Float[Array, '... 4'], anchors: Float[Array, '... 4']) -> Float[Array, '... 4']:
+    return box_coder.decode(deltas, anchors, self.settings.coder.weights, self.settings.coder.clamp)

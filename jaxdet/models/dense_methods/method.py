@@ -1,0 +1,164 @@
+"""A dense method: what the anchors of a one-stage detector stand for, are trained to become, and are read as.
+
+Most methods differ in their targets and losses alone; what they share is here, and each part can be overridden.
+`settings` is `config.model.head`, `test` is `config.model.test`.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from ml_collections import FrozenConfigDict
+
+from jaxdet.losses import normalizer
+from jaxdet.models.dense_methods.predictions import Outputs, Predictions, level_predictions
+from jaxdet.models.detections import make_detections
+from jaxdet.models.forward import Call, Losses
+from jaxdet.models.level_anchors import Anchors, anchors_per_cell, level_anchors, level_stride
+from jaxdet.ops import boxes
+from jaxdet.ops.nms import nms_top_k
+from jaxdet.ops.per_image import per_image
+from jaxdet.structures import Batch, Detections
+
+STATE = 'loss'  # under which a method's loss keeps its state
+
+
+@flax.struct.dataclass
+class Candidates:
+  """k (anchor, class) pairs of one image, best first within each level."""
+
+  boxes: Float[Array, 'k 4']  # in canvas pixels, not clipped
+  scores: Float[Array, 'k']
+  labels: Int[Array, 'k']
+  valid: Bool[Array, 'k']  # above the score threshold, and finite
+  predictions: Predictions  # of the pairs' anchors
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenseMethod:
+  """The common part; a method defines `loss` and `decode`."""
+
+  settings: FrozenConfigDict
+  test: FrozenConfigDict
+  num_classes: int
+
+  box_channels: ClassVar[int] = 4  # numbers that the head makes for the box of an anchor
+
+  @property
+  def num_anchors(self) -> int:
+    """Anchors a cell."""
+    return anchors_per_cell(self.settings.anchors)
+
+  def anchors(self, outputs: Outputs) -> Anchors:
+    """The anchors that the predictions of each level belong to."""
+    return level_anchors(outputs['logits'], self.settings.anchors)
+
+  def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
+    """The losses over the batch by name.
+
+    Args:
+      call: keeps state from step to step.
+      outputs: of the head.
+      batch: ground truth.
+      key: of what is drawn at random.
+    """
+    raise NotImplementedError
+
+  def decode(
+    self, predictions: Predictions, anchors: Float[Array, 'k 4'], strides: Float[Array, '']
+  ) -> Float[Array, 'k 4']:
+    """Boxes in canvas pixels, not clipped; `strides` are canvas pixels a cell of the level."""
+    raise NotImplementedError
+
+  def scores(self, predictions: Predictions) -> Float[Array, 'N K']:
+    """Scores for thresholding and top-k."""
+    return jax.nn.sigmoid(predictions['logits'])
+
+  def final_scores(self, scores: Float[Array, 'k'], predictions: Predictions) -> Float[Array, 'k']:
+    """The scores of detections, by which suppression goes too."""
+    del predictions
+    return scores
+
+  def divisor(self, call: Call, positive: Bool[Array, 'B N']) -> Float[Array, '']:
+    """The number that losses are divided by, as `settings.normalizer` says (losses/normalizer.py)."""
+    settings = self.settings.normalizer
+    state = call.state(STATE, lambda: normalizer.initial_state(settings))
+    divisor, state = normalizer.normalizer(positive, settings, state)
+    call.update_state(STATE, state)
+    return divisor
+
+  def detect(self, call: Call, outputs: Outputs, batch: Batch) -> Detections:
+    """The best (anchor, class) pairs after suppression."""
+
+    def from_outputs(outputs: Outputs, image_size: Int[Array, 'B 2']) -> Detections:
+      anchors = self.anchors(outputs)
+
+      def one_image(by_level: dict[int, Predictions], size: Int[Array, '2']) -> Detections:
+        return self.postprocess(self.candidates(by_level, anchors), size)
+
+      return per_image(one_image)(level_predictions(outputs), image_size)
+
+    return call.step('detections', jax.named_scope('detections')(from_outputs), outputs, batch.image_size, gradient=0)
+
+  def candidates(self, by_level: dict[int, Predictions], anchors: Anchors) -> Candidates:
+    """The best `test.pre_nms` pairs above the threshold of every level of one image, decoded."""
+    parts = []
+    for level, predictions in by_level.items():
+      index, labels, scores = self.best_pairs(predictions, self.test.pre_nms)
+      chosen = {name: x[index] for name, x in predictions.items()}
+      decoded = self.decode(chosen, jnp.asarray(anchors[level])[index], jnp.float32(level_stride(level)))
+      final = self.final_scores(scores, chosen)
+      valid = (scores > self.test.score_threshold) & jnp.isfinite(decoded).all(-1) & jnp.isfinite(final)
+      parts.append(Candidates(jnp.where(valid[:, None], decoded, 0.0), final, labels, valid, chosen))
+    return jax.tree.map(lambda *levels: jnp.concatenate(levels), *parts)
+
+  def postprocess(self, candidates: Candidates, size: Int[Array, '2']) -> Detections:
+    """The detections of one image: candidates of all levels suppressed together, class by class.
+
+    With `test.clip` 'before', boxes are clipped to the image and those without area dropped before suppression
+    (mmdetection); with 'after', afterwards (Detectron2).
+    """
+    test, valid, decoded = self.test, candidates.valid, candidates.boxes
+    clipped = boxes.clip(decoded, size - test.extra)
+    has_area = boxes.has_sides(clipped, 0.0)
+    if test.clip == 'before':
+      decoded, valid = clipped, valid & has_area
+    count = min(test.detections, candidates.scores.shape[0])
+    kept, kept_valid = nms_top_k(decoded, candidates.scores, valid, test.iou, groups=candidates.labels, k=count)
+    if test.clip == 'after':
+      kept_valid &= has_area[kept]
+    incomplete = jnp.zeros((), bool)  # the cut at `pre_nms` is part of the method
+    return make_detections(clipped[kept], candidates.scores[kept], candidates.labels[kept], kept_valid, incomplete)
+
+  def best_pairs(
+    self, predictions: Predictions, limit: int
+  ) -> tuple[Int[Array, 'k'], Int[Array, 'k'], Float[Array, 'k']]:
+    """The anchors, the classes and the scores of the best pairs, best first; scores that are not numbers come last.
+
+    A pair among the best k has one of the k anchors whose best class is best: so many are enough to rank.
+    """
+
+    def ranking(predictions: Predictions) -> Float[Array, 'N K']:
+      scores = self.scores(predictions)
+      return jnp.where(jnp.isnan(scores), -jnp.inf, scores)
+
+    by_anchor = ranking(predictions).max(-1)
+    _, best_anchors = jax.lax.top_k(by_anchor, min(limit, by_anchor.shape[0]))
+    scores = ranking({name: x[best_anchors] for name, x in predictions.items()})
+    best, index = jax.lax.top_k(scores.reshape(-1), min(limit, scores.size))
+    position, labels = jnp.divmod(index, scores.shape[1])
+    return best_anchors[position], labels, best
+
+
+def stacked(anchors: Anchors) -> Float[np.ndarray, 'N 4']:
+  """The anchors of all levels, finest first."""
+  return np.concatenate(list(anchors.values()))
+
+
+def stacked_strides(anchors: Anchors) -> Float[np.ndarray, 'N']:
+  """Canvas pixels a cell, for every anchor of all levels."""
+  return np.concatenate([np.full(len(x), level_stride(level), np.float32) for level, x in anchors.items()])

@@ -1,0 +1,161 @@
+"""Two-stage detectors: proposals, one or more box stages, and tasks on RoIs.
+
+Fast, Faster, Mask and Cascade R-CNN are this class with other parts (Girshick, 2015; Ren et al., 2015; He et al., 2017;
+Cai & Vasconcelos, 2018). Where Detectron2 and mmdetection differ is in `config.model.roi`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+from ml_collections import FrozenConfigDict
+
+from jaxdet.models.box_stages.outputs import BoxOutputs
+from jaxdet.models.forward import Call, Losses
+from jaxdet.models.preprocess import Preprocess
+from jaxdet.models.random_keys import image_keys
+from jaxdet.models.roi_detections import detect
+from jaxdet.models.roi_targets import RoITargets
+from jaxdet.structures import Batch, Detections, Proposals
+
+Pyramid = Mapping[int, Float[Array, 'B _ _ C']]
+
+
+class ProposalGenerator(Protocol):
+  """Boxes that may hold an object, from the pyramid."""
+
+  networks: Mapping[str, nn.Module]
+
+  def train(self, call: Call, pyramid: Pyramid, batch: Batch, keys: Array) -> tuple[Losses, Proposals]:
+    """Its losses, and proposals for the box stages; without gradient into them. `keys` [B] are of the images."""
+
+  def propose(self, call: Call, pyramid: Pyramid, batch: Batch) -> Proposals:
+    """The proposals of inference."""
+
+
+class BoxStage(Protocol):
+  """Classes and better boxes of RoIs."""
+
+  networks: Mapping[str, nn.Module]
+
+  def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
+    """The RoIs to train on, with targets."""
+
+  def features(self, call: Call, pyramid: Pyramid, rois: Float[Array, 'B R 4']) -> Array:
+    """The input of the stage's network [B, R, ...]."""
+
+  def outputs(self, call: Call, features: Array, rois: Float[Array, 'B R 4']) -> BoxOutputs:
+    """The outputs of the stage's network."""
+
+  def loss(self, call: Call, outputs: BoxOutputs, targets: RoITargets, batch: Batch, key: Array) -> Losses:
+    """The losses of the stage."""
+
+  def scores(self, outputs: BoxOutputs) -> Float[Array, 'B R K']:
+    """Class scores."""
+
+  def decode(self, regression, rows, labels, rois: Float[Array, 'R 4'], image_size: Int[Array, '2']):
+    """Boxes [n, 4] of (RoI, class) pairs of one image."""
+
+  def refine(self, outputs: BoxOutputs, rois: Float[Array, 'B R 4'], image_size: Int[Array, 'B 2']):
+    """The RoIs of the next stage [B, R, 4] in inference; without gradient."""
+
+  def refined_proposals(self, outputs: BoxOutputs, targets: RoITargets, image_size: Int[Array, 'B 2']) -> Proposals:
+    """The proposals that the next stage is trained on; without gradient."""
+
+
+class RoITask(Protocol):
+  """Something else that is predicted of RoIs: masks, keypoints, grid points."""
+
+  networks: Mapping[str, nn.Module]
+
+  def loss(
+    self, call: Call, stage: int, pyramid: Pyramid, features: Array, targets: RoITargets, batch: Batch
+  ) -> Losses:
+    """The losses on the RoIs of a box stage."""
+
+  def predict(self, call: Call, pyramid: Pyramid, box_features, detections: Detections) -> Detections:
+    """The detections with what the task predicts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cascade:
+  """How the stages of a cascade belong together; a single stage has the defaults."""
+
+  loss_weights: tuple[float, ...] = (1.0,)
+  feature_gradient: float = 1.0  # the share of the box heads' gradient that features get (Detectron2: a third)
+  average: str = 'probabilities'  # over the stages, in inference; or 'logits' (mmdetection)
+
+  def __post_init__(self):
+    if self.average not in ('probabilities', 'logits'):
+      raise ValueError(f"unknown roi.cascade.average '{self.average}': choose probabilities or logits")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TwoStage:
+  """A detector with `backbone`, `neck` and the networks of its parts."""
+
+  preprocess: Preprocess
+  networks: Mapping[str, nn.Module]
+  proposals: ProposalGenerator
+  stages: tuple[BoxStage, ...]
+  tasks: tuple[RoITask, ...]
+  cascade: Cascade
+  test: FrozenConfigDict  # config.model.test
+
+  def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
+    """Losses and log values by name; in a cascade those of stage k end in `_k`."""
+    pyramid = self.pyramid(call, batch)
+    keys = jax.vmap(lambda key: jax.random.split(key, 1 + len(self.stages)))(image_keys(key, batch))
+    losses, proposals = self.proposals.train(call, pyramid, batch, keys[:, 0])
+    for k, stage in enumerate(self.stages):
+      targets = stage.label(call, proposals, batch, keys[:, 1 + k])
+      features = stage.features(call, pyramid, targets.boxes)
+      outputs = stage.outputs(call, optax.scale_gradient(features, self.cascade.feature_gradient), targets.boxes)
+      of_stage = stage.loss(call, outputs, targets, batch, jax.random.fold_in(key, k))
+      for task in self.tasks:
+        of_stage |= task.loss(call, k, pyramid, features, targets, batch)
+      end, weight = (f'_{k}' if len(self.stages) > 1 else ''), self.cascade.loss_weights[k]
+      losses |= {name + end: weight * x if name.startswith('loss_') else x for name, x in of_stage.items()}
+      if k + 1 < len(self.stages):
+        proposals = stage.refined_proposals(outputs, targets, batch.image_size)
+    return losses
+
+  def predict(self, call: Call, batch: Batch) -> Detections:
+    """Classes by the average of the stages, boxes of the last one, and what the tasks predict of these."""
+    pyramid = self.pyramid(call, batch)
+    proposals = self.proposals.propose(call, pyramid, batch)
+    detections = self.detections(call, pyramid, proposals, batch)
+    for task in self.tasks:
+      detections = task.predict(call, pyramid, self.stages[-1].features, detections)
+    return detections
+
+  def detections(self, call: Call, pyramid: Pyramid, proposals: Proposals, batch: Batch) -> Detections:
+    """The detections that the box stages make of proposals."""
+    all_outputs = []
+    for k, stage in enumerate(self.stages):
+      outputs = stage.outputs(call, stage.features(call, pyramid, proposals.boxes), proposals.boxes)
+      all_outputs.append(outputs)
+      if k + 1 < len(self.stages):
+        refined = call.step('refinement', stage.refine, outputs, proposals.boxes, batch.image_size, gradient=0)
+        proposals = proposals.replace(boxes=refined)
+    scores, last = self.scores(all_outputs), self.stages[-1]
+    found = partial(detect, decode=last.decode, test=self.test)
+    return call.step('detections', found, scores, all_outputs[-1].regression, proposals, batch.image_size, gradient=0)
+
+  def scores(self, all_outputs: list[BoxOutputs]) -> Float[Array, 'B P K']:
+    """Class scores from the outputs of all stages."""
+    if self.cascade.average == 'logits':
+      mean = jnp.stack([outputs.logits for outputs in all_outputs]).mean(0)
+      return self.stages[-1].scores(all_outputs[-1].replace(logits=mean))
+    by_stage = [stage.scores(outputs) for stage, outputs in zip(self.stages, all_outputs, strict=True)]
+    return sum(by_stage) / len(by_stage)
+
+  def pyramid(self, call: Call, batch: Batch) -> Pyramid:
+    """The features {level: [B, H, W, C]} that all heads see."""
+    return call('neck', call('backbone', self.preprocess(batch)))

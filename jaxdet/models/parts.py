@@ -1,0 +1,24 @@
+"""Parts of a model by name: a table a role, and one clear error for a name that is in none."""
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+Part = TypeVar('Part')
+
+
+def find(table: Mapping[str, Part], name: str, role: str) -> Part:
+  """The part of a table.
+
+  Args:
+    table: parts by name.
+    name: of the part, as a config has it.
+    role: of the parts in this table, for the error.
+
+  Raises:
+    ValueError: there is none of this name; says the nearest.
+  """
+  if name not in table:
+    [nearest] = difflib.get_close_matches(name, table, n=1, cutoff=0.0)
+    raise ValueError(f"unknown {role} '{name}'; the nearest is '{nearest}', of {', '.join(sorted(table))}")
+  return table[name]

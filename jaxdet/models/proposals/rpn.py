@@ -1,0 +1,152 @@
+"""Region proposal network (Ren et al., 2015) on a feature pyramid (Lin et al., 2017).
+
+`settings` is `config.model.proposals`; its comments say where Detectron2 and mmdetection differ.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+from ml_collections import FrozenConfigDict
+
+from jaxdet.assign.matcher import match
+from jaxdet.assign.sampler import sample_mask
+from jaxdet.losses.box_regression import regression_loss
+from jaxdet.models.dense_heads.rpn_head import RPNHead
+from jaxdet.models.forward import Call, Losses
+from jaxdet.models.level_anchors import anchors_per_cell, level_anchors, training_anchors
+from jaxdet.ops import box_coder, boxes
+from jaxdet.ops.nms import nms
+from jaxdet.ops.per_image import per_image
+from jaxdet.structures import Batch, Objects, Proposals
+
+Levels = Mapping[int, Array]
+HEAD = 'rpn_head'  # name of the network
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RPN:
+  """A generator of proposals: objectness and deltas of every anchor."""
+
+  settings: FrozenConfigDict
+  networks: Mapping[str, nn.Module]
+
+  def train(self, call: Call, pyramid: Levels, batch: Batch, keys: Array) -> tuple[Losses, Proposals]:
+    """The two losses of the head, and its proposals for the second stage; `keys` [B] choose the sampled anchors."""
+    logits, deltas = call(HEAD, pyramid)
+    of_anchors = partial(losses, settings=self.settings)
+    made = call.step('RPN losses', of_anchors, logits, deltas, batch.objects, batch.image_size, keys, gradient=2)
+    limits = self.settings.train_proposals
+    return made, self._propose(call, logits, deltas, batch.image_size, limits)
+
+  def propose(self, call: Call, pyramid: Levels, batch: Batch) -> Proposals:
+    """The proposals of inference."""
+    logits, deltas = call(HEAD, pyramid)
+    return self._propose(call, logits, deltas, batch.image_size, self.settings.test_proposals)
+
+  def _propose(self, call: Call, logits: Levels, deltas: Levels, image_size, limits: FrozenConfigDict) -> Proposals:
+    best = partial(propose, settings=self.settings, limits=limits)
+    return call.step('proposals', best, logits, deltas, image_size, gradient=0)
+
+
+def make_rpn(settings: FrozenConfigDict, dtype: jnp.dtype) -> RPN:
+  """The region proposal network of `config.model.proposals`."""
+  head = RPNHead(settings.num_convs, settings.channels, anchors_per_cell(settings.anchors), dtype)
+  return RPN(settings, {HEAD: head})
+
+
+@jax.named_scope('proposals')
+def propose(
+  logits: Levels, deltas: Levels, image_size: Int[Array, 'B 2'], settings: FrozenConfigDict, limits: FrozenConfigDict
+) -> Proposals:
+  """Ranks, decodes and suppresses the anchors of every level, then takes the best over all levels; without gradient.
+
+  The order is upstream's: the best `pre_nms` of a level by logit, decode, clip to the image, drop boxes with a side of
+  at most `min_size` pixels, suppress, then the best `post_nms` over all levels.
+
+  Args:
+    logits: {level: [B, H, W, A]}
+    deltas: {level: [B, H, W, A, 4]}
+    image_size: (height, width) in pixels.
+    settings: `anchors` and `coder` are read.
+    limits: `pre_nms`, `post_nms`, `iou` and `min_size`.
+  """
+  anchors = level_anchors(logits, settings.anchors)
+
+  def one_image(logits: Levels, deltas: Levels, size: Int[Array, '2']):
+    per_level = []
+    for level in anchors:
+      scores, index = jax.lax.top_k(logits[level], min(limits.pre_nms, logits[level].shape[0]))
+      best_anchors = jnp.asarray(anchors[level])[index]
+      decoded = box_coder.decode_clipped(deltas[level][index], best_anchors, size, settings.coder)
+      finite = jnp.isfinite(decoded).all(-1) & jnp.isfinite(scores)
+      decoded = jnp.where(finite[:, None], decoded, 0.0)
+      per_level.append((decoded, scores, finite & boxes.has_sides(decoded, limits.min_size)))
+    # Levels are suppressed side by side: padded to equal length, one vmap.
+    length = max(scores.shape[0] for _, scores, _ in per_level)
+    level_boxes, scores, valid = (
+      jnp.stack([_pad_rows(part, length) for part in parts]) for parts in zip(*per_level, strict=True)
+    )
+    keep = jax.vmap(lambda b, s, v: nms(b, s, v, limits.iou, limit=limits.post_nms))(
+      level_boxes, scores, valid
+    ).reshape(-1)
+    ranking = jnp.where(keep, scores.reshape(-1), -jnp.inf)
+    best, index = jax.lax.top_k(ranking, min(limits.post_nms, ranking.shape[0]))
+    valid = jnp.isfinite(best)
+    chosen = level_boxes.reshape(-1, 4)[index]
+    return jnp.where(valid[:, None], chosen, 0.0), jnp.where(valid, best, 0.0), valid
+
+  flat_logits = {level: x.reshape(x.shape[0], -1) for level, x in logits.items()}
+  flat_deltas = {level: x.reshape(x.shape[0], -1, 4) for level, x in deltas.items()}
+  return Proposals(*jax.lax.stop_gradient(per_image(one_image)(flat_logits, flat_deltas, image_size)))
+
+
+@jax.named_scope('rpn_losses')
+def losses(
+  logits: Levels,
+  deltas: Levels,
+  objects: Objects,
+  image_size: Int[Array, 'B 2'],
+  keys: Array,
+  settings: FrozenConfigDict,
+) -> dict[str, Float[Array, '']]:
+  """Binary cross entropy of objectness and the regression loss of the positive anchors.
+
+  Args:
+    logits: {level: [B, H, W, A]}
+    deltas: {level: [B, H, W, A, 4]}
+    objects: ground truth.
+    image_size: (height, width) in pixels.
+    keys: a random key for each image, [B]; they choose the sampled anchors.
+    settings: `config.model.proposals`.
+  """
+  by_level = level_anchors(logits, settings.anchors)
+  anchors = jnp.asarray(np.concatenate(list(by_level.values())))
+  flat_logits = jnp.concatenate([logits[l].reshape(logits[l].shape[0], -1) for l in by_level], axis=1)
+  flat_deltas = jnp.concatenate([deltas[l].reshape(deltas[l].shape[0], -1, 4) for l in by_level], axis=1)
+
+  def targets(key, objects: Objects, size):
+    candidates = training_anchors(logits, by_level, size, settings)
+    matched = match(anchors, objects.boxes, objects.valid, candidates=candidates, **settings.matcher)
+    sampled = sample_mask(matched.label, key, **settings.sampler)
+    positive = sampled & (matched.label == 1)
+    return sampled, positive, objects.boxes[matched.index]
+
+  sampled, positive, gt_boxes = jax.lax.stop_gradient(per_image(targets)(keys, objects.replace(masks=None), image_size))
+  normalizer = settings.normalizer * len(image_size) or jnp.maximum(sampled.sum(), 1)
+  objectness = optax.sigmoid_binary_cross_entropy(flat_logits, positive.astype(jnp.float32))
+  regression = regression_loss(flat_deltas, anchors, gt_boxes, positive, settings.coder, settings.loss)
+  return {
+    'loss_rpn_objectness': jnp.where(sampled, objectness, 0.0).sum() / normalizer,
+    'loss_rpn_box': regression / normalizer,
+  }
+
+
+def _pad_rows(x: Array, length: int) -> Array:
+  return jnp.pad(x, [(0, length - x.shape[0])] + [(0, 0)] * (x.ndim - 1))

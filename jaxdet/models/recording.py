@@ -1,0 +1,101 @@
+"""Calls of a detector kept on their way, and answered again: for comparison with upstream, and for benchmarks."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+from jaxtyping import Array, Bool, Float
+
+from jaxdet.models.forward import Apply, Variables
+
+
+@dataclasses.dataclass
+class Recorded:
+  """One call of a network, or one step between networks."""
+
+  name: str
+  arguments: tuple  # of a network called on valid rows: `valid` first
+  result: Any
+  function: Callable | None  # of a step; None: a network
+  gradient: int  # arguments through which a gradient flows, from the first on; of a network all
+  valid_rows: bool = False  # a network that was called on valid rows
+
+
+class Record(Apply):
+  """Runs as `Apply`, and keeps every call in order; a step's result can be replaced by another function's.
+
+  Of the networks' submodules that `layers` names, inputs and results are kept too.
+  """
+
+  def __init__(
+    self,
+    networks: Mapping[str, nn.Module],
+    variables: Variables,
+    train: bool = False,
+    dropout: Array | None = None,
+    layers: Sequence[str] = (),
+    instead: Mapping[str, Callable] | None = None,
+  ):
+    """`instead`: functions that take the place of steps, by the steps' names."""
+    super().__init__(networks, variables, train, dropout)
+    self._watched, self._instead = layers, instead or {}
+    self.calls: list[Recorded] = []
+    self.layers: dict[tuple[str, str], tuple[Any, Any]] = {}  # by network and layer: (first argument, result)
+
+  def __call__(self, network: str, *args) -> Any:
+    def watch(function, args, kwargs, context):
+      out = function(*args, **kwargs)
+      if context.method_name == '__call__' and context.module.name in self._watched:
+        self.layers[network, context.module.name] = args[0], out
+      return out
+
+    with nn.intercept_methods(watch):
+      result = super().__call__(network, *args)
+    self.calls.append(Recorded(network, args, result, None, len(args)))
+    return result
+
+  def on_valid_rows(self, network: str, valid: Bool[Array, 'B R'], *rows: Array) -> Float[Array, 'B R ...']:
+    before = len(self.calls)
+    result = super().on_valid_rows(network, valid, *rows)
+    del self.calls[before:]  # where all rows are seen it is a plain call
+    self.calls.append(Recorded(network, (valid, *rows), result, None, 1 + len(rows), valid_rows=True))
+    return result
+
+  def step(self, name: str, function: Callable, *args, gradient: int) -> Any:
+    function = self._instead.get(name, function)
+    result = super().step(name, function, *args, gradient=gradient)
+    self.calls.append(Recorded(name, args, result, function, gradient))
+    return result
+
+  def of(self, name: str) -> list[Recorded]:
+    """The calls of this name, in order."""
+    return [call for call in self.calls if call.name == name]
+
+  def result(self, name: str) -> Any:
+    """The result of the only call of this name."""
+    [call] = self.of(name)
+    return call.result
+
+
+class Replay:
+  """Answers calls by the results of recorded ones, in the same order; nothing is run."""
+
+  def __init__(self, results: Sequence, states: Variables):
+    """`states`: `batch_stats` that losses keep beside the networks'."""
+    self._results, self._states = iter(results), states
+
+  def __call__(self, network: str, *args) -> Any:
+    return next(self._results)
+
+  def on_valid_rows(self, network: str, valid: Bool[Array, 'B R'], *rows: Array) -> Float[Array, 'B R ...']:
+    return next(self._results)
+
+  def step(self, name: str, function: Callable, *args, gradient: int) -> Any:
+    return next(self._results)
+
+  def state(self, name: str, initial: Callable[[], Variables]) -> Variables:
+    return self._states.get(name, {})
+
+  def update_state(self, name: str, state: Variables) -> None:
+    pass

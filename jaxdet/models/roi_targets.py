@@ -1,0 +1,99 @@
+"""RoIs to train on: proposals matched with ground truth, sampled, and the objects that they stand for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdet.assign.matcher import match
+from jaxdet.assign.sampler import sample_rows
+from jaxdet.models.parts import find
+from jaxdet.ops.per_image import per_image
+from jaxdet.structures import Objects, Proposals
+
+ASSIGNERS = {'max_iou': match}
+SAMPLERS = {'random': sample_rows}
+
+Settings = Mapping[str, Any]
+
+
+@flax.struct.dataclass
+class RoITargets:
+  """R RoIs for each of B images with their targets; positives come first.
+
+  Ground truth is kept as a row of `Batch.objects`: `gt` gathers what a task needs of it, for as many RoIs as it needs.
+  """
+
+  boxes: Float[Array, 'B R 4']
+  labels: Int[Array, 'B R']  # class, or the number of classes for background
+  gt_index: Int[Array, 'B R']  # row of the matched object
+  positive: Bool[Array, 'B R']
+  is_gt_box: Bool[Array, 'B R']  # the RoI is an object's own box, added to the proposals
+  valid: Bool[Array, 'B R']
+
+  def gt(self, objects: Objects) -> Objects:
+    """The matched object of every RoI, [B, R, ...], of any kind of annotation."""
+    return objects.take(self.gt_index)
+
+  def leading(self, count: int | None) -> 'RoITargets':
+    """The first `count` RoIs of every image; None: all."""
+    return jax.tree.map(lambda x: x[:, :count], self)
+
+
+def label_and_sample(
+  proposals: Proposals,
+  objects: Objects,
+  keys: Array,
+  num_classes: int,
+  matcher: Settings,
+  sampler: Settings,
+  add_ground_truth: bool,
+) -> RoITargets:
+  """Matches proposals with objects and samples those to train on; without gradient.
+
+  Args:
+    proposals: of every image.
+    objects: ground truth.
+    keys: a random key for each image, [B].
+    num_classes: K; background is class K.
+    matcher: `name` of ASSIGNERS, and its settings.
+    sampler: `name` of SAMPLERS, and its settings.
+    add_ground_truth: objects' own boxes join the proposals.
+  """
+  assign, match_settings = _named(ASSIGNERS, matcher, 'matcher')
+  sample, sample_settings = _named(SAMPLERS, sampler, 'sampler')
+
+  def one_image(key, boxes, valid, gt: Objects):
+    num_proposals = len(boxes)
+    if add_ground_truth:
+      boxes, valid = jnp.concatenate([boxes, gt.boxes]), jnp.concatenate([valid, gt.valid])
+    matched = assign(boxes, gt.boxes, gt.valid, candidates=valid, **match_settings)
+    rows = sample(matched.label, valid, key, **sample_settings)
+    gt_index = matched.index[rows.index]
+    positive = rows.valid & (matched.label[rows.index] == 1)
+    return RoITargets(
+      boxes=jnp.where(rows.valid[:, None], boxes[rows.index], 0.0),
+      labels=jnp.where(positive, gt.labels[gt_index], num_classes),
+      gt_index=gt_index,
+      positive=positive,
+      is_gt_box=rows.valid & (rows.index >= num_proposals),
+      valid=rows.valid,
+    )
+
+  with jax.named_scope('region_targets'):
+    boxes_alone = objects.replace(masks=None, keypoints=None)
+    chosen = per_image(one_image)(keys, proposals.boxes, proposals.valid, boxes_alone)
+    return jax.lax.stop_gradient(chosen)
+
+
+def most_positives(sampler: Settings) -> int | None:
+  """The number of leading RoIs that can be positive; None: all of them."""
+  return int(sampler['num'] * sampler['positive_fraction']) or None
+
+
+def _named(table: Mapping[str, Any], settings: Settings, role: str) -> tuple[Any, dict[str, Any]]:
+  """The entry that `settings` name, and the rest of them."""
+  return find(table, settings['name'], role), {key: value for key, value in settings.items() if key != 'name'}

@@ -1,0 +1,142 @@
+"""Changes of a config that an override of an upstream config stands for.
+
+A change writes into `config.model`; an override that it cannot express there it refuses, so that the case is not run on
+a wrong model. The tables of upstream keys are in override_detectron2.py and override_mmdet.py.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxdet.training.config_0_1 import frozen_stages
+
+EVERYTHING = 4096  # a sampler of so many rows or more takes all there are: `sampler.num` 0
+Change = Callable[[ConfigDict, Any], None]
+
+NORMS = {'': '', 'FrozenBN': 'frozen_bn', 'BN': 'sync_bn', 'SyncBN': 'sync_bn', 'naiveSyncBN': 'sync_bn', 'GN': 'gn'}
+LOW_QUALITY = {True: 'object', False: 'none'}  # mmdetection's `match_low_quality`
+
+
+def put(*paths: str) -> Change:
+  """Writes the value at these paths below `config.model`."""
+
+  def change(config: ConfigDict, value) -> None:
+    for path in paths:
+      write(config.model, path, value)
+
+  return change
+
+
+def put_each(*paths: str) -> Change:
+  """Writes the parts of a value at these paths."""
+
+  def change(config: ConfigDict, values) -> None:
+    for path, value in zip(paths, values, strict=True):
+      write(config.model, path, value)
+
+  return change
+
+
+def choose(path: str, values: Mapping[Any, Any]) -> Change:
+  """Writes what stands for the value here.
+
+  Raises:
+    ValueError: for a value of which nothing is known.
+  """
+
+  def change(config: ConfigDict, value) -> None:
+    if value not in values:
+      raise ValueError(f"nothing is known of the value '{value}', which belongs to config.model.{path}")
+    write(config.model, path, values[value])
+
+  return change
+
+
+def put_iou(path: str) -> Change:
+  """Detectron2's thresholds of a matcher: one, or that of negatives and that of positives."""
+  return lambda config, values: put_each(f'{path}.negative_iou', f'{path}.positive_iou')(
+    config, [values[0], values[-1]]
+  )
+
+
+def sample(path: str) -> Change:
+  """The number of rows that a sampler takes."""
+  return lambda config, value: write(config.model, path, 0 if value >= EVERYTHING else value)
+
+
+def both(*changes: Change) -> Change:
+  def change(config: ConfigDict, value) -> None:
+    for each in changes:
+      each(config, value)
+
+  return change
+
+
+def pixel_std(config: ConfigDict, value) -> None:
+  """Upstream's are in its channel order."""
+  config.model.pixel_std = tuple(value[:: -1 if config.model.channel_order == 'BGR' else 1])
+
+
+def mask_format(config: ConfigDict, value) -> None:
+  """Bitmaps have no outlines to draw masks from."""
+  if value == 'bitmask':
+    config.data.max_vertices = 0
+
+
+def frozen_parts(stem: int) -> Change:
+  """Freezes the stem and the stages up to a number, of which the stem has `stem`."""
+  return lambda config, value: setattr(config.model, 'frozen', frozen_stages(value - stem))
+
+
+def cell_sizes(config: ConfigDict, value) -> None:
+  """mmdetection's scales are relative to the strides of the levels."""
+  anchors = config.model.proposals.anchors
+  first = config.model.neck.level if config.model.neck.name == 'single' else min(config.model.neck.levels)
+  strides = [2 ** (first + k) for k in range(len(anchors.sizes))]
+  anchors.sizes = tuple(tuple(scale * stride for scale in value) for stride in strides)
+
+
+def coder_weights(path: str) -> Change:
+  """mmdetection's deviations are the reciprocals of weights."""
+  return lambda config, value: write(config.model, path, tuple(1 / deviation for deviation in value))
+
+
+def iou_losses(path: str) -> Change:
+  """Writes a regression loss by Detectron2's name."""
+  names = {name: name for name in ('smooth_l1', 'giou', 'diou', 'ciou')}
+  return choose(f'{path}.name', names)
+
+
+def federated(config: ConfigDict, value) -> None:
+  """Detectron2's federated loss, whose sigmoids are an override of their own."""
+  if value:
+    config.model.roi.class_loss = {'name': 'federated', 'slots': 50, 'power': 0.5}
+
+
+def nothing(config: ConfigDict, value) -> None:
+  """Says nothing about the model."""
+
+
+def read(model: ConfigDict, path: str):
+  for key in path.split('.'):
+    model = model[key]
+  return model
+
+
+def write(model: ConfigDict, path: str, value) -> None:
+  """Recorded overrides also speak of parts that a model does without (an RPN alone): those are passed over."""
+  *parents, key = path.split('.')
+  if parents and model.get(parents[0]) is None or path.startswith('proposals.') and model.proposals.name == 'given':
+    return
+  if key == 'mask_head' or 'mask_head' in parents and 'mask' not in model.roi.tasks:
+    return
+  node = read(model, '.'.join(parents)) if parents else model
+  if key not in node:
+    raise KeyError(f'the config has no model.{path}, which the recorded run overrides')
+  with node.ignore_type():
+    node[key] = _frozen(value)
+
+
+def _frozen(value):
+  return tuple(map(_frozen, value)) if isinstance(value, list) else value
