@@ -109,8 +109,9 @@ def set_up_log() -> None:
 
 
 def _let_configs_import(path: str) -> None:
-  """A config imports its neighbours by their folder's name: `from configs import arguments`."""
-  above = str(pathlib.Path(path.partition(':')[0]).resolve().parents[1])
+  """A config imports others by the name of the folder that they are all below: `from configs import arguments`."""
+  folders = pathlib.Path(path.partition(':')[0]).resolve().parents
+  above = str(next((folder.parent for folder in folders if folder.name == 'configs'), folders[1]))
   if above not in sys.path:
     sys.path.append(above)
 
