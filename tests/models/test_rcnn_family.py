@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
-from configs import rcnn
+from configs.parts import layouts, roi
 from jaxdet.models.build import build_detector
 from small_detector import CLASSES, make_batch, small_config
 
@@ -19,12 +18,17 @@ quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimizati
 def cascade(model, upstream: str):
   model.name = 'cascade_rcnn'
   model.roi.box_head.class_agnostic = True
-  model.roi.cascade = {'detectron2': rcnn.detectron2_cascade, 'mmdet': rcnn.mmdet_cascade}[upstream]()
+  model.roi.cascade = {'detectron2': roi.detectron2_cascade, 'mmdet': roi.mmdet_cascade}[upstream]()
 
 
 def single_level(model, neck: str):
   model.backbone = {**model.backbone, 'depth': 18, 'style': 'pytorch', 'norm': 'gn'}
-  rcnn.set_neck(model, ConfigDict({'neck': neck}))
+  layout = layouts.LAYOUTS[neck]
+  model.backbone.update(layout.backbone)
+  model.neck = layout.neck('')
+  model.roi.update(layout.roi)
+  model.roi.box_head.update(layout.box_head)
+  model.roi.mask_head.update(layout.mask_head)
   model.rpn.channels = 16
   model.rpn.anchors.sizes = ((12, 24, 48, 96),)
   model.rpn.train_proposals.update(pre_nms=300, post_nms=50)
