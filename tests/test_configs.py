@@ -8,6 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import arguments, lvis_maskrcnn
+from configs.mmdet import mask_rcnn
 from configs.mmdet.fcos import BIASES
 from jaxdet.command_line import load_config
 from jaxdet.models.build import build_detector
@@ -15,6 +16,7 @@ from jaxdet.parity.zoo import PROGRAMS, read_lines
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECIPES = sorted(file for program in PROGRAMS for file in (ROOT / 'configs' / program).glob('*.py'))
+WITH_MASKS = mask_rcnn.CHOICES['dataset']
 CHOICES = {'program': ('detectron2', 'mmdet'), 'backbone': ('r50', 'r101'), 'masks': (False, True)}
 
 
@@ -118,6 +120,8 @@ def test_what_a_program_does_not_have_is_refused(name, error):
     ('mmdet/mask_rcnn', 87_960, (58_640, 80_630), 16, 0.02),
     ('mmdet/mask_rcnn:weights=gn_ws,schedule=24e', 175_920, (146_600, 168_590), 16, 0.02),
     ('mmdet/mask_rcnn:dataset=cityscapes', 23_744, (20_776,), 8, 0.01),
+    ('mmdet/mask_rcnn:dataset=deepfashion', 48_540, (25_888, 35_596), 16, 0.02),  # it is repeated within an epoch
+    ('mmdet/faster_rcnn:schedule=90k', 90_000, (60_000, 80_000), 16, 0.02),
     ('mmdet/faster_rcnn:dataset=voc', 12_420, (9_315,), 16, 0.01),
     ('mmdet/faster_rcnn:neck=c4,weights=msra,dataset=voc_ms', 18_000, (12_000, 16_000), 16, 0.02),
     ('mmdet/retinanet:dataset=voc', 12_420, (9_315,), 16, 0.01),
@@ -150,6 +154,28 @@ def test_voc_has_boxes_alone_and_both_years(name, ignore, sizes, max_size, canva
   assert (data.mask_size, data.max_vertices, config.eval.iou_types) == (0, 0, ('bbox',))
   assert (data.ignore.marked, data.ignore.min_side) == ignore
   assert (resize.sizes[0], resize.sizes[-1], resize.max_size, data.canvases) == (*sizes, max_size, canvases)
+
+
+@pytest.mark.parametrize('dataset', WITH_MASKS)
+def test_every_data_set_has_files_and_a_folder_of_its_own(dataset):
+  data = config_of(f'mmdet/mask_rcnn:dataset={dataset}').data
+  others = [config_of(f'mmdet/mask_rcnn:dataset={other}').data for other in WITH_MASKS if other != dataset]
+  assert not any(data.train[0] == other.train[0] or data.val[0] == other.val[0] for other in others)
+
+
+@pytest.mark.parametrize(
+  'name, sizes',
+  [
+    ('detectron2/mask_rcnn', (640, 672, 704, 736, 768, 800)),
+    ('detectron2/mask_rcnn:sizes=800', (800,)),
+    ('mmdet/mask_rcnn', (800,)),
+    ('mmdet/mask_rcnn:sizes=640-800', tuple(range(640, 801))),
+    ('mmdet/mask_rcnn:dataset=lvis_v1', (640, 672, 704, 736, 768, 800)),
+    ('mmdet/mask_rcnn:dataset=deepfashion', (750,)),
+  ],
+)
+def test_sizes_of_training_images(name, sizes):
+  assert config_of(name).data.resize.sizes == sizes
 
 
 def test_biases_of_norms_and_of_what_moves_samples_learn_as_other_parameters():

@@ -22,7 +22,7 @@ CHOICES = {
   'sizes': datasets.SIZES,  # of training images
   # voc_ms: VOC with images of the sizes that Detectron2 has.
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes', 'voc', 'voc_ms'),
-  'schedule': ('', '1x', '2x', '3x', '6x', '20e', '24e', '18k', '90k'),  # '': the data set's first
+  'schedule': ('', '1x', '2x', '3x', '6x', '20e', '24e', '36e', '18k', '90k'),  # '': the data set's first
 }
 RPN = {'fpn': {}, 'c4': {}, 'dc5': {'border': 0}}
 BOX_LOSS = {'cityscapes': {'beta': 1.0}}

@@ -19,7 +19,7 @@ CHOICES = {
   'legacy': (False, True),  # with the coordinates of mmdetection 1.x
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes', 'deepfashion'),
-  'schedule': ('', '1x', '2x', '3x', '6x', '15e', '24e', '90k'),  # '': the data set's first
+  'schedule': ('', '1x', '2x', '3x', '6x', '15e', '24e', '36e'),  # '': the data set's first
 }
 RPN = {'fpn': {}, 'c4': {'border': 0}}
 ROI = {'fpn': {'low_quality': 'object', 'low_quality_min_iou': 0.5}, 'c4': {}}

@@ -104,30 +104,33 @@ def lvis_v05(**settings) -> dict:
 
 def coco(**settings) -> dict:
   """COCO 2017; `settings` of `data`."""
-  return of_coco('data/coco', **settings)
+  train = ('annotations/instances_train2017.json', 'annotations/train.json', 'train.json')
+  val = ('annotations/instances_val2017.json', 'annotations/val.json', 'val.json')
+  return data('coco', 'data/coco', train, val, **settings)
 
 
 def cityscapes(**settings) -> dict:
-  """Cityscapes as COCO's files, on images of 1024 x 2048."""
+  """Cityscapes in COCO's form, as mmdetection converts it: photographs of 1024 x 2048."""
+  train = ('annotations/instancesonly_filtered_gtFine_train.json', 'annotations/train.json', 'train.json')
+  val = ('annotations/instancesonly_filtered_gtFine_val.json', 'annotations/val.json', 'val.json')
   own = {
     'sizes': (800, 832, 864, 896, 928, 960, 992, 1024),
     'test_size': 1024,
     'max_size': 2048,
     'canvases': ((1024, 2048), (2048, 1024)),
   }
-  return of_coco('data/cityscapes', **own | settings)
+  return data('coco', 'data/cityscapes', train, val, **own | settings)
 
 
 def deepfashion(**settings) -> dict:
-  """DeepFashion In-shop as COCO's files."""
-  return of_coco('data/deepfashion', **settings)
+  """DeepFashion In-shop in COCO's form, as it is published, scored on the queries: photographs of 1101 x 750.
 
-
-def of_coco(folder: str, **settings) -> dict:
-  """Annotations in COCO's form."""
-  train = ('annotations/instances_train2017.json', 'annotations/train.json', 'train.json')
-  val = ('annotations/instances_val2017.json', 'annotations/val.json', 'val.json')
-  return data('coco', folder, train, val, **settings)
+  Its folder `img` lies beside `Anno`, or in a folder `images`.
+  """
+  train = ('Anno/segmentation/DeepFashion_segmentation_train.json',)
+  val = ('Anno/segmentation/DeepFashion_segmentation_query.json',)
+  own = {'sizes': (750,), 'test_size': 750, 'max_size': 1101, 'canvases': ((768, 1120), (1120, 768))}
+  return data('coco', 'data/deepfashion', train, val, **own | settings)
 
 
 def voc(**settings) -> dict:
@@ -153,7 +156,7 @@ DATASETS = {  # by the name of the argument `dataset`
   'cityscapes': Dataset(cityscapes, 2_965, 'coco', 0.05, 100),
   'voc': Dataset(voc, 16_551, 'voc', 0.05, 100),
   'voc_ms': Dataset(voc, 16_551, 'voc', 0.05, 100),
-  'deepfashion': Dataset(deepfashion, 117_266, 'coco', 0.05, 100),
+  'deepfashion': Dataset(deepfashion, 25_882, 'coco', 0.05, 100),
 }
 
 OF_MMDET = {  # how mmdetection prepares images otherwise

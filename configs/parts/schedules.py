@@ -160,7 +160,7 @@ MMDET = {  # data sets that it repeats within an epoch count as often
   'cityscapes': {'1x': {**epochs(64, (56,), DATASETS['cityscapes'].images, batch_size=8), 'base_lr': 0.01}},
   'voc': {'1x': {**epochs(12, (9,), DATASETS['voc'].images), 'base_lr': 0.01, 'warmup_steps': 0}},
   'voc_ms': {'18k': OF_VOC},
-  'deepfashion': {'15e': epochs(15, (8, 11), DATASETS['deepfashion'].images)},
+  'deepfashion': {'15e': epochs(30, (16, 22), DATASETS['deepfashion'].images)},
 }
 
 
