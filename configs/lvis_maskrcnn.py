@@ -15,9 +15,13 @@ from types import SimpleNamespace
 
 from ml_collections import ConfigDict
 
-from configs import arguments, rcnn
-from configs.base import base_config
-from configs.mini import make_mini
+from configs import arguments
+from configs.detectron2 import cascade_rcnn as detectron2_cascade_rcnn
+from configs.detectron2 import mask_rcnn as detectron2_mask_rcnn
+from configs.detectron2.mask_rcnn_lsj import new_baseline
+from configs.mmdet import cascade_rcnn as mmdet_cascade_rcnn
+from configs.mmdet import mask_rcnn as mmdet_mask_rcnn
+from configs.parts import long_tail, mini
 
 CHOICES = {
   'version': ('v1', 'v0.5', 'mini'),
@@ -49,24 +53,13 @@ CHOICES = {
 }
 OF_MINI = ('version', 'sampler', 'classifier', 'calibration', 'loss', 'copy_paste')  # the arguments that it has
 
-SAMPLERS = {'none': 'uniform', 'rfs': 'repeat_factor', 'irfs': 'instance_repeat_factor'}
-STEPS = {  # and after which of them the learning rate falls
-  '90k': (90_000, (60_000, 80_000)),
-  '180k': (180_000, (120_000, 160_000)),
-  '9k': (9_000, (8_000,)),
-  '4.5k': (4_500, (4_000,)),
+PROGRAMS = {  # the models of `upstream`; DisAlign's on cvpods are Detectron2's
+  '': (detectron2_mask_rcnn, detectron2_cascade_rcnn),
+  'detectron2': (detectron2_mask_rcnn, detectron2_cascade_rcnn),
+  'mmdet': (mmdet_mask_rcnn, mmdet_cascade_rcnn),
+  'cvpods': (detectron2_mask_rcnn, detectron2_cascade_rcnn),
 }
-LOSSES = {  # config.model.roi.class_loss
-  'balanced_softmax': {'name': 'logit_adjusted', 'tau': 1.0, 'background': 0.75},
-  'federated': {'name': 'federated', 'slots': 50, 'power': 0.5, 'prior': 0.01},
-  'equalization': {'name': 'equalization', 'below': 1.76e-3, 'prior': 0.001},
-  'equalization_v2': {'name': 'equalization_v2', 'mu': 0.8, 'alpha': 4.0, 'gamma': 12.0, 'prior': 0.001},
-  'droploss': {'name': 'droploss', 'below': 1.76e-3, 'prior': 0.001},
-  'acsl': {'name': 'acsl', 'threshold': 0.7, 'prior': 0.001},
-  'seesaw': {'name': 'seesaw', 'p': 0.8, 'q': 2.0},
-  'seesaw_normed_mask': {'name': 'seesaw', 'p': 0.8, 'q': 2.0},
-  'balanced_group_softmax': {'name': 'balanced_group_softmax', 'bounds': (10, 100, 1000), 'others': 8},
-}
+SECOND_STAGE = {'v1': '9k', 'v0.5': '4.5k'}
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -74,88 +67,57 @@ def get_config(variant: str = '') -> ConfigDict:
   if '=' not in variant.partition(',')[0]:
     variant = f'version={variant or "v1"}'
   args = arguments.parse(variant, CHOICES)
-  config = mini(args) if args.version == 'mini' else published(args)
-  set_loss(config.model, args)
-  set_sampler(config.data, args)
+  config = (small(args) if args.version == 'mini' else published(args)).unlock()
+  config.model.roi.update(long_tail.heads(args.loss, args.classifier))
+  config.model.roi.class_loss = long_tail.CLASS_LOSSES[args.loss]
+  config.data.sampler.name = long_tail.SAMPLERS[args.sampler or default_sampler(args.upstream, args.calibration)]
   config.data.copy_paste.name = args.copy_paste.removeprefix('none')
-  set_calibration(config, args)
+  config.update(long_tail.second_stage(args.calibration))
+  if args.calibration == 'disalign':
+    config.model.roi.class_loss = long_tail.reweighted()
   return config.lock()
 
 
 def published(args: SimpleNamespace) -> ConfigDict:
   """The model and schedule of an upstream program."""
-  of_rcnn = vars(args) | {
-    'upstream': args.upstream or 'detectron2',
-    'weights': '' if args.upstream else 'torchvision',
-    'dataset': f'lvis_{args.version}',
-    'sampler': '',
-    'schedule': args.schedule if args.schedule in ('1x', '2x') else '1x',
-    'recipe': 'multiscale',
-  }
-  chosen = {name: value for name, value in of_rcnn.items() if name in rcnn.CHOICES}
-  config = rcnn.make_config(SimpleNamespace(**{name: values[0] for name, values in rcnn.CHOICES.items()} | chosen))
-  if args.upstream != 'mmdet' and args.version == 'v1' and args.schedule == '2x':
-    config.train.steps *= 2
-    config.train.schedule.milestones = tuple(2 * step for step in config.train.schedule.milestones)
+  mask_rcnn, cascade_rcnn = PROGRAMS[args.upstream]
+  chosen = f'dataset=lvis_{args.version},backbone={args.backbone}'
+  if not args.upstream:
+    chosen += ',weights=torchvision'
+  if args.schedule in ('1x', '2x'):
+    chosen += f',schedule={args.schedule}'
+  is_cascade = args.method == 'cascade_mask_rcnn'
+  config = (cascade_rcnn.get_config(f'masks=true,{chosen}') if is_cascade else mask_rcnn.get_config(chosen)).unlock()
   if args.upstream == 'cvpods' and args.version == 'v0.5' and args.calibration == 'none':
     config.model.test.score_threshold = 0.0
-  if args.schedule in STEPS:
-    config.train.steps, config.train.schedule.milestones = STEPS[args.schedule]
+  if args.schedule in long_tail.STEPS:
+    config.train.steps, config.train.schedule.milestones = long_tail.STEPS[args.schedule]
   if args.recipe == 'lsj':
-    rcnn.set_large_scale_jitter(config)
+    config.update(new_baseline())
     config.train.steps //= 4  # as many images, 64 a step
     config.train.schedule.milestones = tuple(step // 4 for step in config.train.schedule.milestones)
+  if is_second_stage(args.calibration) and not args.schedule:
+    config.train.steps, config.train.schedule.milestones = long_tail.STEPS[SECOND_STAGE[args.version]]
   return config
 
 
-def mini(args: SimpleNamespace) -> ConfigDict:
+def small(args: SimpleNamespace) -> ConfigDict:
   """The small model, which has one backbone and one schedule."""
   if strangers := [name for name in vars(args) if name not in OF_MINI and vars(args)[name] != CHOICES[name][0]]:
     raise ValueError(f'the mini config has no {", ".join(strangers)}: its arguments are {", ".join(OF_MINI)}')
-  config = base_config()
-  make_mini(config)
-  config.model.roi.box_head.classifier = args.classifier
+  config = mini.mask_rcnn(detectron2_mask_rcnn.get_config('dataset=lvis_v1,weights=torchvision')).unlock()
+  if is_second_stage(args.calibration):
+    config.train.steps, config.train.schedule.milestones = 100, (80,)
   return config
 
 
-def set_loss(model: ConfigDict, args: SimpleNamespace) -> None:
-  """The class loss; with the seesaw loss mmdetection's cosine classifier, and for masks too if asked for."""
-  if args.loss == 'cross_entropy':
-    return
-  model.roi.class_loss = LOSSES[args.loss]
-  if args.loss.startswith('seesaw') and args.classifier == 'linear':
-    model.roi.box_head.classifier = 'normed'
-  if args.loss == 'seesaw_normed_mask':
-    model.roi.mask_head.predictor = 'normed'
+def default_sampler(upstream: str, calibration: str) -> str:
+  """How a program draws training images, and those who train the classifier alone."""
+  if calibration in ('crt', 'lws'):
+    return 'class_balanced'
+  return 'none' if upstream == 'cvpods' else 'rfs'
 
 
-def set_sampler(data: ConfigDict, args: SimpleNamespace) -> None:
-  """Which training images are seen how often."""
-  sampler = args.sampler
-  if not sampler:
-    if args.calibration in ('crt', 'lws'):
-      sampler = 'class_balanced'
-    else:
-      sampler = 'none' if args.upstream == 'cvpods' else 'rfs'
-  data.sampler.name = SAMPLERS.get(sampler, sampler)
-
-
-def set_calibration(config: ConfigDict, args: SimpleNamespace) -> None:
-  """What is trained alone in a second stage, with which loss and how long."""
-  box_head = config.model.roi.box_head
-  if args.calibration == 'none':
-    return
-  if args.calibration == 'tau_norm':
-    box_head.tau = 1.0
-    return
-  if args.calibration == 'crt':
-    box_head.retrain_classifier = True
-    config.train.init_except = ('params/box_head*/logits/*',)
-  else:
-    box_head.calibration = args.calibration
-  if args.calibration == 'disalign':
-    config.model.roi.class_loss = {'name': 'reweighted', 'scale': 0.8}
-  if args.version == 'mini':
-    config.train.steps, config.train.schedule.milestones = 100, (80,)
-  elif not args.schedule:
-    config.train.steps, config.train.schedule.milestones = STEPS['9k' if args.version == 'v1' else '4.5k']
+def is_second_stage(calibration: str) -> bool:
+  """Whether something is trained alone, on a trained model."""
+  return calibration not in ('none', 'tau_norm')

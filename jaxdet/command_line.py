@@ -85,13 +85,7 @@ def load_config(path: str) -> ConfigDict:
   name, _, variant = path.partition(':')
   _let_configs_import(path)
   namespace = runpy.run_path(name)
-  config = namespace['get_config'](*([variant] if variant else []))
-  from jaxdet.training.config_0_1 import is_of_0_1, upgraded
-  if 'name' in config.model and config.model.name != 'toy' and is_of_0_1(config.model.to_dict()):
-    config = config.copy_and_resolve_references().unlock()
-    config.model = ConfigDict(upgraded(config.model.to_dict()))
-    config.lock()
-  return config
+  return namespace['get_config'](*([variant] if variant else []))
 
 
 def is_users(error: Exception) -> bool:
@@ -115,8 +109,9 @@ def set_up_log() -> None:
 
 
 def _let_configs_import(path: str) -> None:
-  """A config imports its neighbours by their folder's name: `from configs import arguments`."""
-  above = str(pathlib.Path(path.partition(':')[0]).resolve().parents[1])
+  """A config imports others by the name of the folder that they are all below: `from configs import arguments`."""
+  folders = pathlib.Path(path.partition(':')[0]).resolve().parents
+  above = str(next((folder.parent for folder in folders if folder.name == 'configs'), folders[1]))
   if above not in sys.path:
     sys.path.append(above)
 

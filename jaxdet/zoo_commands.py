@@ -5,8 +5,6 @@ import difflib
 import fnmatch
 import json
 import pathlib
-import re
-import runpy
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -21,7 +19,6 @@ from jaxdet.parity.zoo import Line, read_lines
 
 TABLE = pathlib.Path('configs', 'zoo.csv')
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
-PROGRAMS = {'mmdet1': 'mmdet', 'cvpods': 'disalign'}  # whose tables have the configs with these settings
 
 
 def print_models(patterns: Sequence[str] = (), output: str | None = None, flops: bool = False) -> None:
@@ -96,11 +93,7 @@ def read_models(root: pathlib.Path) -> dict[str, Line]:
   Raises:
     ValueError: on a line without a config.
   """
-  models = {}
-  for line in read_lines(root / TABLE):
-    with _blaming(root, line):
-      models[f'{_program(root, line.config)}/{line.upstream}'] = line
-  return models
+  return {f'{line.program}/{line.upstream}': line for line in read_lines(root / TABLE)}
 
 
 def select(models: Mapping[str, Line], patterns: Sequence[str]) -> dict[str, Line]:
@@ -121,14 +114,6 @@ def select(models: Mapping[str, Line], patterns: Sequence[str]) -> dict[str, Lin
       )
     chosen |= found
   return {name: line for name, line in models.items() if not patterns or name in chosen}
-
-
-def _program(root: pathlib.Path, config: str) -> str:
-  """Whose table has a config: the program that its argument `upstream` names, or else the file's first choice."""
-  file, _, variant = config.partition(':')
-  named = re.search(r'(?:^|,)upstream=([^,]+)', variant)
-  settings = named[1] if named else runpy.run_path(str(root / file))['CHOICES']['upstream'][0]
-  return PROGRAMS.get(settings, settings)
 
 
 def _key(config: ConfigDict) -> str:

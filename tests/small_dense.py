@@ -2,29 +2,31 @@
 
 import dataclasses
 import functools
+import pathlib
 
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from configs import dense
+from jaxdet.command_line import load_config
 from jaxdet.models.build import build_detector
 from jaxdet.models.detectors.dense import DenseDetector
 from small_detector import CLASSES
 
+CONFIGS = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 VARIANTS = {
-  'retinanet': 'upstream=mmdet,method=retinanet',
-  'retinanet of detectron2': 'upstream=detectron2,method=retinanet',
-  'fcos': 'upstream=mmdet,method=fcos',
-  'fcos of detectron2': 'upstream=detectron2,method=fcos',
-  'atss': 'upstream=mmdet,method=atss',
-  'gfl': 'upstream=mmdet,method=gfl',
+  'retinanet': 'mmdet/retinanet.py',
+  'retinanet of detectron2': 'detectron2/retinanet.py',
+  'fcos': 'mmdet/fcos.py',
+  'fcos of detectron2': 'detectron2/fcos.py',
+  'atss': 'mmdet/atss.py',
+  'gfl': 'mmdet/gfl.py',
 }
 
 
 @functools.cache
 def small_dense_config(variant: str):
   """The config of a variant with few channels and three levels, for images of about 64 pixels."""
-  config = dense.get_config(VARIANTS[variant]).unlock()
+  config = load_config(f'{CONFIGS}/{VARIANTS[variant]}').unlock()
   model = config.model
   model.num_classes = CLASSES
   model.dtype = 'float32'

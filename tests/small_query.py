@@ -9,19 +9,19 @@ import numpy as np
 from jaxdet.command_line import load_config
 from jaxdet.models.initialize import variable_shapes
 
-CONFIG = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'query.py'
+CONFIGS = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 VARIANTS = {
-  'detr': '',
-  'plain': 'method=deformable_detr',
-  'two stages': 'method=deformable_detr,refine=true,two_stage=true',
-  'federated': 'method=deformable_detr,upstream=detic,dataset=lvis_v1',
+  'detr': 'mmdet/detr.py',
+  'plain': 'mmdet/deformable_detr.py',
+  'two stages': 'mmdet/deformable_detr.py:refine=true,two_stage=true',
+  'federated': 'detic/deformable_detr.py',
 }
 
 
 @functools.cache
 def small_config(variant: str):
   """The config of a variant, unlocked."""
-  config = load_config(f'{CONFIG}:{VARIANTS[variant]}').unlock()
+  config = load_config(f'{CONFIGS}/{VARIANTS[variant]}').unlock()
   model = config.model
   model.dtype = 'float32'
   model.backbone.update(depth=18, norm='gn', stem_width=8)

@@ -28,7 +28,7 @@ def blocks() -> dict[str, str]:
 def foveabox(monkeypatch):
   """The page's method and config, put where the page says."""
   modules = []
-  for path in ('jaxdet/models/detectors/foveabox.py', 'configs/foveabox.py'):
+  for path in ('jaxdet/models/detectors/foveabox.py', 'configs/mmdet/foveabox.py'):
     module = types.ModuleType(path.removesuffix('.py').replace('/', '.'))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(blocks()[path], path, 'exec'), module.__dict__)

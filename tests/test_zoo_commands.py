@@ -14,25 +14,25 @@ from jaxdet.model_table import Published, Row
 from jaxdet.parity.zoo import Line, bare, read_lines
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-RCNN = str(ROOT / 'configs' / 'rcnn.py')
+CONFIGS = str(ROOT / 'configs')
 
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
   """A folder with a table of two small models beside the project's configs, and a page of recorded runs."""
   (tmp_path / 'configs').mkdir()
-  for name in ('rcnn', 'base', 'arguments', 'lvis_maskrcnn', 'mini'):
-    (tmp_path / 'configs' / f'{name}.py').symlink_to(ROOT / 'configs' / f'{name}.py')
+  for name in ('mmdet', 'detectron2', 'lvis_maskrcnn.py'):
+    (tmp_path / 'configs' / name).symlink_to(ROOT / 'configs' / name)
   (tmp_path / 'configs' / 'zoo.csv').write_text(
-    '# Upstream config, jaxdet config.\n'
-    'rpn/small_1x.py,configs/rcnn.py:upstream=mmdet,method=rpn,backbone=r18\n'
-    'rpn/small_2x.py,configs/rcnn.py:upstream=mmdet,method=rpn,backbone=r18,schedule=2x\n'
-    'Tiny/rpn.yaml,configs/lvis_maskrcnn.py:mini\n'
+    'program,upstream config,jaxdet config\n'
+    'mmdet,rpn/small_1x.py,configs/mmdet/rpn.py:backbone=r18\n'
+    'mmdet,rpn/small_2x.py,configs/mmdet/rpn.py:backbone=r18,schedule=2x\n'
+    'detectron2,Tiny/rpn.yaml,configs/lvis_maskrcnn.py:mini\n'
   )
   (tmp_path / 'configs' / 'published.csv').write_text('rpn/small_2x.py,mmdet,,,AR1000=50.5\n')
   (tmp_path / 'docs').mkdir()
   (tmp_path / 'docs' / 'parity.md').write_text(
-    '## mmdetection\n\n| small | `configs/rcnn.py:upstream=mmdet,method=rpn,backbone=r18` | 1e-06 | 3/3 | PASS |\n'
+    '## mmdetection\n\n| small | `configs/mmdet/rpn.py:backbone=r18` | 1e-06 | 3/3 | PASS |\n'
   )
   monkeypatch.chdir(tmp_path)
   return tmp_path
@@ -48,7 +48,7 @@ def test_small_models_have_the_parameters_of_their_layers(checkout, capsys):
   assert f' {parameters / 1e6:.2f} M ' in second and 'AR1000=50.5' in second and '  -       configs/' in second
   page = (checkout / 'models.md').read_text()
   assert "python -m jaxdet.main zoo 'mmdet/*' --output models.md" in page
-  assert '## mmdetection\n\n### rpn\n' in page and '| small_1x | `configs/rcnn.py:' in page
+  assert '## mmdetection\n\n### rpn\n' in page and '| small_1x | `configs/mmdet/rpn.py:' in page
 
 
 def test_models_that_are_equal_are_measured_once(checkout, monkeypatch):
@@ -61,7 +61,7 @@ def test_models_that_are_equal_are_measured_once(checkout, monkeypatch):
 
 
 def test_flops_are_twice_the_multiplications_of_the_layers():
-  config = load_config(f'{RCNN}:method=rpn,backbone=r18')
+  config = load_config(f'{CONFIGS}/detectron2/rpn.py:backbone=r18')
   # Torchvision's ResNet-18 multiplies 1,814,073,344 times at 224 x 224, 512,000 of them in its classifier.
   cells = [200 * 336, 100 * 168, 50 * 84, 25 * 42]  # of 800 x 1344
   backbone = (1_814_073_344 - 512_000) * (800 * 1344) / 224**2
@@ -72,22 +72,22 @@ def test_flops_are_twice_the_multiplications_of_the_layers():
 
 
 @pytest.mark.parametrize(
-  'variant, count',
+  'config, count',
   [
-    ('', 80),
-    ('dataset=voc,method=faster_rcnn', 20),
-    ('dataset=cityscapes', 8),
-    ('dataset=lvis_v1', 1203),
-    ('dataset=lvis_v0.5', 1230),
-    ('upstream=mmdet,dataset=deepfashion,schedule=15e', 15),
+    ('detectron2/mask_rcnn.py', 80),
+    ('detectron2/faster_rcnn.py:dataset=voc', 20),
+    ('detectron2/mask_rcnn.py:dataset=cityscapes', 8),
+    ('detectron2/mask_rcnn.py:dataset=lvis_v1', 1203),
+    ('disalign/mask_rcnn.py:dataset=lvis_v0.5', 1230),
+    ('mmdet/mask_rcnn.py:dataset=deepfashion', 15),
   ],
 )
-def test_the_data_set_says_how_many_classes_there_are(variant, count):
-  assert num_classes(load_config(f'{RCNN}:{variant}')) == count
+def test_the_data_set_says_how_many_classes_there_are(config, count):
+  assert num_classes(load_config(f'{CONFIGS}/{config}')) == count
 
 
 def test_the_number_in_a_config_wins_and_an_unknown_data_set_is_named():
-  config = load_config(RCNN).unlock()
+  config = load_config(f'{CONFIGS}/detectron2/mask_rcnn.py').unlock()
   config.data.dir = 'data/mine'
   with pytest.raises(ValueError, match="the data set 'mine/annotations/instances_train2017.json' has is not known"):
     num_classes(config)
@@ -96,12 +96,12 @@ def test_the_number_in_a_config_wins_and_an_unknown_data_set_is_named():
 
 
 MODELS = {
-  'mmdet/rpn/small': Line(1, 'rpn/small', 'configs/rcnn.py:method=rpn'),
-  'mmdet/fcos/small': Line(2, 'fcos/small', 'configs/dense.py:method=fcos'),
+  'mmdet/rpn/small': Line(1, 'mmdet', 'rpn/small', 'configs/mmdet/rpn.py'),
+  'mmdet/fcos/small': Line(2, 'mmdet', 'fcos/small', 'configs/mmdet/fcos.py:form=center'),
 }
 
 
-@pytest.mark.parametrize('pattern', ['mmdet/fcos/*', 'fcos/small', '*method=fcos*', '*f?os*'])
+@pytest.mark.parametrize('pattern', ['mmdet/fcos/*', 'fcos/small', '*form=center*', '*f?os*'])
 def test_patterns_match_names_and_configs(pattern):
   assert list(zoo_commands.select(MODELS, [pattern])) == ['mmdet/fcos/small']
 
@@ -119,10 +119,10 @@ def test_a_pattern_that_matches_nothing_names_the_nearest():
 @pytest.mark.parametrize(
   'line, error',
   [
-    ('x.py,configs/rcnn.py:upstream=mmdet,method=rpm', "zoo.csv:5: .*method=rpm: unknown method 'rpm'"),
-    ('x.py,configs/rcnm.py', r'zoo.csv:5: configs/rcnm.py: .*No such file'),
-    ('x.py,configs/rcnn', "zoo.csv:5: 'configs/rcnn' is no config"),
-    ('x.py', "zoo.csv:5: no config after 'x.py'"),
+    ('mmdet,x.py,configs/mmdet/rpn.py:neck=c5', "zoo.csv:5: .*neck=c5: unknown neck 'c5'"),
+    ('mmdet,x.py,configs/mmdet/rpm.py', r'zoo.csv:5: configs/mmdet/rpm.py: .*No such file'),
+    ('mmdet,x.py,configs/mmdet/rpn', "zoo.csv:5: 'configs/mmdet/rpn' is no config"),
+    ('mmdet,x.py', "zoo.csv:5: 'mmdet,x.py' is no line"),
   ],
 )
 def test_a_broken_line_is_named(checkout, line, error):
@@ -149,15 +149,9 @@ def test_the_published_table_speaks_of_models_that_there_are():
     assert numbers and all(1 < float(number) < 100 for number in numbers)
 
 
-def test_a_model_is_named_by_the_program_whose_settings_it_has():
-  lines = {line.upstream: line.config for line in read_lines(ROOT / 'configs' / 'zoo.csv')}
-  named = {name.partition('/')[2]: name.partition('/')[0] for name in zoo_commands.read_models(ROOT)}
-  for upstream, program in named.items():
-    if 'upstream=cvpods' in lines[upstream]:
-      assert program == 'disalign'
-    if 'upstream=mmdet' in lines[upstream]:
-      assert program == 'mmdet'
-  assert named['detr/detr_r50_8xb2-150e_coco'] == 'mmdet'  # the default of configs/query.py
+def test_a_models_config_is_in_the_folder_of_its_program():
+  for line in read_lines(ROOT / 'configs' / 'zoo.csv'):
+    assert line.config.startswith(f'configs/{line.program}/'), line
 
 
 def row(**kwargs) -> Row:

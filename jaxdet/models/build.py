@@ -28,7 +28,6 @@ from jaxdet.models.forward import Detector
 from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
-from jaxdet.models.parts import find
 from jaxdet.models.poolers.deformable import NETWORK, DeformablePooler
 from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
@@ -42,6 +41,7 @@ from jaxdet.models.roi_targets import most_positives
 from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
 from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
+from jaxdet.parts import find
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,14 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.assign.matcher import match
-from jaxdet.assign.sampler import sample_rows
-from jaxdet.models.parts import find
+from jaxdet.assign.tables import ASSIGNERS, ROW_SAMPLERS
 from jaxdet.ops.per_image import per_image
+from jaxdet.parts import find_with_settings
 from jaxdet.structures import Objects, Proposals
-
-ASSIGNERS = {'max_iou': match}
-SAMPLERS = {'random': sample_rows}
 
 Settings = Mapping[str, Any]
 
@@ -60,11 +56,11 @@ def label_and_sample(
     keys: a random key for each image, [B].
     num_classes: K; background is class K.
     matcher: `name` of ASSIGNERS, and its settings.
-    sampler: `name` of SAMPLERS, and its settings.
+    sampler: `name` of ROW_SAMPLERS, and its settings.
     add_ground_truth: objects' own boxes join the proposals.
   """
-  assign, match_settings = _named(ASSIGNERS, matcher, 'matcher')
-  sample, sample_settings = _named(SAMPLERS, sampler, 'sampler')
+  assign, match_settings = find_with_settings(ASSIGNERS, matcher, 'matcher')
+  sample, sample_settings = find_with_settings(ROW_SAMPLERS, sampler, 'sampler')
 
   def one_image(key, boxes, valid, gt: Objects):
     num_proposals = len(boxes)
@@ -92,8 +88,3 @@ def label_and_sample(
 def most_positives(sampler: Settings) -> int | None:
   """The number of leading RoIs that can be positive; None: all of them."""
   return int(sampler['num'] * sampler['positive_fraction']) or None
-
-
-def _named(table: Mapping[str, Any], settings: Settings, role: str) -> tuple[Any, dict[str, Any]]:
-  """The entry that `settings` name, and the rest of them."""
-  return find(table, settings['name'], role), {key: value for key, value in settings.items() if key != 'name'}

@@ -1,8 +1,8 @@
-"""Which jaxdet config stands for which upstream config: a table of lines 'upstream config, jaxdet config'.
+"""Which jaxdet config stands for which upstream config: a table of lines 'program,upstream config,jaxdet config'.
 
-The first field is an upstream config's path, or the name of one recorded case, whose line then wins over the path's.
-The rest of the line is a config as `--config` takes it: FILE or FILE:VARIANT; it may hold commas itself. Lines that
-begin with '#', empty lines and a heading before the first config are skipped.
+The second field is the path of a config of the program, or the name of one recorded case, whose line then wins over the
+path's. The rest of the line is a config as `--config` takes it: FILE or FILE:VARIANT; it may hold commas itself. Lines
+that begin with '#', empty lines and a heading before the first config are skipped.
 """
 
 import dataclasses
@@ -12,9 +12,10 @@ from collections.abc import Iterable
 
 from jaxdet.parity.case import Case
 
+PROGRAMS = ('detectron2', 'mmdet', 'detic', 'disalign')
+
 _PREFIXES = re.compile(r'^(?:.*/)?(?:configs|DisAlign)/')  # of upstream's paths; what follows tells configs apart
 _EXTENSION = re.compile(r'\.(?:ya?ml|py)$')
-_LINE = re.compile(r'\s*("[^"]*"|[^\s,]+)\s*[,\s]\s*(\S.*?)\s*$')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Line:
   """A line of the table."""
 
   number: int  # from 1 on
+  program: str  # whose config `upstream` is, of PROGRAMS
   upstream: str  # config without folder of the program and ending, or case
   config: str  # FILE or FILE:VARIANT
 
@@ -38,18 +40,20 @@ def read_lines(file: pathlib.Path) -> list[Line]:
   """The table's lines in order.
 
   Raises:
-    ValueError: on a line without a second field, or whose second field is no config.
+    ValueError: on a line without three fields, with an unknown program, or whose third field is no config.
   """
   lines = []
   for number, text in enumerate(file.read_text().splitlines(), start=1):
     if not text.strip() or text.lstrip().startswith('#'):
       continue
-    fields = _LINE.match(text)
-    if not fields:
-      raise ValueError(f"{file}:{number}: no config after '{text.strip()}'")
-    upstream, config = (field.strip('"\'') for field in fields.groups())
+    fields = [field.strip().strip('"') for field in text.split(',', 2)]
+    if len(fields) < 3:
+      raise ValueError(f"{file}:{number}: '{text.strip()}' is no line: give program,upstream config,jaxdet config")
+    program, upstream, config = fields
     if config.partition(':')[0].endswith('.py'):
-      lines.append(Line(number, bare(upstream), config))
+      if program not in PROGRAMS:
+        raise ValueError(f"{file}:{number}: unknown program '{program}': choose one of {', '.join(PROGRAMS)}")
+      lines.append(Line(number, program, bare(upstream), config))
     elif lines:  # else it is the heading
       raise ValueError(f"{file}:{number}: '{config}' is no config: give FILE.py or FILE.py:VARIANT")
   return lines

@@ -40,7 +40,8 @@ def frozen_stages(count: int) -> tuple[str, ...]:
 def _proposals(rpn: Tree) -> Tree:
   if not rpn['name']:
     return {'name': 'given', 'count': rpn['test_proposals']['post_nms']}
-  return {**rpn}
+  matcher, sampler = {'name': 'max_iou', **rpn['matcher']}, {'name': 'random', **rpn['sampler']}
+  return {**rpn, 'matcher': matcher, 'sampler': sampler}
 
 
 def _roi(roi: Tree, is_cascade: bool) -> Tree:

@@ -17,9 +17,9 @@ def config_of(name):
   'name, model',
   [
     ('lvis_maskrcnn.py', 'maskrcnn_resnet50_fpn'),
-    ('rcnn.py:method=faster_rcnn', 'fasterrcnn_resnet50_fpn'),
-    ('dense.py:method=retinanet', 'retinanet_resnet50_fpn'),
-    ('dense.py:method=fcos,upstream=mmdet', 'fcos_resnet50_fpn'),
+    ('detectron2/faster_rcnn.py', 'fasterrcnn_resnet50_fpn'),
+    ('detectron2/retinanet.py', 'retinanet_resnet50_fpn'),
+    ('mmdet/fcos.py', 'fcos_resnet50_fpn'),
   ],
 )
 def test_the_detectors_kind_decides(name, model):
@@ -36,7 +36,7 @@ def test_regions_are_as_many_as_the_config_says():
 
 
 def test_dense_detectors_let_all_candidates_of_a_level_in():
-  side = counterpart(config_of('dense.py'))
+  side = counterpart(config_of('detectron2/retinanet.py'))
   assert (side.num_classes, side.first_label, side.candidates) == (80, 0, None), 'there is no background'
   assert side.settings == {
     'score_thresh': 0.0,
@@ -49,11 +49,11 @@ def test_dense_detectors_let_all_candidates_of_a_level_in():
 @pytest.mark.parametrize(
   'name, error',
   [
-    ('rcnn.py:method=cascade_rcnn', 'torchvision has no cascade_rcnn on a fpn neck'),
-    ('rcnn.py:backbone=r101', 'torchvision has no mask_rcnn on a fpn neck and this backbone .depth 101.'),
-    ('rcnn.py:method=fast_rcnn', 'torchvision has no mask_rcnn'),
-    ('dense.py:method=atss,upstream=mmdet', 'torchvision has no atss'),
-    ('query.py', 'torchvision has no detr'),
+    ('detectron2/cascade_rcnn.py', 'torchvision has no cascade_rcnn on a fpn neck'),
+    ('detectron2/mask_rcnn.py:backbone=r101', 'no mask_rcnn on a fpn neck and this backbone .depth 101.'),
+    ('detectron2/fast_rcnn.py', 'torchvision has no mask_rcnn'),
+    ('mmdet/atss.py', 'torchvision has no atss'),
+    ('mmdet/detr.py', 'torchvision has no detr'),
   ],
 )
 def test_what_torchvision_does_not_have_is_an_error(name, error):
@@ -62,7 +62,7 @@ def test_what_torchvision_does_not_have_is_an_error(name, error):
 
 
 def test_another_model_can_be_named_where_settings_have_a_meaning_for_it():
-  cascade = config_of('rcnn.py:method=cascade_mask_rcnn')
+  cascade = config_of('detectron2/cascade_rcnn.py:masks=true')
   assert counterpart(cascade, 'maskrcnn_resnet50_fpn_v2').model == 'maskrcnn_resnet50_fpn_v2'
   with pytest.raises(ValueError, match="unknown --torchvision_model 'yolo': choose one of fasterrcnn_resnet50_fpn"):
     counterpart(cascade, 'yolo')

@@ -1,48 +1,50 @@
 """Dense detectors' tables name every array of the model once, and upstream's names and shapes are the known ones."""
 
 import functools
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from configs import dense
+from jaxdet.command_line import load_config
 from jaxdet.convert.frameworks import FRAMEWORKS, export
 from jaxdet.convert.rules import LOSS_STATE, export_state, import_state
 from jaxdet.models.build import build_detector
 
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / 'configs'
 NAMES = {
-  ('mmdet', 'method=retinanet,upstream=mmdet'): {
+  ('mmdet', 'mmdet/retinanet.py:backbone=r18'): {
     'neck.fpn_convs.3.conv.weight': (256, 512, 3, 3),
     'bbox_head.cls_convs.3.conv.bias': (256,),
     'bbox_head.retina_cls.weight': (720, 256, 3, 3),
     'bbox_head.retina_reg.bias': (36,),
   },
-  ('mmdet', 'method=fcos,upstream=mmdet,form=improved'): {
+  ('mmdet', 'mmdet/fcos.py:backbone=r18,form=improved'): {
     'neck.fpn_convs.4.conv.weight': (256, 256, 3, 3),
     'bbox_head.reg_convs.0.conv.bias': (256,),
     'bbox_head.reg_convs.0.gn.weight': (256,),
     'bbox_head.conv_centerness.weight': (1, 256, 3, 3),
     'bbox_head.scales.4.scale': (),
   },
-  ('mmdet', 'method=fcos,upstream=mmdet,form=improved,deformable_tower=true'): {
+  ('mmdet', 'mmdet/fcos.py:backbone=r18,form=improved,deformable_tower=true'): {
     'bbox_head.cls_convs.3.conv.weight': (256, 256, 3, 3),
     'bbox_head.cls_convs.3.conv.bias': (256,),
     'bbox_head.reg_convs.3.conv.conv_offset.weight': (27, 256, 3, 3),
     'bbox_head.reg_convs.3.conv.conv_offset.bias': (27,),
   },
-  ('mmdet', 'method=atss,upstream=mmdet'): {
+  ('mmdet', 'mmdet/atss.py:backbone=r18'): {
     'bbox_head.atss_cls.weight': (80, 256, 3, 3),
     'bbox_head.atss_centerness.bias': (1,),
   },
-  ('mmdet', 'method=gfl,upstream=mmdet'): {'bbox_head.gfl_reg.weight': (68, 256, 3, 3)},
-  ('detectron2', 'method=retinanet,weights=torchvision'): {
+  ('mmdet', 'mmdet/gfl.py:backbone=r18'): {'bbox_head.gfl_reg.weight': (68, 256, 3, 3)},
+  ('detectron2', 'detectron2/retinanet.py:backbone=r18,weights=torchvision'): {
     'backbone.top_block.p6.weight': (256, 512, 3, 3),
     'head.bbox_subnet.6.weight': (256, 256, 3, 3),
     'head.cls_score.bias': (720,),
   },
-  ('detectron2', 'method=fcos,weights=torchvision'): {
+  ('detectron2', 'detectron2/fcos.py:backbone=r18,weights=torchvision'): {
     'backbone.top_block.p7.bias': (256,),
     'head.cls_subnet.9.bias': (256,),
     'head.cls_subnet.10.weight': (256,),
@@ -52,22 +54,22 @@ NAMES = {
 
 
 @functools.cache
-def model(variant: str):
-  config = dense.get_config(f'{variant},backbone=r18').unlock().model
+def model(name: str):
+  config = load_config(f'{CONFIGS}/{name}').unlock().model
   config.num_classes = 80
   return config, jax.eval_shape(build_detector(config, 80).init, jax.random.key(0))
 
 
-@pytest.mark.parametrize('program, variant', NAMES)
-def test_what_is_exported_comes_back(program, variant):
-  config, shapes = model(variant)
+@pytest.mark.parametrize('program, name', NAMES)
+def test_what_is_exported_comes_back(program, name):
+  config, shapes = model(name)
   rules = FRAMEWORKS[program].table(config)
   rng = np.random.default_rng(0)
   variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32) if s.shape else np.float32(2), shapes)
   weights = [path for path in flatten_dict(shapes, sep='/') if not LOSS_STATE.match(path)]
   assert sorted(rule.path for rule in rules) == sorted(weights)
   state = export_state(variables, rules)
-  assert {name: state[name].shape for name in NAMES[program, variant]} == NAMES[program, variant]
+  assert {array: state[array].shape for array in NAMES[program, name]} == NAMES[program, name]
   again, report = import_state(state, shapes, rules)
   report.check()
   for path in weights:
@@ -75,13 +77,13 @@ def test_what_is_exported_comes_back(program, variant):
 
 
 def test_what_a_loss_keeps_is_in_no_checkpoint():
-  config, shapes = model('method=retinanet,weights=torchvision')
+  config, shapes = model('detectron2/retinanet.py:backbone=r18,weights=torchvision')
   assert 'batch_stats/loss/positives' in flatten_dict(shapes, sep='/')
   variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
   assert not [name for name in export('detectron2', variables, config) if 'loss' in name]
 
 
 def test_mmdetections_gfl_keeps_the_numbers_of_its_distributions():
-  config, shapes = model('method=gfl,upstream=mmdet')
+  config, shapes = model('mmdet/gfl.py:backbone=r18')
   state = export('mmdet', jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes), config)
   assert state['bbox_head.integral.project'].tolist() == list(range(17))

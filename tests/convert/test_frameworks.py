@@ -121,7 +121,7 @@ def test_the_number_of_classes_is_seen_in_the_file(program):
 
 def c4_model() -> ConfigDict:
   """Faster R-CNN with the backbone's last stage on every region."""
-  config = load_config(f'{CONFIG.parent}/rcnn.py:method=faster_rcnn,neck=c4').model
+  config = load_config(f'{CONFIG.parent}/detectron2/faster_rcnn.py:neck=c4').model
   return ConfigDict(config.to_dict() | {'num_classes': CLASSES})
 
 

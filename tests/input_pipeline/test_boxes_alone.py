@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import voc_case
-from configs import rcnn
+from configs.detectron2 import faster_rcnn
 from input_pipeline import annotations, dataset
 from input_pipeline.examples import parse
 from jaxdet.data_commands import print_counts
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 def make_config(folder: pathlib.Path, variant: str, **data):
   """Faster R-CNN's, with images as large as their files and no flips; `data` replaces settings of config.data."""
-  config = rcnn.get_config(f'method=faster_rcnn,{variant}').unlock()
+  config = faster_rcnn.get_config(variant).unlock()
   config.data.dir = str(folder)
   config.data.canvases = ((64, 96), (96, 64))
   config.data.max_objects = 4

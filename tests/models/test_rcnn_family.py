@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import rcnn
+from configs.parts import layouts, roi
 from jaxdet.models import forward
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import initialize
@@ -21,22 +21,19 @@ quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimizati
 
 def cascade(model, upstream: str):
   model.roi.box_head.class_agnostic = True
-  cascade = {'detectron2': rcnn.detectron2_cascade, 'mmdet': rcnn.mmdet_cascade}[upstream]()
-  model.roi.mask_head = {**model.roi.mask_head, 'stages': cascade.pop('mask_heads')}
-  model.roi.cascade = cascade
+  model.roi.cascade = {'detectron2': roi.detectron2_cascade, 'mmdet': roi.mmdet_cascade}[upstream]()
+  model.roi.mask_head.stages = {'detectron2': 'first', 'mmdet': 'every'}[upstream]
 
 
 def single_level(model, neck: str):
   model.backbone = {**model.backbone, 'depth': 18, 'style': 'pytorch', 'norm': 'gn'}
-  model.neck = {'name': 'single', 'stage': 4 if neck == 'c4' else 5, 'level': 4}
+  layout = layouts.LAYOUTS[neck]
+  model.backbone.update(layout.backbone)
+  model.neck = layout.neck('')
   model.roi.pooler.levels = (4,)
-  if neck == 'c4':
-    model.backbone.num_stages = 3
-    model.roi.shared_head = 'res5'
-    model.roi.box_head.update(num_fcs=0, roi_size=14)
-    model.roi.mask_head.update(num_convs=0, roi_size=14)
-  else:
-    model.backbone.dilate_last = True
+  model.roi.shared_head = layout.roi.get('shared_head', '')
+  model.roi.box_head.update(layout.box_head)
+  model.roi.mask_head.update(layout.mask_head)
   model.proposals.anchors.sizes = ((12, 24, 48, 96),)
   model.proposals.train_proposals.update(pre_nms=300, post_nms=50)
   model.proposals.test_proposals.update(pre_nms=300, post_nms=50)

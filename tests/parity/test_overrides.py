@@ -9,9 +9,9 @@ from jaxdet.parity.zoo import Entry
 from small_case import small_case
 from upstream_case import CONFIGS
 
-MODEL = Entry(f'{CONFIGS}/rcnn.py:upstream=detectron2', own=False)
-MMDET = Entry(f'{CONFIGS}/rcnn.py:upstream=mmdet', own=False)
-SYNC_BN = Entry(f'{CONFIGS}/rcnn.py:upstream=detectron2,weights=syncbn,schedule=3x', own=False)
+MODEL = Entry(f'{CONFIGS}/detectron2/mask_rcnn.py', own=False)
+MMDET = Entry(f'{CONFIGS}/mmdet/mask_rcnn.py', own=False)
+SYNC_BN = Entry(f'{CONFIGS}/detectron2/mask_rcnn.py:weights=syncbn,schedule=3x', own=False)
 RGB = {'image_mean': [123.675, 116.28, 103.53], 'image_std': [58.395, 57.12, 57.375], 'channel_order': 'RGB'}
 STD = {'MODEL.PIXEL_STD': [57.375, 57.12, 58.395]}
 

@@ -2,17 +2,17 @@
 
 import pytest
 
-from jaxdet.parity.zoo import Entry, find_config, read_zoo
+from jaxdet.parity.zoo import Entry, Line, find_config, read_lines, read_zoo
 from small_case import small_case
 
-TABLE = """upstream,config
+TABLE = """program,upstream config,jaxdet config
 # a comment
 
-COCO-Detection/small.yaml, configs/rcnn.py:upstream=detectron2,method=faster_rcnn
-"mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py","configs/rcnn.py:upstream=mmdet,backbone=r50"
-detectron2/configs/Misc/cascade.yaml\tconfigs/rcnn.py:method=cascade_rcnn
-DisAlign/lvis1.0/cos_norm.1x configs/lvis_maskrcnn.py
-detectron2/small_agnostic configs/rcnn.py:class_agnostic=true
+detectron2,COCO-Detection/small.yaml, configs/detectron2/faster_rcnn.py:backbone=r101,schedule=3x
+mmdet,"mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py","configs/mmdet/mask_rcnn.py:backbone=r50,neck=c4"
+detectron2, detectron2/configs/Misc/cascade.yaml, configs/detectron2/cascade_rcnn.py
+disalign,DisAlign/lvis1.0/cos_norm.1x,configs/lvis_maskrcnn.py
+detectron2,detectron2/small_agnostic,configs/detectron2/mask_rcnn.py:class_agnostic=true
 """
 
 
@@ -25,10 +25,10 @@ def table(tmp_path):
 @pytest.mark.parametrize(
   'upstream, config',
   [
-    ('detectron2/configs/COCO-Detection/small.yaml', 'configs/rcnn.py:upstream=detectron2,method=faster_rcnn'),
-    ('COCO-Detection/small', 'configs/rcnn.py:upstream=detectron2,method=faster_rcnn'),
-    ('configs/mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'configs/rcnn.py:upstream=mmdet,backbone=r50'),
-    ('Misc/cascade.yaml', 'configs/rcnn.py:method=cascade_rcnn'),
+    ('detectron2/configs/COCO-Detection/small.yaml', 'configs/detectron2/faster_rcnn.py:backbone=r101,schedule=3x'),
+    ('COCO-Detection/small', 'configs/detectron2/faster_rcnn.py:backbone=r101,schedule=3x'),
+    ('configs/mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'configs/mmdet/mask_rcnn.py:backbone=r50,neck=c4'),
+    ('Misc/cascade.yaml', 'configs/detectron2/cascade_rcnn.py'),
     ('lvis1.0/cos_norm.1x', 'configs/lvis_maskrcnn.py'),
   ],
 )
@@ -38,7 +38,7 @@ def test_paths_are_found_with_and_without_their_folder_and_ending(table, upstrea
 
 def test_the_line_of_a_case_wins_over_that_of_its_config(table):
   case = small_case('detectron2/small_agnostic')
-  assert find_config(table, case) == Entry('configs/rcnn.py:class_agnostic=true', own=True)
+  assert find_config(table, case) == Entry('configs/detectron2/mask_rcnn.py:class_agnostic=true', own=True)
 
 
 def test_a_config_that_is_in_no_line_has_none(table):
@@ -47,12 +47,26 @@ def test_a_config_that_is_in_no_line_has_none(table):
 
 
 def test_later_files_win(tmp_path):
-  (tmp_path / 'a').write_text('x.yaml configs/a.py\ny.yaml configs/a.py')
-  (tmp_path / 'b').write_text('configs/y.yaml configs/b.py:z')
+  (tmp_path / 'a').write_text('mmdet,x.yaml,configs/a.py\nmmdet,y.yaml,configs/a.py')
+  (tmp_path / 'b').write_text('mmdet,configs/y.yaml,configs/b.py:z')
   assert read_zoo([tmp_path / 'a', tmp_path / 'b']) == {'x': 'configs/a.py', 'y': 'configs/b.py:z'}
 
 
-def test_a_line_without_config_is_named(tmp_path):
-  (tmp_path / 'zoo.csv').write_text('x.yaml configs/a.py\ny.yaml\n')
-  with pytest.raises(ValueError, match='zoo.csv:2: no config'):
+def test_a_line_says_whose_config_it_is(tmp_path):
+  (tmp_path / 'zoo.csv').write_text('program,upstream config,jaxdet config\ndetic,x.yaml,configs/a.py:b=c,d=e\n')
+  assert read_lines(tmp_path / 'zoo.csv') == [Line(2, 'detic', 'x', 'configs/a.py:b=c,d=e')]
+
+
+@pytest.mark.parametrize(
+  'line, error',
+  [
+    ('mmdet,y.yaml', "zoo.csv:2: 'mmdet,y.yaml' is no line: give program,upstream config,jaxdet config"),
+    ('y.yaml,configs/b.py', "zoo.csv:2: 'y.yaml,configs/b.py' is no line"),
+    ('mmdet,y.yaml,configs/b', "zoo.csv:2: 'configs/b' is no config"),
+    ('mmdit,y.yaml,configs/b.py', "zoo.csv:2: unknown program 'mmdit': choose one of detectron2, mmdet"),
+  ],
+)
+def test_a_broken_line_is_named(tmp_path, line, error):
+  (tmp_path / 'zoo.csv').write_text(f'mmdet,x.yaml,configs/a.py\n{line}\n')
+  with pytest.raises(ValueError, match=error):
     read_zoo([tmp_path / 'zoo.csv'])

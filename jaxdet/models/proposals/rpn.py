@@ -15,8 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 from ml_collections import FrozenConfigDict
 
-from jaxdet.assign.matcher import match
-from jaxdet.assign.sampler import sample_mask
+from jaxdet.assign.tables import ASSIGNERS, MASK_SAMPLERS
 from jaxdet.losses.box_regression import regression_loss
 from jaxdet.models.dense_heads.rpn_head import RPNHead
 from jaxdet.models.forward import Call, Losses
@@ -24,6 +23,7 @@ from jaxdet.models.level_anchors import anchors_per_cell, level_anchors, trainin
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.nms import nms
 from jaxdet.ops.per_image import per_image
+from jaxdet.parts import find_with_settings
 from jaxdet.structures import Batch, Objects, Proposals
 
 Levels = Mapping[int, Array]
@@ -131,10 +131,13 @@ def losses(
   flat_logits = jnp.concatenate([logits[l].reshape(logits[l].shape[0], -1) for l in by_level], axis=1)
   flat_deltas = jnp.concatenate([deltas[l].reshape(deltas[l].shape[0], -1, 4) for l in by_level], axis=1)
 
+  assign, match_settings = find_with_settings(ASSIGNERS, settings.matcher, 'proposals.matcher.name')
+  sample, sample_settings = find_with_settings(MASK_SAMPLERS, settings.sampler, 'proposals.sampler.name')
+
   def targets(key, objects: Objects, size):
     candidates = training_anchors(logits, by_level, size, settings)
-    matched = match(anchors, objects.boxes, objects.valid, candidates=candidates, **settings.matcher)
-    sampled = sample_mask(matched.label, key, **settings.sampler)
+    matched = assign(anchors, objects.boxes, objects.valid, candidates=candidates, **match_settings)
+    sampled = sample(matched.label, key, **sample_settings)
     positive = sampled & (matched.label == 1)
     return sampled, positive, objects.boxes[matched.index]
 

@@ -1,8 +1,8 @@
-"""Parts of a model by name: a table a role, and one clear error for a name that is in none."""
+"""Parts by name: a table a role, and one clear error for a name that is in none."""
 
 import difflib
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Part = TypeVar('Part')
 
@@ -22,3 +22,11 @@ def find(table: Mapping[str, Part], name: str, role: str) -> Part:
     [nearest] = difflib.get_close_matches(name, table, n=1, cutoff=0.0)
     raise ValueError(f"unknown {role} '{name}'; the nearest is '{nearest}', of {', '.join(sorted(table))}")
   return table[name]
+
+
+def find_with_settings(
+  table: Mapping[str, Part], settings: Mapping[str, Any], role: str
+) -> tuple[Part, dict[str, Any]]:
+  """The part that `settings` name, and the rest of them; as `find`."""
+  rest = {key: value for key, value in settings.items() if key != 'name'}
+  return find(table, settings['name'], role), rest

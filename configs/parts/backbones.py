@@ -1,0 +1,124 @@
+"""Backbones, the weights that they start from, and what those weights expect of images."""
+
+from typing import NamedTuple
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB
+IMAGENET_STD = (58.395, 57.12, 57.375)
+DETECTRON1_MEAN = (122.7717, 115.9465, 102.9801)
+UNIT_STD = (1.0, 1.0, 1.0)
+
+
+class Weights(NamedTuple):
+  """The form of a network that a file of weights is for."""
+
+  style: str  # 'pytorch': stride in the 3 x 3; 'caffe': in the first 1 x 1
+  norm: str
+  channel_order: str = 'RGB'  # of the images that they expect
+  pixel_std: tuple[float, float, float] = IMAGENET_STD  # RGB
+  pixel_mean: tuple[float, float, float] = IMAGENET_MEAN
+  frozen_stages: int = 1  # 1: stem and first stage; 0: stem; -1: nothing
+
+  @property
+  def head_norm(self) -> str:
+    """The norm of pyramid and heads: where the backbone's is trained, they have it too (Wu & He, 2018)."""
+    return self.norm if self.norm in ('gn', 'gn_ws', 'sync_bn') else ''
+
+
+# Torchvision's; mmdetection trains the affine part of their norms, Detectron2 and query detectors do not.
+TORCHVISION = Weights('pytorch', 'bn_eval')
+FIXED_TORCHVISION = Weights('pytorch', 'frozen_bn')
+# MSRA's networks as Caffe had them, with fixed norms and colours that are not scaled.
+MSRA = Weights('caffe', 'frozen_bn', 'BGR', UNIT_STD)
+# Facebook's ResNeXt 32x8d.
+FAIR = Weights('pytorch', 'frozen_bn', 'BGR')
+GN = Weights('pytorch', 'gn', 'BGR', UNIT_STD)
+
+DETECTRON2 = {  # by the name of the argument `weights`
+  'msra': MSRA,
+  'fair': FAIR,
+  'torchvision': FIXED_TORCHVISION,
+  'gn': GN,
+  'syncbn': Weights('caffe', 'sync_bn', 'BGR', UNIT_STD),
+  'scratch_gn': GN._replace(frozen_stages=-1),  # its config of 3x
+  'scratch_gn_std': GN._replace(pixel_std=IMAGENET_STD, frozen_stages=-1),  # that of 9x
+  'scratch_syncbn': Weights('pytorch', 'sync_bn', 'BGR', frozen_stages=-1),
+}
+
+MMDET = {
+  'torchvision': TORCHVISION,
+  'msra': MSRA,
+  'detectron1': MSRA._replace(pixel_mean=DETECTRON1_MEAN),
+  'fair': FAIR,
+  'gn': GN,
+  'gn_contrib': Weights('pytorch', 'gn'),
+  'gn_ws': Weights('pytorch', 'gn_ws'),
+  'scratch_gn': Weights('pytorch', 'gn', frozen_stages=-1),
+}
+
+NETWORKS = {  # depth, groups, channels of a group
+  'r50': (50, 1, 64),
+  'r18': (18, 1, 64),
+  'r34': (34, 1, 64),
+  'r101': (101, 1, 64),
+  'r152': (152, 1, 64),
+  'x50_32x4d': (50, 32, 4),
+  'x101_32x4d': (101, 32, 4),
+  'x101_64x4d': (101, 64, 4),
+  'x101_32x8d': (101, 32, 8),
+}
+
+DEFORMABLE = {  # kind of convolution, stages that have it, groups of channels
+  '': ('', (3, 4, 5), 1),
+  'v1': ('v1', (3, 4, 5), 1),
+  'v1_c4_c5': ('v1', (4, 5), 1),
+  'v2': ('v2', (3, 4, 5), 1),
+  'v2_group4': ('v2', (3, 4, 5), 4),
+}
+
+
+def detectron2(network: str, weights: str = '') -> Weights:
+  """Those that Detectron2 starts a network from; '': Facebook's for x101_32x8d, MSRA's for all others."""
+  return DETECTRON2[weights or ('fair' if network == 'x101_32x8d' else 'msra')]
+
+
+def mmdet(network: str, weights: str = '') -> Weights:
+  """Those that mmdetection starts a network from; '': Facebook's for x101_32x8d, torchvision's for all others."""
+  return MMDET[weights or ('fair' if network == 'x101_32x8d' else 'torchvision')]
+
+
+def resnet(
+  network: str, weights: Weights, deformable: str = '', *, num_stages: int = 4, dilate_last: bool = False
+) -> dict:
+  """A ResNet or ResNeXt.
+
+  Args:
+    network: its name in NETWORKS.
+    weights: of which form it is.
+    deformable: a name in DEFORMABLE.
+    num_stages: 3: the last one is the regions' shared head (C4).
+    dilate_last: the last stage at stride 16 (DC5).
+  """
+  depth, groups, group_width = NETWORKS[network]
+  kind, levels, deformable_groups = DEFORMABLE[deformable]
+  return {
+    'name': 'resnet',
+    'depth': depth,
+    'style': weights.style,
+    'norm': weights.norm,  # 'frozen_bn', 'bn_eval' (affine trained), 'sync_bn', 'gn', 'gn_ws'
+    'groups': groups,  # ResNeXt 32x4d: groups 32, group_width 4
+    'group_width': group_width,
+    'stem_width': 64,  # channels of the stem; the stages follow
+    'num_stages': num_stages,
+    'dilate_last': dilate_last,
+    'deformable': kind,  # the 3 x 3 of some stages: 'v1' or 'v2' (deformable convolution)
+    'deformable_levels': levels,  # the stages
+    'deformable_groups': deformable_groups,
+  }
+
+
+def frozen_stages(count: int) -> tuple[str, ...]:
+  """The pattern of a ResNet's stem (0), or its stem and `count` stages; none for -1."""
+  if count < 0:
+    return ()
+  parts = ['stem', *(f'stage{level}' for level in range(2, 2 + count))]
+  return (rf'^backbone/({"|".join(parts)})/',)

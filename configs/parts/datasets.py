@@ -1,0 +1,188 @@
+"""Data sets: where their files are, how their images reach the canvas, and what is known of each.
+
+`detectron2` and `mmdet` are a data set as that program prepares it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+SIZES = {  # of the argument `sizes`: of the shorter side in training; '': the program's own for the data set
+  '': {},
+  '800': {'sizes': (800,)},
+  '640+800': {'sizes': (640, 800)},
+  '640+672+704+736+768+800': {'sizes': (640, 672, 704, 736, 768, 800)},
+  '640-800': {'sizes': tuple(range(640, 801))},
+  '480-800': {'sizes': tuple(range(480, 801))},
+  'lsj': {'resize': 'large_scale_jitter', 'canvases': ((1024, 1024),)},
+}
+QUERY_SIZES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)  # of DETR, and of VOC in Detectron2
+
+
+def data(
+  name: str,
+  folder: str,
+  train: tuple[str, ...],
+  val: tuple[str, ...],
+  *,
+  records: str = 'records',
+  sampler: str = 'uniform',
+  mask_size: int = 112,
+  max_vertices: int = 256,
+  ignore_marked: bool = False,
+  ignore_min_side: int = 0,
+  resize: str = 'shortest_edge',
+  sizes: tuple[int, ...] = (640, 672, 704, 736, 768, 800),
+  test_size: int = 800,
+  max_size: int = 1333,
+  crop: float = 0.0,
+  crop_max_size: int = 1333,
+  canvases: tuple[tuple[int, int], ...] = ((800, 1344), (1344, 800)),
+) -> dict:
+  """Files, and how an image reaches the canvas: `config.data`.
+
+  Args:
+    name: 'lvis', 'coco', 'voc', or 'shapes': the generated set.
+    folder: where annotations and images are.
+    train, val: annotations, the first of these that exists below `folder`; of VOC, splits that are joined:
+      'VOC2007/train+VOC2007/val'.
+    records: prepared shards, below `folder`.
+    sampler: of training images: 'repeat_factor', 'instance_repeat_factor', 'class_balanced', 'uniform'.
+    mask_size: cells along the side of an object's bitmap; 0: boxes alone.
+    max_vertices: masks are drawn from outlines of up to so many vertices, as Detectron2's polygons; 0: from bitmaps
+      alone, as in mmdetection.
+    ignore_marked, ignore_min_side: what training leaves out beside crowds: objects that the annotations mark with
+      'ignore' (VOC: difficult), and those with a side of fewer pixels of the file.
+    resize: 'shortest_edge' or 'large_scale_jitter'.
+    sizes, test_size: pixels of the shorter side in training (one is drawn) and evaluation.
+    max_size: of the longer side.
+    crop, crop_max_size: with this probability DETR's crop in training: the file is resized by a shorter side of 400,
+      500 or 600 and a longer one of `crop_max_size`, and a part of it is what `sizes` and `max_size` above are for.
+    canvases: (height, width); wide ones first.
+  """
+  return {
+    'name': name,
+    'dir': folder,
+    'train': train,
+    'val': val,
+    'records': records,
+    'max_objects': 300,  # an image; the pipeline counts what it drops
+    'ignore': {'marked': ignore_marked, 'min_side': ignore_min_side},
+    'mask_size': mask_size,
+    'max_vertices': max_vertices,
+    'sampler': {'name': sampler, 'threshold': 1e-3},  # the threshold is that of repeat factors
+    # Objects of a second image are pasted onto an image: 'simple', or 'rare': rather those of rare classes; '': none.
+    'copy_paste': {'name': '', 'probability': 1.0},
+    'num_shots': '',  # file of the training objects of each class, for class losses; '': they are counted
+    'resize': {
+      'name': resize,
+      'sizes': sizes,
+      'test_size': test_size,
+      'max_size': max_size,
+      'jitter': (0.1, 2.0),  # of large_scale_jitter, relative to the canvas
+      'crop': {'probability': crop, 'sizes': (400, 500, 600), 'max_size': crop_max_size, 'range': (384, 600)},
+    },
+    'flip': 0.5,  # probability
+    'canvases': canvases,
+    'shapes': {'images': 0, 'val_images': 0, 'image_size': 0, 'categories': 0},  # of the generated set
+  }
+
+
+def lvis_v1(**settings) -> dict:
+  """LVIS v1, images drawn by repeat factors; `settings` of `data`."""
+  train = ('annotations/lvis_v1_train.json', 'lvis_v1_train.json', 'train.json')
+  val = ('annotations/lvis_v1_val.json', 'lvis_v1_val.json', 'val.json')
+  return data('lvis', 'data/lvis', train, val, **{'sampler': 'repeat_factor'} | settings)
+
+
+def lvis_v05(**settings) -> dict:
+  """LVIS v0.5, in the same folder with records of its own."""
+  train = ('annotations/lvis_v0.5_train.json', 'lvis_v0.5_train.json')
+  val = ('annotations/lvis_v0.5_val.json', 'lvis_v0.5_val.json')
+  own = {'records': 'records_v0.5', 'sampler': 'repeat_factor'}
+  return data('lvis', 'data/lvis', train, val, **own | settings)
+
+
+def coco(**settings) -> dict:
+  """COCO 2017; `settings` of `data`."""
+  train = ('annotations/instances_train2017.json', 'annotations/train.json', 'train.json')
+  val = ('annotations/instances_val2017.json', 'annotations/val.json', 'val.json')
+  return data('coco', 'data/coco', train, val, **settings)
+
+
+def cityscapes(**settings) -> dict:
+  """Cityscapes in COCO's form, as mmdetection converts it: photographs of 1024 x 2048."""
+  train = ('annotations/instancesonly_filtered_gtFine_train.json', 'annotations/train.json', 'train.json')
+  val = ('annotations/instancesonly_filtered_gtFine_val.json', 'annotations/val.json', 'val.json')
+  own = {
+    'sizes': (800, 832, 864, 896, 928, 960, 992, 1024),
+    'test_size': 1024,
+    'max_size': 2048,
+    'canvases': ((1024, 2048), (2048, 1024)),
+  }
+  return data('coco', 'data/cityscapes', train, val, **own | settings)
+
+
+def deepfashion(**settings) -> dict:
+  """DeepFashion In-shop in COCO's form, as it is published, scored on the queries: photographs of 1101 x 750.
+
+  Its folder `img` lies beside `Anno`, or in a folder `images`.
+  """
+  train = ('Anno/segmentation/DeepFashion_segmentation_train.json',)
+  val = ('Anno/segmentation/DeepFashion_segmentation_query.json',)
+  own = {'sizes': (750,), 'test_size': 750, 'max_size': 1101, 'canvases': ((768, 1120), (1120, 768))}
+  return data('coco', 'data/deepfashion', train, val, **own | settings)
+
+
+def voc(**settings) -> dict:
+  """PASCAL VOC: trained on trainval of 2007 and 2012, scored on the test split of 2007; objects have boxes alone."""
+  own = {'mask_size': 0, 'max_vertices': 0, 'sizes': QUERY_SIZES}
+  return data('voc', 'data/VOCdevkit', ('VOC2007/trainval+VOC2012/trainval',), ('VOC2007/test',), **own | settings)
+
+
+class Dataset(NamedTuple):
+  """What a recipe asks of a data set beside its files."""
+
+  data: Callable[..., dict]
+  images: int  # with objects, of the training split: what an epoch of mmdetection is counted in
+  protocol: str  # of evaluation
+  score_threshold: float  # and how many detections an image that protocol is usually given
+  detections: int
+
+
+DATASETS = {  # by the name of the argument `dataset`
+  'coco': Dataset(coco, 117_266, 'coco', 0.05, 100),
+  'lvis_v1': Dataset(lvis_v1, 100_170, 'lvis', 1e-4, 300),
+  'lvis_v0.5': Dataset(lvis_v05, 57_263, 'lvis', 1e-4, 300),
+  'cityscapes': Dataset(cityscapes, 2_965, 'coco', 0.05, 100),
+  'voc': Dataset(voc, 16_551, 'voc', 0.05, 100),
+  'voc_ms': Dataset(voc, 16_551, 'voc', 0.05, 100),
+  'deepfashion': Dataset(deepfashion, 25_882, 'coco', 0.05, 100),
+}
+
+OF_MMDET = {  # how mmdetection prepares images otherwise
+  'coco': {'sizes': (800,)},
+  'voc': {
+    'ignore_marked': True,
+    'ignore_min_side': 33,  # mmdetection: 32, of boxes that end a pixel earlier
+    'sizes': (600,),
+    'test_size': 600,
+    'max_size': 1000,
+    'canvases': ((608, 1024), (1024, 608)),
+  },
+  'voc_ms': {'ignore_marked': True},  # images as in Detectron2
+}
+
+
+def detectron2(dataset: str, sizes: str = '', **settings) -> dict:
+  """A data set as Detectron2 prepares it: with several sizes of training images, and masks as outlines."""
+  return DATASETS[dataset].data(**SIZES[sizes] | settings)
+
+
+def mmdet(dataset: str, sizes: str = '') -> dict:
+  """A data set as mmdetection prepares it: COCO with one size of training images; masks are cut out of bitmaps."""
+  return DATASETS[dataset].data(**{'max_vertices': 0} | OF_MMDET.get(dataset, {}) | SIZES[sizes])
+
+
+def for_queries(dataset: str, crop_max_size: int) -> dict:
+  """A data set as query detectors train on it: in part for half of the images; boxes alone, drawn uniformly on COCO."""
+  return DATASETS[dataset].data(mask_size=0, max_vertices=0, sizes=QUERY_SIZES, crop=0.5, crop_max_size=crop_max_size)

@@ -1,0 +1,174 @@
+"""Heads of dense detectors: the network, anchors or points, how objects choose them, losses, and what scores are."""
+
+
+def retinanet(
+  *,
+  major: str,
+  rounded: bool = False,
+  clamp: str,
+  extra: int = 0,
+  low_quality: str,
+  train_anchors: str,
+  beta: float = 0.0,
+  normalizer: dict,
+) -> dict:
+  """RetinaNet's (Lin et al., 2017): nine anchors a cell.
+
+  Args:
+    major: outer loop of a cell's anchors; Detectron2: 'size', mmdetection: 'aspect_ratio'.
+    rounded: anchors of whole pixels, as mmdetection 1.x had them.
+    clamp: of scales; Detectron2: 'above', mmdetection: 'both'.
+    extra: 1: the corners of boxes are inclusive (mmdetection 1.x).
+    low_quality: as of an RPN, see rpn.py; Detectron2: 'own', mmdetection: 'object'.
+    train_anchors: Detectron2: 'canvas'; mmdetection: 'image', those on the image's own padded size.
+    beta: of the smooth L1 loss of boxes; 0: L1.
+    normalizer: Detectron2: a running number of positives, mmdetection: the batch's own.
+  """
+  return {
+    'name': 'retinanet',
+    'network': two_tower(),
+    'anchors': {
+      'sizes': tuple(tuple(size * 2 ** (k / 3) for k in range(3)) for size in (32, 64, 128, 256, 512)),
+      'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
+      'major': major,
+      'offset': 0.0,  # of an anchor's centre in its cell, in strides
+      'rounded': rounded,
+    },
+    'coder': {'weights': (1.0, 1.0, 1.0, 1.0), 'clamp': clamp, 'extra': extra},
+    'matcher': {'negative_iou': 0.4, 'positive_iou': 0.5, 'low_quality': low_quality, 'low_quality_min_iou': 0.0},
+    'train_anchors': train_anchors,
+    'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
+    'class_loss': {'alpha': 0.25, 'gamma': 2.0},
+    'loss': {'name': 'smooth_l1', 'beta': beta, 'weight': 1.0},
+    'normalizer': normalizer,
+  }
+
+
+def fcos(
+  *,
+  conv_bias: bool,
+  centerness: str,
+  scales: bool,
+  radius: float,
+  range_ends: bool,
+  distances: str,
+  loss: str,
+  weigh_boxes: bool,
+  normalizer: dict,
+  centerness_score: str,
+  deformable_last: bool = False,
+) -> dict:
+  """FCOS's (Tian et al., 2019): a point a cell.
+
+  Args:
+    conv_bias, centerness, scales, deformable_last: as of `two_tower`.
+    radius: strides from an object's centre within which points are its own; 0: all inside.
+    range_ends: whether the ends of a level's range belong to it; mmdetection: yes, Detectron2: no.
+    distances: what the head's four numbers are: 'strides' or 'log_pixels'.
+    loss: of boxes: 'iou' as first published, or 'giou'.
+    weigh_boxes: the box loss by centerness; mmdetection: yes, Detectron2: no.
+    normalizer: Detectron2: a running number of positives, mmdetection: the batch's own.
+    centerness_score: 'root': of class probability times centerness, in all that goes by scores (Detectron2); 'after':
+      the product, from ranking on (mmdetection).
+  """
+  return {
+    'name': 'fcos',
+    'network': two_tower(
+      norm='gn', conv_bias=conv_bias, centerness=centerness, scales=scales, deformable_last=deformable_last
+    ),
+    'anchors': square_anchors(sides=1, offset=0.5),  # the points are their middles
+    # The distances to the furthest side that a level is for, in pixels.
+    'ranges': ((0, 64), (64, 128), (128, 256), (256, 512), (512, 1e8)),
+    'matcher': {'radius': radius, 'range_ends': range_ends},
+    'distances': distances,
+    'class_loss': {'alpha': 0.25, 'gamma': 2.0},
+    'loss': {'name': loss, 'weight': 1.0},
+    'weigh_boxes': weigh_boxes,
+    'normalizer': normalizer,
+    'centerness_score': centerness_score,
+  }
+
+
+def atss() -> dict:
+  """ATSS's (Zhang et al., 2020): one anchor a cell, of eight strides; objects choose theirs."""
+  return {
+    'name': 'atss',
+    'network': two_tower(norm='gn', conv_bias=False, centerness='box', scales=True),
+    **adaptive(),
+    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'both'},
+    'class_loss': {'alpha': 0.25, 'gamma': 2.0},
+  }
+
+
+def gfl() -> dict:
+  """GFL's (Li et al., 2020): as ATSS; class scores tell the overlap, sides are distributions over whole strides."""
+  return {
+    'name': 'gfl',
+    'network': two_tower(norm='gn', conv_bias=False, scales=True),
+    **adaptive(),
+    'largest': 16,  # strides that a side can be away
+    'class_loss': {'beta': 2.0},
+    'distribution_weight': 0.25,
+  }
+
+
+def adaptive() -> dict:
+  """Anchors of ATSS and GFL, how objects choose them, and the box loss."""
+  return {
+    'anchors': square_anchors(sides=8, offset=0.0),
+    'matcher': {'num_nearest': 9},  # candidates of an object on every level
+    'train_anchors': 'image',  # those on the image's own padded size
+    'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
+    'loss': {'name': 'giou', 'weight': 2.0},
+    'normalizer': batch_normalizer('images'),
+  }
+
+
+def square_anchors(sides: float, offset: float) -> dict:
+  """A square of so many strides in every cell of levels 3 to 7."""
+  return {
+    'sizes': tuple((sides * 2**level,) for level in (3, 4, 5, 6, 7)),
+    'aspect_ratios': (1.0,),
+    'major': 'size',
+    'offset': offset,  # of its centre in the cell, in strides
+    'rounded': False,
+  }
+
+
+def two_tower(
+  *,
+  norm: str = '',
+  conv_bias: bool = True,
+  centerness: str = '',
+  scales: bool = False,
+  deformable_last: bool = False,
+) -> dict:
+  """Two towers of four convolutions, for classes and for boxes.
+
+  Args:
+    norm: of the towers: '' or 'gn'.
+    conv_bias: of the convolutions in the towers.
+    centerness: the tower that it is read off, 'class' or 'box'; '': there is none.
+    scales: a factor of the boxes for each level.
+    deformable_last: the last convolution of each tower is deformable.
+  """
+  return {
+    'name': 'two_tower',
+    'num_convs': 4,
+    'channels': 256,
+    'norm': norm,
+    'conv_bias': conv_bias,
+    'deformable_last': deformable_last,
+    'centerness': centerness,
+    'scales': scales,
+  }
+
+
+def running_normalizer(initial: float) -> dict:
+  """Losses are divided by a running number of positives, which begins at `initial` (Detectron2)."""
+  return {'name': 'running', 'initial': initial, 'momentum': 0.9}
+
+
+def batch_normalizer(name: str) -> dict:
+  """Losses are divided by the batch's positives: 'batch', or 'images' where every image counts for one at least."""
+  return {'name': name}

@@ -1,0 +1,46 @@
+"""How detections are chosen: `config.model.test`."""
+
+
+def two_stage(score_threshold: float, detections: int, *, drop_empty: bool = True) -> dict:
+  """Suppression within classes, then the best.
+
+  Args:
+    score_threshold, detections: from which on, and how many an image; datasets.py knows them.
+    drop_empty: boxes without area, after suppression; mmdetection: False.
+  """
+  return {
+    'score_threshold': score_threshold,
+    'iou': 0.5,
+    'detections': detections,
+    'drop_empty': drop_empty,
+    'candidates': 4096,  # (box, class) pairs an image that enter NMS, best first
+  }
+
+
+def dense(score_threshold: float, detections: int, *, iou: float = 0.5, clip: str = 'after', extra: int = 0) -> dict:
+  """The best of every level, suppression within classes, then the best.
+
+  Args:
+    score_threshold, detections: from which on, and how many an image; datasets.py knows them.
+    iou: of suppression.
+    clip: 'after': boxes are clipped and empty ones dropped after suppression; mmdetection: 'before'.
+    extra: 1: clipped boxes end a pixel before the image does (mmdetection 1.x).
+  """
+  return {
+    'score_threshold': score_threshold,
+    'iou': iou,
+    'detections': detections,
+    'pre_nms': 1000,  # (anchor, class) pairs a level that are decoded, best first
+    'clip': clip,
+    'extra': extra,
+  }
+
+
+def queries(detections: int, *, clip: bool = True) -> dict:
+  """Of all pairs of a query and a class (DETR: of all queries) the best; nothing is suppressed.
+
+  Args:
+    detections: how many an image; datasets.py knows them.
+    clip: boxes to the image; Detic: False.
+  """
+  return {'score_threshold': 0.0, 'detections': detections, 'clip': clip}

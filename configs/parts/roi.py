@@ -1,0 +1,166 @@
+"""Heads on regions: pooling, targets, the box head and its losses, the mask head, and cascades of box heads."""
+
+IOU_LOSSES = {  # of boxes in Detectron2, by the argument `box_loss`
+  '': {},
+  'giou': {'loss': 'giou', 'loss_weight': 10.0},
+  'ciou': {'loss': 'ciou', 'loss_weight': 12.0},
+}
+MMDET_IOU_LOSSES = {
+  '': {},
+  'iou': {'loss': 'iou', 'loss_weight': 10.0},
+  'giou': {'loss': 'giou', 'loss_weight': 10.0},
+  'ciou': {'loss': 'ciou_gated', 'loss_weight': 12.0},
+  'bounded_iou': {'loss': 'bounded_iou', 'loss_weight': 10.0},
+}
+
+
+def roi(
+  *,
+  box_head: dict,
+  mask_head: dict | None = None,
+  cascade: dict | None = None,
+  levels: tuple[int, ...] = (2, 3, 4, 5),
+  shared_head: str = '',
+  aligned: bool = True,
+  sampling_ratio: int = 0,
+  deformable_pooling: str = '',
+  low_quality: str = 'none',
+  low_quality_min_iou: float = 0.0,
+  clamp: str = 'above',
+  extra: int = 0,
+  loss: str = 'smooth_l1',
+  beta: float = 0.0,
+  loss_weight: float = 1.0,
+) -> dict:
+  """Detectron2's settings; `mmdet` below says what mmdetection does otherwise.
+
+  Args:
+    box_head, mask_head: those of this file; no mask head: no masks.
+    cascade: several box heads, one after the other.
+    levels: of the pyramid that regions are pooled from.
+    shared_head: 'res5': the backbone's last stage on every region (C4).
+    aligned, sampling_ratio: of RoIAlign; 0: as many samples as a bin has pixels. mmdetection 1.x: False and 2.
+    deformable_pooling: for the box head: 'v1' or 'v2' (deformable RoI pooling) in the place of RoIAlign.
+    low_quality, low_quality_min_iou: as of an RPN. mmdetection's Mask R-CNN: 'object' from 0.5 on.
+    clamp, extra: of the box coder, as of an RPN.
+    loss, beta, loss_weight: of boxes; beta 0 of 'smooth_l1': L1; or the name of an IoU loss.
+  """
+  return {
+    'stage': 'standard',  # of models/box_stages
+    'tasks': ('mask',) if mask_head else (),  # of models/roi_tasks
+    'pooler': {
+      'name': 'deformable' if deformable_pooling else 'roi_align',
+      **({'version': deformable_pooling} if deformable_pooling else {}),
+      'levels': levels,
+      'canonical_size': 224,
+      'canonical_level': 4,
+      'aligned': aligned,
+      'sampling_ratio': sampling_ratio,
+    },
+    'matcher': {
+      'name': 'max_iou',
+      'negative_iou': 0.5,
+      'positive_iou': 0.5,
+      'low_quality': low_quality,
+      'low_quality_min_iou': low_quality_min_iou,
+    },
+    'sampler': {'name': 'random', 'num': 512, 'positive_fraction': 0.25},
+    'add_ground_truth': True,  # as proposals
+    'shared_head': shared_head,
+    'box_head': box_head,
+    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': clamp, 'clip': True, 'extra': extra},
+    'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
+    'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
+    **({'mask_head': mask_head} if mask_head else {}),
+    **({'cascade': cascade} if cascade else {}),
+  }
+
+
+def mmdet(**settings) -> dict:
+  """mmdetection's, and `settings` of `roi`."""
+  return roi(**{'clamp': 'both'} | settings)
+
+
+def mmdet_1x(**settings) -> dict:
+  """mmdetection's with the coordinates of its version 1 (configs/legacy_1.x), and `settings` of `roi`."""
+  own = {
+    'extra': 1,
+    'aligned': False,
+    'sampling_ratio': 2,
+    'beta': 1.0,
+    'low_quality': 'object',
+    'low_quality_min_iou': 0.5,
+  }
+  return mmdet(**own | settings)
+
+
+def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, class_agnostic: bool = False) -> dict:
+  """Two layers of 1024, or with a norm four convolutions and one layer (Wu & He, 2018).
+
+  Args:
+    norm: of the convolutions.
+    num_fcs: 0: the mean over the region; None: as said above.
+    roi_size: bins along the side of a region.
+    class_agnostic: one box a region; a cascade's boxes always are.
+  """
+  return {
+    'name': 'conv_fc',
+    'num_convs': 4 if norm else 0,
+    'conv_channels': 256,
+    'norm': norm,
+    'num_fcs': (1 if norm else 2) if num_fcs is None else num_fcs,
+    'channels': 1024,
+    'roi_size': roi_size,
+    'class_agnostic': class_agnostic,
+    'classifier': 'linear',  # or 'cosine'; 'normed': mmdetection's for the seesaw loss
+    'tau': 0.0,  # of a linear classifier: normalised after training, 1: wholly (tau-normalisation)
+    'cosine_scale': 20.0,  # of a cosine classifier
+    'cosine_scale_learned': True,
+    'cosine_bias': False,
+    'calibration': '',  # of the logits: 'disalign' or 'lws'
+  }
+
+
+def mask_head(norm: str = '', *, num_convs: int = 4, class_agnostic: bool = False, stages: str = 'first') -> dict:
+  """Convolutions, an enlargement to 28 x 28 and a mask for every class.
+
+  Args:
+    norm: of the convolutions.
+    num_convs: before the enlargement.
+    class_agnostic: one mask a region.
+    stages: of a cascade that have one, trained on their regions: 'first' or 'every'.
+  """
+  return {
+    'name': 'conv',
+    'stages': stages,
+    'num_convs': num_convs,
+    'channels': 256,
+    'norm': norm,
+    'roi_size': 14,
+    'class_agnostic': class_agnostic,
+    'predictor': 'conv',  # or 'normed', as the box head's classifier
+  }
+
+
+def detectron2_cascade() -> dict:
+  """Later stages are trained on the first one's regions, refined; features pass a third of their gradient."""
+  return {
+    'ious': (0.5, 0.6, 0.7),
+    'coder_weights': ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0)),
+    'loss_weights': (1.0, 1.0, 1.0),
+    'resample': False,  # sample regions for every stage anew, the objects' own boxes among them
+    'feature_gradient': 1 / 3,
+    'average': 'probabilities',  # over the stages; or 'logits'
+  }
+
+
+def mmdet_cascade() -> dict:
+  """Every stage samples anew; later losses weigh less; the deviations are rounded, so weights are not whole numbers."""
+  return {
+    'ious': (0.5, 0.6, 0.7),
+    'coder_weights': ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067)),
+    'loss_weights': (1.0, 0.5, 0.25),
+    'resample': True,
+    'feature_gradient': 1.0,
+    'average': 'logits',
+  }

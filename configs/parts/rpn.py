@@ -1,0 +1,107 @@
+"""The region proposal network (Ren et al., 2015): its head, anchors, targets, losses and proposals."""
+
+IOU_LOSSES = {  # of boxes in Detectron2, by the argument `box_loss`; mmdetection has them for regions alone
+  '': {},
+  'giou': {'loss': 'giou', 'loss_weight': 2.0},
+  'ciou': {'loss': 'ciou', 'loss_weight': 2.0},
+}
+
+
+def rpn(
+  *,
+  num_convs: int = 1,
+  channels: int = 256,
+  sizes: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,)),
+  major: str = 'size',
+  rounded: bool = False,
+  clamp: str = 'above',
+  extra: int = 0,
+  low_quality: str = 'own',
+  low_quality_min_iou: float = 0.0,
+  train_anchors: str = 'canvas',
+  border: int = -1,
+  normalizer: int = 256,
+  loss: str = 'smooth_l1',
+  beta: float = 0.0,
+  loss_weight: float = 1.0,
+  train: tuple[int, int] = (2000, 1000),
+  test: tuple[int, int] = (1000, 1000),
+) -> dict:
+  """Detectron2's settings; `mmdet` below says what mmdetection does otherwise.
+
+  Args:
+    num_convs, channels: of the head.
+    sizes: of anchors in pixels, one tuple a level.
+    major: outer loop of a cell's anchors; mmdetection: 'aspect_ratio'.
+    rounded: anchors of whole pixels, as mmdetection 1.x had them.
+    clamp: of scales; mmdetection: 'both'.
+    extra: 1: the corners of boxes are inclusive (mmdetection 1.x).
+    low_quality: an object's best anchors are positive though below 0.7, and belong to 'own': the object they overlap
+      most (Detectron2); 'object': that object (mmdetection); 'none': off.
+    low_quality_min_iou: below which they are not.
+    train_anchors: mmdetection: 'image', only those on the image's own padded size.
+    border: >= 0: anchors that cross the image by more pixels take no part in training.
+    normalizer: anchors an image by which the losses are divided; 0: those sampled (mmdetection).
+    loss, beta, loss_weight: of boxes; beta 0 of 'smooth_l1': L1; or the name of an IoU loss.
+    train, test: how many proposals (a level before suppression, an image after it).
+  """
+  return {
+    'name': 'rpn',
+    'num_convs': num_convs,
+    'channels': channels,
+    'anchors': {
+      'sizes': sizes,
+      'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
+      'major': major,
+      'offset': 0.0,  # of an anchor's centre in its cell, in strides
+      'rounded': rounded,
+    },
+    'coder': {
+      'weights': (1.0, 1.0, 1.0, 1.0),
+      'clamp': clamp,
+      'clip': True,  # to the image
+      'extra': extra,
+    },
+    'matcher': {
+      'name': 'max_iou',
+      'negative_iou': 0.3,
+      'positive_iou': 0.7,
+      'low_quality': low_quality,
+      'low_quality_min_iou': low_quality_min_iou,
+    },
+    'train_anchors': train_anchors,
+    'border': border,
+    'sampler': {'name': 'random', 'num': 256, 'positive_fraction': 0.5},  # num 0: take every anchor
+    'normalizer': normalizer,
+    'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
+    'train_proposals': limits(*train),
+    'test_proposals': limits(*test),
+  }
+
+
+def given(count: int = 1000) -> dict:
+  """No network: up to `count` proposals an image come with the batch (Fast R-CNN)."""
+  return {'name': 'given', 'count': count}
+
+
+def limits(pre_nms: int, post_nms: int) -> dict:
+  """How many boxes become proposals: the best of a level, suppressed, the best of an image."""
+  return {'pre_nms': pre_nms, 'post_nms': post_nms, 'iou': 0.7, 'min_size': 0.0}
+
+
+def mmdet(**settings) -> dict:
+  """mmdetection's, and `settings` of `rpn`."""
+  own = {
+    'major': 'aspect_ratio',
+    'clamp': 'both',
+    'low_quality': 'object',
+    'low_quality_min_iou': 0.3,
+    'train_anchors': 'image',
+    'normalizer': 0,
+  }
+  return rpn(**own | settings)
+
+
+def mmdet_1x(**settings) -> dict:
+  """mmdetection's with the coordinates of its version 1 (configs/legacy_1.x), and `settings` of `rpn`."""
+  return mmdet(**{'rounded': True, 'extra': 1, 'beta': 1 / 9, 'train': (2000, 2000)} | settings)

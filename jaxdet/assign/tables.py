@@ -1,0 +1,8 @@
+"""Assigners and samplers by the names that configs have for them."""
+
+from jaxdet.assign.matcher import match
+from jaxdet.assign.sampler import sample_mask, sample_rows
+
+ASSIGNERS = {'max_iou': match}
+ROW_SAMPLERS = {'random': sample_rows}  # rows that are chosen, for heads that see these alone
+MASK_SAMPLERS = {'random': sample_mask}  # a mask over all rows, for heads that see everything
