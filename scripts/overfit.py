@@ -80,7 +80,7 @@ def overfit_config(args: argparse.Namespace, annotations: pathlib.Path):
   config.data.max_objects = 32
   config.data.sampler.name = 'uniform'
   config.data.flip = 0.0  # the same pictures that are evaluated
-  config.model.rpn.anchors.sizes = ((16,), (32,), (64,), (128,), (224,))
+  config.model.proposals.anchors.sizes = ((16,), (32,), (64,), (128,), (224,))
   config.model.roi.mask_head.channels = 64
   config.train.steps = args.steps
   config.train.batch_size = 4

@@ -64,13 +64,13 @@ def test_proposals_are_matched_and_suppressed_as_in_mmdetection():
   found = [(name, config, train['rpn']) for name, config, train in recorded('train_cfg') if 'rpn' in train]
   assert len(found) > 30
   for name, config, train in found:
-    rpn = config.model.rpn
+    rpn = config.model.proposals
     assert ours(rpn.matcher) == matcher(train['assigner']), name
     assert rpn.border == train['allowed_border'], name
     assert rpn.sampler.positive_fraction == train['sampler']['pos_fraction'], name
   for name, config, test in recorded('test_cfg'):
     if 'rpn' in test:
-      found = config.model.rpn.test_proposals
+      found = config.model.proposals.test_proposals
       assert (found.iou, found.min_size) == (test['rpn']['nms']['iou_threshold'], test['rpn']['min_bbox_size']), name
 
 

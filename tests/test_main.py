@@ -32,8 +32,8 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
       "unknown config key 'train.stepz'; the nearest is 'train.steps'",
     ),
     (
-      ['train', '--workdir', 'x', '--config', CONFIG, '--config.model.rpn.weigth', '3'],
-      "unknown config key 'model.rpn.weigth'; the nearest is",
+      ['train', '--workdir', 'x', '--config', CONFIG, '--config.model.proposals.weigth', '3'],
+      "unknown config key 'model.proposals.weigth'; the nearest is",
     ),
     (
       ['--workdir=x', f'--config={CONFIG}:minni'],

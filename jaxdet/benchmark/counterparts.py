@@ -1,9 +1,12 @@
 """Which model of torchvision stands against a config, and with which settings it does the same work."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from jaxdet.models.layers.frozen import is_frozen
 
 MODELS = (
   'fasterrcnn_resnet50_fpn',
@@ -66,9 +69,9 @@ def counterpart(config: ConfigDict, model: str | None = None) -> Counterpart:
     num_classes=settings.num_classes + of_regions,
     first_label=int(of_regions),
     settings=_of_regions(settings) if of_regions else _dense(settings),
-    sampling_ratio=settings.roi.sampling_ratio if of_regions else None,
+    sampling_ratio=settings.roi.pooler.sampling_ratio if of_regions else None,
     candidates=settings.test.candidates if of_regions else None,
-    frozen_stages=settings.backbone.frozen_stages,
+    frozen_stages=_frozen_stages(settings.frozen),
     norm=settings.backbone.norm,
     optimizer={
       'name': optimizer.name,
@@ -83,8 +86,8 @@ def _model(config: ConfigDict) -> str:
   """By the detector's kind."""
   model = config.model
   name = model.head.name if model.name == 'dense' else model.name
-  if model.name == 'two_stage' and 'cascade' not in model.roi and model.proposals.name and not model.roi.shared_head:
-    found = 'maskrcnn_resnet50_fpn' if model.roi.mask_head.name else 'fasterrcnn_resnet50_fpn'
+  if model.name == 'two_stage' and 'cascade' not in model.roi and model.proposals.name == 'rpn':
+    found = 'maskrcnn_resnet50_fpn' if 'mask' in model.roi.tasks else 'fasterrcnn_resnet50_fpn'
   else:
     found = OF_DENSE.get(name) if model.name == 'dense' else None
   backbone = model.backbone
@@ -95,6 +98,12 @@ def _model(config: ConfigDict) -> str:
       f'out, or give --torchvision_model, one of {", ".join(MODELS)}'
     )
   return found
+
+
+def _frozen_stages(patterns: Sequence[str]) -> int:
+  """The stages that are frozen, from the first on; the stem alone: 0, nothing: -1."""
+  parts = ['stem', *(f'stage{level}' for level in range(2, 6))]
+  return next((k for k, part in enumerate(parts) if not is_frozen(f'backbone/{part}', patterns)), len(parts)) - 1
 
 
 def _of_regions(model: ConfigDict) -> dict[str, Any]:

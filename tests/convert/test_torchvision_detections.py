@@ -38,7 +38,7 @@ def settings() -> ConfigDict:
   model.num_classes = 90
   model.dtype = 'float32'
   # On images from 0 to 1 it has mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225): the same.
-  model.rpn.test_proposals.min_size = 1e-3
+  model.proposals.test_proposals.min_size = 1e-3
   model.roi.aligned = False
   model.roi.sampling_ratio = 2
   model.test.update({'score_threshold': THRESHOLD, 'detections': 100, 'candidates': 20000})

@@ -217,13 +217,13 @@ def test_pixels_change_where_objects_are_pasted_and_nowhere_else(folder):
       (height, width), old = before.image_size[row], before.objects.valid[row].sum()
       differs = (before.image[row] != after.image[row]).any(axis=-1)
       count = after.objects.valid[row].sum()
-      new = [not (after.boxes[row, i] == before.boxes[row, :old]).all(axis=1).any() for i in range(count)]
+      new = [not (after.objects.boxes[row, i] == before.objects.boxes[row, :old]).all(axis=1).any() for i in range(count)]
       masks = rasterize.unpack(after.objects.masks.bits[row, :count][new]).astype(np.bool_)
       inside = rasterize.pixels_of_bits(masks, after.objects.masks.windows[row, :count][new], 96, 96)
       assert not (differs & ~inside).any()
       assert not inside[height:].any() and not inside[:, width:].any()
       changed += differs.any()
-      places |= {tuple(box) for box in after.boxes[row, :count][new].tolist()}
+      places |= {tuple(box) for box in after.objects.boxes[row, :count][new].tolist()}
   assert changed > 16 and len(places) > 24
 
 

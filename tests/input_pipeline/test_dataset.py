@@ -34,8 +34,7 @@ def take(iterator, count):
 
 
 def assert_equal(one, other):
-  for name, value in vars(one).items():
-    np.testing.assert_array_equal(value, getattr(other, name), err_msg=name)
+  jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_the_protocols_fields(photos, folder):

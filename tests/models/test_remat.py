@@ -18,7 +18,7 @@ from small_detector import small_config
 QUICK = {'xla_backend_optimization_level': 0}  # most of the time goes into compiling
 LAYERS = {'layers': 1, 'heads': 2, 'feed_forward': 16, 'dropout': 0.5}
 NETWORKS = {
-  'resnet': ResNet(18, norm='sync_bn', stem_width=4, num_stages=2, frozen_stages=0),
+  'resnet': ResNet(18, norm='sync_bn', stem_width=4, num_stages=2, frozen=('^backbone/stem/',)),
   'detr decoder': DetrDecoder(queries=6, num_logits=3, **LAYERS),
   'deformable encoder': DeformableEncoder(points=2, **LAYERS),
 }

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from jaxdet.models.backbones.resnet import Bottleneck, ResNet, is_frozen, residual_blocks
+from configs.parts import backbones
+from jaxdet.models.backbones.resnet import Bottleneck, ResNet, residual_blocks
 from jaxdet.models.layers.conv import Conv
+from jaxdet.models.layers.frozen import is_frozen
 from jaxdet.models.layers.norm import RESIDUAL_SCALE, norm
 
 
@@ -55,16 +57,16 @@ def test_the_style_says_which_convolution_skips_pixels(caffe):
   assert y.shape == (1, 2, 2, 4) and changed.any() != caffe  # the pixel (1, 1) is in none of the even rows
 
 
-@pytest.mark.parametrize('path', ['stem/conv/kernel', 'stage2/block0/norm1/scale', 'stage5/block1/conv2/kernel'])
-def test_frozen_stages_count_from_the_stem(path):
-  first_frozen_by = {'stem': 0, 'stage2': 1, 'stage5': 4}[path.split('/')[0]]
-  for frozen_stages in range(-1, 5):
-    assert is_frozen(tuple(path.split('/')), frozen_stages) == (frozen_stages >= first_frozen_by)
+@pytest.mark.parametrize('count', [-1, 0, 2, 4])
+def test_frozen_stages_count_from_the_stem(count):
+  parts = ['stem', 'stage2', 'stage3', 'stage4', 'stage5']
+  patterns = backbones.frozen_stages(count)
+  assert [is_frozen(f'backbone/{part}', patterns) for part in parts] == [i <= count for i in range(5)]
 
 
-@pytest.mark.parametrize('frozen_stages', [0, 2])
-def test_frozen_parts_get_no_gradient_and_move_no_statistics(frozen_stages):
-  net = ResNet(18, norm='sync_bn', stem_width=4, frozen_stages=frozen_stages)
+@pytest.mark.parametrize('patterns', [('^backbone/stem/',), ('^backbone/(stem|stage2|stage3)/',)])
+def test_frozen_parts_get_no_gradient_and_move_no_statistics(patterns):
+  net = ResNet(18, norm='sync_bn', stem_width=4, frozen=patterns)
   x = jax.random.normal(jax.random.key(0), (1, 64, 64, 3))
   rng = np.random.default_rng(0)
   variables = jax.tree.map(lambda s: np.float32(rng.normal(s.ndim < 4, 0.1, s.shape)), shapes(net)[1])
@@ -78,12 +80,12 @@ def test_frozen_parts_get_no_gradient_and_move_no_statistics(frozen_stages):
     return jax.grad(total, has_aux=True)(variables['params'])
 
   gradients, state = gradient(variables)
-  frozen = {path: is_frozen(path, frozen_stages) for path in flatten_dict(gradients)}
+  frozen = {path: is_frozen(f'backbone/{path[0]}', patterns) for path in flatten_dict(gradients)}
   for path, value in flatten_dict(gradients).items():
     assert (np.abs(value).max() == 0) == frozen[path], path
   before = flatten_dict(variables['batch_stats'])
   for path, value in flatten_dict(state['batch_stats']).items():
-    assert np.array_equal(value, before[path]) == is_frozen(path, frozen_stages), path
+    assert np.array_equal(value, before[path]) == is_frozen(f'backbone/{path[0]}', patterns), path
 
 
 @pytest.mark.parametrize('scale, growth', [(RESIDUAL_SCALE, 1.0), (1.0, 1.4)])

@@ -50,7 +50,7 @@ def test_objects_and_their_masks_at_one_bit_a_pixel():
   truth = case.recipe.ground_truth(1, 80)
   assert made.image.shape == (2, 192, 256, 3) and made.image_size.tolist() == [[192, 256], [160, 224]]
   assert made.objects.valid.sum(1).tolist() == [5, 3]
-  np.testing.assert_array_equal(made.boxes[1, :3], truth['boxes'])
+  np.testing.assert_array_equal(made.objects.boxes[1, :3], truth['boxes'])
   areas = np.unpackbits(made.objects.masks.bits[1, :3], axis=-1).sum((1, 2))
   x, y = (np.stack(truth['polygons'])[..., i] for i in (0, 1))
   exact = 0.5 * np.abs((x * np.roll(y, -1, 1) - np.roll(x, -1, 1) * y).sum(1))

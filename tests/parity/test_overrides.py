@@ -29,9 +29,9 @@ def test_detectron2s_overrides():
   config, differences = case_config(small_case(overrides=overrides), MODEL)
   model = config.model
   assert differences == []
-  assert (model.rpn.sampler.num, model.rpn.normalizer, model.rpn.sampler.positive_fraction) == (0, 16384, 1.0)
-  assert (model.rpn.train_proposals.pre_nms, model.rpn.test_proposals.pre_nms) == (301, 1000)
-  assert (model.rpn.train_proposals.post_nms, model.rpn.test_proposals.post_nms) == (1000, 302)
+  assert (model.proposals.sampler.num, model.proposals.normalizer, model.proposals.sampler.positive_fraction) == (0, 16384, 1.0)
+  assert (model.proposals.train_proposals.pre_nms, model.proposals.test_proposals.pre_nms) == (301, 1000)
+  assert (model.proposals.train_proposals.post_nms, model.proposals.test_proposals.post_nms) == (1000, 302)
   assert model.roi.sampler.num == 128
   assert model.pixel_std == (58.395, 57.12, 57.375)
   assert model.dtype == 'float32'
@@ -46,7 +46,7 @@ def test_bitmaps_have_no_outlines(overrides, drawn):
 def test_a_python_configs_overrides():
   overrides = {'model.proposal_generator.pre_nms_topk': [7, 8], 'model.roi_heads.batch_size_per_image': 4096}
   model = case_config(small_case(overrides=overrides | STD), MODEL)[0].model
-  assert (model.rpn.train_proposals.pre_nms, model.rpn.test_proposals.pre_nms) == (7, 8)
+  assert (model.proposals.train_proposals.pre_nms, model.proposals.test_proposals.pre_nms) == (7, 8)
   # All proposals and objects, where at most a quarter is positive: what the mask head is shown.
   assert (model.roi.sampler.num, model.roi.sampler.positive_fraction) == (1008, 0.25)
 
@@ -63,8 +63,8 @@ def test_mmdetections_overrides():
   config, differences = case_config(case, MMDET)
   model = config.model
   assert differences == []
-  assert (model.rpn.sampler.num, model.rpn.normalizer, model.roi.sampler.num) == (0, 0, 208)
-  assert (model.rpn.train_proposals.post_nms, model.rpn.test_proposals.pre_nms) == (200, 300)
+  assert (model.proposals.sampler.num, model.proposals.normalizer, model.roi.sampler.num) == (0, 0, 208)
+  assert (model.proposals.train_proposals.post_nms, model.proposals.test_proposals.pre_nms) == (200, 300)
   assert model.test.detections == 60
 
 
@@ -113,13 +113,13 @@ def test_batch_norms_use_their_running_statistics():
 @pytest.mark.parametrize(
   'entry, key, value, path, ours',
   [
-    (MODEL, 'MODEL.BACKBONE.FREEZE_AT', 0, 'backbone.frozen_stages', -1),
+    (MODEL, 'MODEL.BACKBONE.FREEZE_AT', 0, 'frozen', ()),
     (MODEL, 'MODEL.RESNETS.STRIDE_IN_1X1', False, 'backbone.style', 'pytorch'),
     (MODEL, 'MODEL.ROI_HEADS.IOU_THRESHOLDS', [0.6], 'roi.matcher.negative_iou', 0.6),
-    (MODEL, 'MODEL.ROI_BOX_HEAD.POOLER_TYPE', 'ROIAlign', 'roi.aligned', False),
-    (MODEL, 'MODEL.ANCHOR_GENERATOR.SIZES', [[16], [32], [64], [128], [256]], 'rpn.anchors.sizes', None),
+    (MODEL, 'MODEL.ROI_BOX_HEAD.POOLER_TYPE', 'ROIAlign', 'roi.pooler.aligned', False),
+    (MODEL, 'MODEL.ANCHOR_GENERATOR.SIZES', [[16], [32], [64], [128], [256]], 'proposals.anchors.sizes', None),
     (MODEL, 'MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE', 'diou', 'roi.loss.name', 'diou'),
-    (MMDET, 'model.rpn_head.anchor_generator.scales', [4], 'rpn.anchors.sizes', None),
+    (MMDET, 'model.rpn_head.anchor_generator.scales', [4], 'proposals.anchors.sizes', None),
     (
       MMDET,
       'model.roi_head.bbox_head.bbox_coder.target_stds',
@@ -127,15 +127,16 @@ def test_batch_norms_use_their_running_statistics():
       'roi.coder.weights',
       (10, 10, 5, 5),
     ),
-    (MMDET, 'model.roi_head.bbox_roi_extractor.finest_scale', 28, 'roi.canonical_size', 112),
-    (MMDET, 'model.rpn_head.bbox_coder.clip_border', False, 'rpn.coder.clip', False),
+    (MMDET, 'model.roi_head.bbox_roi_extractor.finest_scale', 28, 'roi.pooler.canonical_size', 112),
+    (MMDET, 'model.rpn_head.bbox_coder.clip_border', False, 'proposals.coder.clip', False),
     (MMDET, 'model.train_cfg.rcnn.assigner.match_low_quality', False, 'roi.matcher.low_quality', 'none'),
   ],
 )
 def test_options_of_upstream(entry, key, value, path, ours):
   extra = STD if entry is MODEL else {}
   pixels = RGB if entry is MMDET else {}
-  model = case_config(small_case(overrides={key: value} | extra, **pixels), entry)[0].model
+  name = 'mmdet/small' if entry is MMDET else 'detectron2/small'
+  model = case_config(small_case(name, overrides={key: value} | extra, **pixels), entry)[0].model
   for part in path.split('.'):
     model = model[part]
   expected = ((16,), (32,), (64,), (128,), (256,)) if ours is None else ours
@@ -144,5 +145,5 @@ def test_options_of_upstream(entry, key, value, path, ours):
 
 def test_a_value_of_which_nothing_is_known_is_an_error():
   overrides = {'MODEL.ROI_BOX_HEAD.POOLER_TYPE': 'ROIPool', **STD}
-  with pytest.raises(ValueError, match="'ROIPool', which belongs to config.model.roi.aligned"):
+  with pytest.raises(ValueError, match="'ROIPool', which belongs to config.model.roi.pooler.aligned"):
     case_config(small_case(overrides=overrides), MODEL)

@@ -90,10 +90,10 @@ def test_sigterm_saves_and_the_same_call_goes_on(tmp_path):
 class Overflowing(ToyDetector):
   """A loss that is not finite where the first label is 2 and the image's first pixel is bright."""
 
-  def loss(self, variables, batch, key):
-    losses, new = super().loss(variables, batch, key)
+  def loss(self, call, batch, key):
+    losses = super().loss(call, batch, key)
     poison = jnp.where(batch.index[0] == 99, jnp.inf, 0.0)
-    return {**losses, 'loss_size': losses['loss_size'] + poison}, new
+    return {**losses, 'loss_size': losses['loss_size'] + poison}
 
 
 class PoisonedDataset(ToyDataset):
@@ -122,9 +122,9 @@ def test_two_canvases_are_compiled_once_each(tmp_path, caplog):
       return batch.replace(image=batch.image[:, :, :4]) if step % 2 else batch
 
   class AnySize(ToyDetector):
-    def loss(self, variables, batch, key):
-      image = jnp.pad(batch.image, ((0, 0), (0, 0), (0, 8 - batch.image.shape[2]), (0, 0)))
-      return super().loss(variables, batch.replace(image=image), key)
+    def loss(self, call, batch, key):
+      image = jnp.pad(batch.image, ((0, 0), (0, 0), (0, max(0, 8 - batch.image.shape[2])), (0, 0)))
+      return super().loss(call, batch.replace(image=image), key)
 
   with caplog.at_level(logging.INFO, logger='absl'):
     loop.train(toy_config(**{'train.steps': 6}), str(tmp_path), TwoCanvases(), AnySize())

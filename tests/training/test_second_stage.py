@@ -23,6 +23,7 @@ def stage(calibration: str = ''):
   config.train.batch_size = config.train.schedule.base_batch_size = 2
   if calibration:
     config.model.roi.box_head.calibration = calibration
+    config.model.frozen = (r'^(?!box_head/calibration/)',)
     config.model.roi.class_loss = {'name': 'reweighted', 'scale': 0.8}
     config.model.class_counts = {'images': (5, 4, 3, 2, 1), 'instances': (50, 9, 5, 2, 1), 'num_images': 9}
   return config
