@@ -100,22 +100,37 @@ def norm(upstream: str, path: str, kind: str) -> list[Rule]:
 
 
 @dataclasses.dataclass(frozen=True)
+class WrongShape:
+  """An array of a checkpoint that does not become the model's array."""
+
+  name: str  # upstream
+  found: tuple[int, ...]  # its shape in the checkpoint, in upstream's layout
+  path: str  # of the model's array
+  expected: tuple[int, ...]  # the shape of that, in jaxdet's layout
+
+  def __str__(self) -> str:
+    return f'{self.name} of shape {self.found} for {self.path} of shape {self.expected}'
+
+
+@dataclasses.dataclass(frozen=True)
 class ImportReport:
-  """What became of every array; all but `loaded` are empty where the checkpoint fits the model."""
+  """The outcome of an import for every array; all but `loaded` are empty where the checkpoint fits the model."""
 
   loaded: tuple[str, ...]  # upstream names
   missing: tuple[str, ...]  # upstream names that the checkpoint lacks
   unused: tuple[str, ...]  # upstream names that no rule reads
-  wrong_shape: tuple[str, ...]  # sentences
+  wrong_shape: tuple[WrongShape, ...]
   unset: tuple[str, ...]  # paths that kept the values they had
 
   def check(self) -> None:
     """Raises ValueError, naming the arrays, unless every array but the losses' state found its place."""
+    unset = [path for path in self.unset if not LOSS_STATE.match(path)]
+    kinds = {'missing': self.missing, 'unused': self.unused, 'wrong shape': self.wrong_shape, 'unset': unset}
     problems = []
-    for what in ('missing', 'unused', 'wrong_shape', 'unset'):
-      if names := [name for name in getattr(self, what) if not LOSS_STATE.match(name)]:
-        shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
-        problems.append(f'{len(names)} {what.replace("_", " ")}: {shown}')
+    for kind, arrays in kinds.items():
+      if arrays:
+        shown = ', '.join(map(str, arrays[:5])) + (', ...' if len(arrays) > 5 else '')
+        problems.append(f'{len(arrays)} {kind}: {shown}')
     if problems:
       raise ValueError(
         f'the checkpoint does not fit the model ({len(self.loaded)} arrays do); check depth, norm, number of '
@@ -151,8 +166,8 @@ def import_state(
       continue
     value = _convert(rule, np.asarray(state[rule.upstream]), target.shape)
     if value is None:
-      shape = np.shape(state[rule.upstream])
-      wrong_shape.append(f'{rule.upstream} of shape {shape} for {rule.path} of shape {tuple(target.shape)}')
+      found = np.shape(state[rule.upstream])
+      wrong_shape.append(WrongShape(rule.upstream, found, rule.path, tuple(target.shape)))
     else:
       loaded[rule.path] = np.asarray(value, target.dtype, order='C')
   read = {rule.upstream for rule in rules}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxdet.convert import rules
-from jaxdet.convert.rules import Layout, Rule, export_state, import_state
+from jaxdet.convert.rules import Layout, Rule, WrongShape, export_state, import_state
 
 RNG = np.random.default_rng(0)
 
@@ -111,10 +111,11 @@ def test_what_does_not_fit_is_named():
   assert report.loaded == ()
   assert report.missing == ('bn.running_var',)
   assert report.unused == ('fc.weight',)
-  assert report.wrong_shape == ('conv.weight of shape (4, 2, 1, 1) for params/net/conv/kernel of shape (3, 3, 2, 4)',)
+  assert report.wrong_shape == (WrongShape('conv.weight', (4, 2, 1, 1), 'params/net/conv/kernel', (3, 3, 2, 4)),)
   assert report.unset == ('params/net/conv/kernel', 'constants/net/norm/var')
   assert np.array_equal(variables['constants']['net']['norm']['var'], np.ones(4))
-  with pytest.raises(ValueError, match='1 missing: bn.running_var; 1 unused: fc.weight; 1 wrong shape: conv.weight'):
+  sentence = r'1 wrong shape: conv.weight of shape \(4, 2, 1, 1\) for params/net/conv/kernel of shape \(3, 3, 2, 4\)'
+  with pytest.raises(ValueError, match=f'1 missing: bn.running_var; 1 unused: fc.weight; {sentence}'):
     report.check()
 
 
