@@ -8,9 +8,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from configs import dense
-from jaxdet.convert.frameworks import FRAMEWORKS, export
+from jaxdet.convert.frameworks import detector_rules, export, shapes
 from jaxdet.convert.rules import LOSS_STATE, export_state, import_state
-from jaxdet.models.build import build_detector
 
 NAMES = {
   ('mmdet', 'method=retinanet,upstream=mmdet'): {
@@ -55,33 +54,33 @@ NAMES = {
 def model(variant: str):
   config = dense.get_config(f'{variant},backbone=r18').unlock().model
   config.num_classes = 80
-  return config, jax.eval_shape(build_detector(config, 80).init, jax.random.key(0))
+  return config, shapes(config)
 
 
 @pytest.mark.parametrize('program, variant', NAMES)
 def test_what_is_exported_comes_back(program, variant):
-  config, shapes = model(variant)
-  rules = FRAMEWORKS[program].table(config)
+  config, like = model(variant)
+  rules = detector_rules(program, config)
   rng = np.random.default_rng(0)
-  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32) if s.shape else np.float32(2), shapes)
-  weights = [path for path in flatten_dict(shapes, sep='/') if not LOSS_STATE.match(path)]
+  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32) if s.shape else np.float32(2), like)
+  weights = [path for path in flatten_dict(like, sep='/') if not LOSS_STATE.match(path)]
   assert sorted(rule.path for rule in rules) == sorted(weights)
   state = export_state(variables, rules)
   assert {name: state[name].shape for name in NAMES[program, variant]} == NAMES[program, variant]
-  again, report = import_state(state, shapes, rules)
+  again, report = import_state(state, like, rules)
   report.check()
   for path in weights:
     np.testing.assert_array_equal(flatten_dict(again, sep='/')[path], flatten_dict(variables, sep='/')[path])
 
 
 def test_what_a_loss_keeps_is_in_no_checkpoint():
-  config, shapes = model('method=retinanet,weights=torchvision')
-  assert 'batch_stats/loss/positives' in flatten_dict(shapes, sep='/')
-  variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+  config, like = model('method=retinanet,weights=torchvision')
+  assert 'batch_stats/loss/positives' in flatten_dict(like, sep='/')
+  variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), like)
   assert not [name for name in export('detectron2', variables, config) if 'loss' in name]
 
 
 def test_mmdetections_gfl_keeps_the_numbers_of_its_distributions():
-  config, shapes = model('method=gfl,upstream=mmdet')
-  state = export('mmdet', jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes), config)
+  config, like = model('method=gfl,upstream=mmdet')
+  state = export('mmdet', jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), like), config)
   assert state['bbox_head.integral.project'].tolist() == list(range(17))

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from jaxdet.convert import report, rules
+from jaxdet.convert import report
 from jaxdet.convert.frameworks import Source
+from jaxdet.convert.layouts import CONV
 from jaxdet.convert.rules import ImportReport, Rule, WrongShape
 
 SOURCE = Source(
   state={},
-  rules=(Rule('conv.weight', 'params/conv/kernel', rules.CONV), Rule('conv.bias', 'params/conv/bias')),
+  rules=(Rule('conv.weight', 'params/conv/kernel', CONV), Rule('conv.bias', 'params/conv/bias')),
   backbone_only=False,
   unused=('fc.*',),
 )

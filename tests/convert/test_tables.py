@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from jaxdet.convert import detectron2, mmdet, torchvision
+from jaxdet.convert.frameworks import detector_rules, shapes
 from jaxdet.convert.rules import export_state, import_state
-from jaxdet.models.build import build_detector
 from upstream_case import lvis_mask_rcnn
 
 
@@ -20,31 +19,23 @@ def model(depth: int, norm: str, neck_norm: str = '', masks: bool = True):
   config.backbone.update({'depth': depth, 'norm': norm})
   config.neck.norm = neck_norm
   config.roi.mask_head.name = 'conv' if masks else ''
-  shapes = jax.eval_shape(build_detector(config, 90).init, jax.random.key(0))
-  return config, shapes
+  return config, shapes(config)
 
 
-TABLES = {
-  'detectron2': detectron2.table,
-  'mmdet': mmdet.table,
-  'torchvision': torchvision.table,
-}
-
-
-@pytest.mark.parametrize('program', TABLES)
+@pytest.mark.parametrize('program', ['detectron2', 'mmdet', 'torchvision'])
 @pytest.mark.parametrize('depth, norm', [(18, 'sync_bn'), (50, 'frozen_bn'), (101, 'bn_eval')])
 def test_every_array_has_one_rule(program, depth, norm):
-  config, shapes = model(depth, norm)
-  table = TABLES[program](config)
-  assert sorted(rule.path for rule in table) == sorted(flatten_dict(shapes, sep='/'))
+  config, like = model(depth, norm)
+  table = detector_rules(program, config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(like, sep='/'))
   assert len({rule.upstream for rule in table}) == len(table)
 
 
 @pytest.mark.parametrize('program', ['detectron2', 'mmdet'])
 def test_group_norm_and_no_masks(program):
-  config, shapes = model(50, 'gn', 'gn', masks=False)
-  table = TABLES[program](config)
-  assert sorted(rule.path for rule in table) == sorted(flatten_dict(shapes, sep='/'))
+  config, like = model(50, 'gn', 'gn', masks=False)
+  table = detector_rules(program, config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(like, sep='/'))
 
 
 NAMES = {
@@ -78,15 +69,15 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize('program', TABLES)
+@pytest.mark.parametrize('program', NAMES)
 def test_what_is_exported_comes_back(program):
-  config, shapes = model(50, 'frozen_bn')
+  config, like = model(50, 'frozen_bn')
   rng = np.random.default_rng(0)
-  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32), shapes)
-  table = TABLES[program](config)
+  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32), like)
+  table = detector_rules(program, config)
   state = export_state(variables, table)
   assert {name: state[name].shape for name in NAMES[program]} == NAMES[program]
-  again, report = import_state(state, shapes, table)
+  again, report = import_state(state, like, table)
   report.check()
   jax.tree.map(np.testing.assert_array_equal, variables, again)
 
@@ -94,10 +85,10 @@ def test_what_is_exported_comes_back(program):
 def test_the_layers_that_move_regions_bins_have_mmdetections_names():
   config = lvis_mask_rcnn()
   config.num_classes, config.roi.deformable_pooling = 90, 'v2'
-  shapes = jax.eval_shape(build_detector(config, 90).init, jax.random.key(0))
-  table = mmdet.table(config)
-  assert sorted(rule.path for rule in table) == sorted(flatten_dict(shapes, sep='/'))
-  state = export_state(jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes), table)
+  like = shapes(config)
+  table = detector_rules('mmdet', config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(like, sep='/'))
+  state = export_state(jax.tree.map(lambda s: np.zeros(s.shape, np.float32), like), table)
   layers = 'roi_head.bbox_roi_extractor.roi_layers'
   expected = {
     f'{layers}.0.offset_fc.0.weight': (1024, 12544),
