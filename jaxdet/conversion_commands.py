@@ -58,10 +58,7 @@ def import_checkpoint(
 
   source = frameworks.open_source(program, state, model)
   like = frameworks.shapes(model)
-  try:
-    variables, result = import_state(source.state, like, source.rules)
-  except KeyError as error:
-    raise ValueError(f'{program} names no such model: {error.args[0]}') from error
+  variables, result = import_state(source.state, like, source.rules)
   what = f'{path} as {program}' + (', backbone alone' if source.backbone_only else '')
   print(f'{what}\n{report.text(result, source)}')
   folder.parent.mkdir(parents=True, exist_ok=True)

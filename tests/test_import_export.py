@@ -143,7 +143,7 @@ def test_what_may_be_missing_keeps_its_initial_values(tmp_path):
 def test_a_backbone_is_a_start_for_training(tmp_path, program):
   """ImageNet weights, classifier and all: `train.init_from` takes the backbone, the rest begins as it would."""
   config = new_config(tmp_path, num_classes=CLASSES)
-  table = frameworks.FRAMEWORKS[program].backbone(model())
+  table = frameworks.backbone_rules(program, model())
   state = frameworks.export_state(variables(), table) | {'fc.weight': np.ones((1000, 8))}
   if program == 'detectron2':
     state.pop('fc.weight')

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 LAYER = re.compile(r'(res_conv1|conv1|res(?P<stage>\d)_(?P<block>\d+)_branch(?P<branch>1|2[abc]))_(?P<array>.+)')
+FIRST_WEIGHT = 'stem.conv1.weight'
 BRANCHES = {'1': 'shortcut', '2a': 'conv1', '2b': 'conv2', '2c': 'conv3'}
 ARRAYS = {'w': 'weight', 'b': 'bias'}
 NORM_ARRAYS = {
@@ -21,6 +22,20 @@ NORM_ARRAYS = {
   'riv': 'running_var',
   'running_var': 'running_var',
 }
+
+
+def normalized(state: Mapping[str, np.ndarray], channel_order: str) -> Mapping[str, np.ndarray]:
+  """Turns a file in Caffe2's names into one of Detectron2's; another file stays as it is.
+
+  Args:
+    state: arrays by name.
+    channel_order: 'RGB' or 'BGR', of the detector that Detectron2 would load the file into. Caffe2's weights are for
+      BGR images, so for 'RGB' the first convolution's channels are turned round.
+  """
+  if not is_caffe2(state):
+    return state
+  named = to_detectron2(state)
+  return named if channel_order == 'BGR' else named | {FIRST_WEIGHT: np.flip(named[FIRST_WEIGHT], 1)}
 
 
 def is_caffe2(state: Mapping[str, np.ndarray]) -> bool:

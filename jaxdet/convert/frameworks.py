@@ -1,41 +1,40 @@
 """The programs whose checkpoints are known, by name, and which of their rules a file needs."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from jaxdet.convert import caffe2, detectron2, mmdet, mmdet_dense, old_torchvision, timm, torchvision
-from jaxdet.convert.backbone import bare_rules, is_backbone
+from jaxdet.convert import caffe2, old_torchvision, parts, timm, torchvision
+from jaxdet.convert.detectron2.roles import ROLES as DETECTRON2_ROLES
+from jaxdet.convert.mmdet.roles import ROLES as MMDET_ROLES
+from jaxdet.convert.parts import Roles, Shapes, UnknownPart
 from jaxdet.convert.rules import LOSS_STATE, Rule, export_state
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import variable_shapes
 
 State = Mapping[str, np.ndarray]
-Table = Callable[[ConfigDict], Sequence[Rule]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Framework:
   """How one program names its arrays."""
 
-  table: Table | None  # of a whole detector, from `config.model`; None: the program has backbones only
-  backbone: Table | None  # of a backbone file, whose names have no prefix; None: the program has no such files
+  detectors: Roles | None  # None: the program has backbones only
+  backbones: Roles | None  # of backbone files, whose names have no prefix; None: the program has no such files
+  needs: tuple[str, ...] = ()  # networks that all of its detectors have
   unused: tuple[str, ...] = ()  # patterns of names that say nothing here
-  constants: Callable[[ConfigDict], State] = lambda model: {}  # arrays that no weight decides, in a detector's file
+  # From a file's arrays and the detector's channel order: the arrays as the program's detectors of today have them.
+  normalize_state: Callable[[State, str], State] = lambda state, channel_order: state
   frozen_norm_counts: bool = True  # whether a batch norm that is never trained has `num_batches_tracked`
 
 
-def own_table(model: ConfigDict) -> list[Rule]:
-  """The rules of jaxdet's own files: an array's name is its path."""
-  return [Rule(path, path) for path in flatten_dict(shapes(model), sep='/')]
-
-
 _DETECTRON2 = Framework(
-  detectron2.table,
-  lambda model: bare_rules(detectron2.table(model)),
+  DETECTRON2_ROLES,
+  DETECTRON2_ROLES,
   # Buffers of old versions, ImageNet classifiers, and a bias in Caffe2's files that Detectron2 does not read either.
   unused=(
     'pixel_*',
@@ -47,26 +46,67 @@ _DETECTRON2 = Framework(
     'stem.fc.*',
     'stem.conv1.bias',
   ),
+  normalize_state=caffe2.normalized,
   frozen_norm_counts=False,
 )
 FRAMEWORKS = {
   'detectron2': _DETECTRON2,
-  'mmdet': Framework(
-    mmdet.table,
-    lambda model: bare_rules(mmdet.table(model)),
-    unused=('fc.*', 'head.fc.*', 'bbox_head.integral.project'),
-    constants=mmdet_dense.constants,
+  'mmdet': Framework(MMDET_ROLES, MMDET_ROLES, unused=('fc.*', 'head.fc.*', 'bbox_head.integral.project')),
+  'torchvision': Framework(
+    torchvision.ROLES,
+    timm.ROLES,
+    needs=('neck', 'rpn_head', 'box_head'),
+    unused=('fc.*',),
+    normalize_state=lambda state, channel_order: old_torchvision.to_current(state),
   ),
-  'torchvision': Framework(torchvision.table, timm.table, unused=('fc.*',)),
   'cvpods': _DETECTRON2,
-  'timm': Framework(None, timm.table, unused=('fc.*',)),
-  'jaxdet': Framework(own_table, None),
+  'timm': Framework(None, timm.ROLES, unused=('fc.*',)),
+  'jaxdet': Framework({}, None),
 }
 
 
 def shapes(model: ConfigDict) -> dict:
   """The variables of the detector of `config.model` as shapes and dtypes."""
   return variable_shapes(build_detector(model, model.num_classes))
+
+
+def flat_shapes(model: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+  """The same by path, as 'params/backbone/stem/conv/kernel'."""
+  return flatten_dict(shapes(model), sep='/')
+
+
+def detector_rules(program: str, model: ConfigDict) -> list[Rule]:
+  """The rules of the detector of `config.model`; jaxdet's own files have paths for names.
+
+  Arrays of a known part that the program has no names for have no rule.
+
+  Raises:
+    UnknownPart: the program has no names for one of the detector's parts.
+  """
+  return _detector_rules(program, model, flat_shapes(model))
+
+
+def _detector_rules(program: str, model: ConfigDict, flat: Shapes) -> list[Rule]:
+  framework = FRAMEWORKS[program]
+  if program == 'jaxdet':
+    return [Rule(path, path) for path in flat]
+  if framework.detectors is None:
+    raise UnknownPart(f'{program} has no detectors: choose another program')
+  return parts.detector_rules(program, framework.detectors, framework.needs, model, flat)
+
+
+def backbone_rules(program: str, model: ConfigDict) -> list[Rule]:
+  """The rules of the backbone of `config.model` by the names in a file of its own; none where there are no such files.
+
+  Raises:
+    UnknownPart: the program has no names for it.
+  """
+  return _backbone_rules(program, model, flat_shapes(model))
+
+
+def _backbone_rules(program: str, model: ConfigDict, flat: Shapes) -> list[Rule]:
+  roles = FRAMEWORKS[program].backbones
+  return parts.backbone_rules(program, roles, model, flat) if roles else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,19 +128,16 @@ def open_source(program: str, state: State, model: ConfigDict) -> Source:
     model: `config.model`, with the number of classes.
 
   Raises:
-    ValueError: the program has no such detectors.
+    UnknownPart: the program has no names for a part of the detector.
   """
   framework = FRAMEWORKS[program]
-  if framework is _DETECTRON2 and caffe2.is_caffe2(state):
-    state, model = caffe2.to_detectron2(state), ConfigDict(model.to_dict())
-    model.channel_order = 'BGR'  # of all of Caffe2's
-  if program == 'torchvision':
-    state = old_torchvision.to_current(state)
-  bare = framework.backbone(model) if framework.backbone else ()
-  if framework.table is None or any(rule.upstream in state for rule in bare):
+  state = framework.normalize_state(state, model.channel_order)
+  flat = flat_shapes(model)
+  bare = _backbone_rules(program, model, flat)
+  if framework.detectors is None or any(rule.upstream in state for rule in bare):
     return Source(state, tuple(bare), True, framework.unused)
-  rules = tuple(_detector_rules(program, model))
-  backbone = tuple(rule for rule in rules if is_backbone(rule))
+  rules = tuple(_detector_rules(program, model, flat))
+  backbone = tuple(rule for rule in rules if parts.is_backbone(rule))
   found = {rule for rule in rules if rule.upstream in state}
   if found and found <= set(backbone):
     return Source(state, backbone, True, framework.unused)
@@ -116,7 +153,7 @@ def count_classes(program: str, state: State, model: ConfigDict) -> int | None:
   for count in (2, 3):
     model = ConfigDict(model.to_dict())
     model.num_classes = count
-    sizes[count] = {path: x.shape for path, x in flatten_dict(shapes(model), sep='/').items()}
+    sizes[count] = {path: x.shape for path, x in flat_shapes(model).items()}
   source = open_source(program, state, model)
   for rule in source.rules:
     small, large = sizes[2][rule.path], sizes[3][rule.path]
@@ -133,13 +170,19 @@ def export(program: str, variables: Mapping, model: ConfigDict) -> dict[str, np.
   """The state dict that the program's own model of this kind loads with `strict=True`.
 
   Raises:
-    ValueError: the program has no such detectors.
+    UnknownPart: the program has no names for a part of the detector, or for an array.
+    ValueError: the variables are not those of `config.model`.
   """
-  framework, rules = FRAMEWORKS[program], _detector_rules(program, model)
-  paths = {path for path in flatten_dict(variables, sep='/') if not LOSS_STATE.match(path)}
-  if strangers := sorted(paths ^ {rule.path for rule in rules if not LOSS_STATE.match(rule.path)}):
-    raise ValueError(f"{program} has no such detector as this '{model.name}': it differs in {strangers[0]}")
-  state = export_state(variables, rules) | framework.constants(model)
+  framework, flat = FRAMEWORKS[program], flat_shapes(model)
+  rules = _detector_rules(program, model, flat)
+  if paths := parts.nameless(rules, flat):
+    raise UnknownPart(f"{program} has no such detector as this '{model.name}': it has no name for {paths[0]}")
+  held = {path for path in flatten_dict(variables, sep='/') if not LOSS_STATE.match(path)}
+  if strangers := sorted(held ^ {path for path in flat if not LOSS_STATE.match(path)}):
+    raise ValueError(f'the variables are not those of config.model: they differ in {strangers[0]}')
+  state = export_state(variables, rules)
+  if framework.detectors:
+    state |= parts.constants(program, framework.detectors, model, flat)
   collections = {rule.upstream: rule.collection for rule in rules}
   for name in collections:
     module, _, last = name.rpartition('.')
@@ -147,13 +190,3 @@ def export(program: str, variables: Mapping, model: ConfigDict) -> dict[str, np.
     if last == 'running_var' and (framework.frozen_norm_counts or not frozen):
       state[f'{module}.num_batches_tracked'] = np.zeros((), np.int64)
   return state
-
-
-def _detector_rules(program: str, model: ConfigDict) -> Sequence[Rule]:
-  table = FRAMEWORKS[program].table
-  if table is None:
-    raise ValueError(f'{program} has no detectors')
-  try:
-    return table(model)
-  except AttributeError as error:  # a table reads the settings of the parts that it knows
-    raise ValueError(f"{program} has no such detector as this '{model.name}': {error}") from error

@@ -1,4 +1,4 @@
-"""What became of a checkpoint's arrays, as a text, and whether that is as it should be."""
+"""The report of an import as a text, and the names that stop the import."""
 
 import fnmatch
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def problems(report: ImportReport, source: Source, allow: Sequence[str] = ()) ->
   left = {
     'missing': [name for name in report.missing if not _matches(name, allow)],
     'unused': [name for name in report.unused if not _matches(name, [*source.unused, *allow])],
-    'wrong shape': [name for name in map(_name, report.wrong_shape) if not _matches(name, allow)],
+    'wrong shape': [name for name in (wrong.name for wrong in report.wrong_shape) if not _matches(name, allow)],
     'without a rule': [path for path in nameless if not _matches(path, allow)],
   }
   return {kind: names for kind, names in left.items() if names}
@@ -51,11 +51,6 @@ def text(report: ImportReport, source: Source, shown: int | None = SHOWN) -> str
     if shown is not None and len(names) > shown:
       lines.append(f'  ... and {len(names) - shown} more')
   return '\n'.join(lines)
-
-
-def _name(sentence: str) -> str:
-  """The upstream name with which a sentence on a wrong shape begins."""
-  return sentence.partition(' of shape ')[0]
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

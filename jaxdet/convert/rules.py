@@ -1,65 +1,21 @@
 """Weights of other programs in and out: a list of rules, each one array's two names and two layouts.
 
-A table such as `mmdet.mask_rcnn` lists the rules of a model. The same list imports and exports, and what is
-imported, then exported, is the same bits.
+parts.py makes the rules of a model. The same list imports and exports, and what is imported, then exported, is the
+same bits.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxdet.models.layers.norm import AFFINE, STATISTICS
-
-Transform = Callable[[np.ndarray], np.ndarray]
+from jaxdet.convert.layouts import SAME, Layout
 
 IGNORED = ('num_batches_tracked',)  # last parts of upstream names that mean nothing here
 LOSS_STATE = re.compile(r'batch_stats/(class_)?loss\d*/')  # what losses keep from step to step: in no checkpoint
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-  """An array's order upstream and here: two functions that undo each other."""
-
-  to_jaxdet: Transform
-  to_upstream: Transform
-
-  def then(self, other: 'Layout') -> 'Layout':
-    """This layout's change and after it, on the way in, another's."""
-    return Layout(lambda x: other.to_jaxdet(self.to_jaxdet(x)), lambda x: self.to_upstream(other.to_upstream(x)))
-
-
-SAME = Layout(lambda x: x, lambda x: x)
-LINEAR = Layout(np.transpose, np.transpose)  # (out, in), (in, out)
-CONV = Layout(lambda w: w.transpose(2, 3, 1, 0), lambda k: k.transpose(3, 2, 0, 1))  # OIHW, HWIO
-DECONV = Layout(lambda w: w.transpose(2, 3, 0, 1), lambda k: k.transpose(2, 3, 0, 1))  # IOHW, HWIO
-FLIPPED_CONV = CONV.then(Layout(lambda k: k[:, :, ::-1], lambda k: k[:, :, ::-1]))  # from BGR images to RGB
-FIRST_ROW_LAST = Layout(lambda x: np.roll(x, -1, 0), lambda x: np.roll(x, 1, 0))
-
-
-def first_conv(channel_order: str) -> Layout:
-  """A convolution on the image; images are RGB here, and in `channel_order` ('RGB' or 'BGR') upstream."""
-  return {'RGB': CONV, 'BGR': FLIPPED_CONV}[channel_order]
-
-
-def linear_after_flatten(size: int) -> Layout:
-  """A linear layer on a flattened map of size x size: its inputs are (c, y, x) upstream, (y, x, c) here."""
-
-  def to_jaxdet(w: np.ndarray) -> np.ndarray:
-    return w.reshape(w.shape[0], -1, size, size).transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
-
-  def to_upstream(k: np.ndarray) -> np.ndarray:
-    return k.reshape(size, size, -1, k.shape[1]).transpose(3, 2, 0, 1).reshape(k.shape[1], -1)
-
-  return Layout(to_jaxdet, to_upstream)
-
-
-def without_first_rows(count: int) -> Layout:
-  """Rows that exist upstream only, and say nothing: dropped on the way in, zeros on the way out."""
-  return Layout(lambda x: x[count:], lambda x: np.concatenate([np.zeros((count, *x.shape[1:]), x.dtype), x]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,46 +32,38 @@ class Rule:
     return self.path.partition('/')[0]
 
 
-def layer(upstream: str, path: str, layout: Layout = CONV, bias: bool = True, rows: Layout = SAME) -> list[Rule]:
-  """The rules of a convolution or linear layer.
+@dataclasses.dataclass(frozen=True)
+class WrongShape:
+  """An array of a checkpoint that does not become the model's array."""
 
-  Args:
-    upstream: name of the module, 'neck.lateral_convs.0.conv'.
-    path: path of the module without the collection, 'neck/lateral2'.
-    layout: of the weight.
-    bias: whether the layer has one.
-    rows: what happens to the outputs (the weight's first axis upstream), before `layout`.
-  """
-  rules = [Rule(f'{upstream}.weight', f'params/{path}/kernel', rows.then(layout))]
-  return rules + [Rule(f'{upstream}.bias', f'params/{path}/bias', rows)] * bias
+  name: str  # upstream
+  found: tuple[int, ...]  # its shape in the checkpoint, in upstream's layout
+  path: str  # of the model's array
+  expected: tuple[int, ...]  # the shape of that, in jaxdet's layout
 
-
-def norm(upstream: str, path: str, kind: str) -> list[Rule]:
-  """The rules of a normalisation layer, which has statistics unless it is 'gn' (see layers/norm.py)."""
-  names = {f'{AFFINE[kind]}/{path}/scale': 'weight', f'{AFFINE[kind]}/{path}/bias': 'bias'}
-  if kind in STATISTICS:
-    names[f'{STATISTICS[kind]}/{path}/mean'] = 'running_mean'
-    names[f'{STATISTICS[kind]}/{path}/var'] = 'running_var'
-  return [Rule(f'{upstream}.{name}', path) for path, name in names.items()]
+  def __str__(self) -> str:
+    return f'{self.name} of shape {self.found} for {self.path} of shape {self.expected}'
 
 
 @dataclasses.dataclass(frozen=True)
 class ImportReport:
-  """What became of every array; all but `loaded` are empty where the checkpoint fits the model."""
+  """The outcome of an import for every array; all but `loaded` are empty where the checkpoint fits the model."""
 
   loaded: tuple[str, ...]  # upstream names
   missing: tuple[str, ...]  # upstream names that the checkpoint lacks
   unused: tuple[str, ...]  # upstream names that no rule reads
-  wrong_shape: tuple[str, ...]  # sentences
+  wrong_shape: tuple[WrongShape, ...]
   unset: tuple[str, ...]  # paths that kept the values they had
 
   def check(self) -> None:
     """Raises ValueError, naming the arrays, unless every array but the losses' state found its place."""
+    unset = [path for path in self.unset if not LOSS_STATE.match(path)]
+    kinds = {'missing': self.missing, 'unused': self.unused, 'wrong shape': self.wrong_shape, 'unset': unset}
     problems = []
-    for what in ('missing', 'unused', 'wrong_shape', 'unset'):
-      if names := [name for name in getattr(self, what) if not LOSS_STATE.match(name)]:
-        shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
-        problems.append(f'{len(names)} {what.replace("_", " ")}: {shown}')
+    for kind, arrays in kinds.items():
+      if arrays:
+        shown = ', '.join(map(str, arrays[:5])) + (', ...' if len(arrays) > 5 else '')
+        problems.append(f'{len(arrays)} {kind}: {shown}')
     if problems:
       raise ValueError(
         f'the checkpoint does not fit the model ({len(self.loaded)} arrays do); check depth, norm, number of '
@@ -131,7 +79,7 @@ def import_state(
   Args:
     state: arrays by upstream name.
     variables: tree of collections whose leaves have the right shape and dtype; arrays or ShapeDtypeStructs.
-    rules: the table of the model.
+    rules: those of the model.
 
   Returns:
     A tree like `variables` with NumPy arrays where something was loaded, and the report. Nothing is raised for a
@@ -151,8 +99,8 @@ def import_state(
       continue
     value = _convert(rule, np.asarray(state[rule.upstream]), target.shape)
     if value is None:
-      shape = np.shape(state[rule.upstream])
-      wrong_shape.append(f'{rule.upstream} of shape {shape} for {rule.path} of shape {tuple(target.shape)}')
+      found = np.shape(state[rule.upstream])
+      wrong_shape.append(WrongShape(rule.upstream, found, rule.path, tuple(target.shape)))
     else:
       loaded[rule.path] = np.asarray(value, target.dtype, order='C')
   read = {rule.upstream for rule in rules}

@@ -1,18 +1,15 @@
-"""Names of timm's ResNets and ResNeXts, and of torchvision's: backbones with ImageNet weights."""
+"""Names of timm's ResNets and ResNeXts, and of torchvision's: backbones with ImageNet weights.
 
-from ml_collections import ConfigDict
+The names are those that mmdetection gives its ResNets. The weights are for RGB images, whatever
+`config.model.channel_order` says of the detector's own.
+"""
 
-from jaxdet.convert import mmdet
-from jaxdet.convert.backbone import bare_rules
-from jaxdet.convert.rules import Rule
+from jaxdet.convert.layouts import first_conv
+from jaxdet.convert.mmdet.backbones import BACKBONES
+from jaxdet.convert.mmdet.roi_heads import SHARED_HEADS
+from jaxdet.convert.parts import Part, part
 
-
-def table(model: ConfigDict) -> list[Rule]:
-  """The rules of the backbone of `config.model`, without its classifier.
-
-  The names are those that mmdetection gives its ResNets. The weights are for RGB images, whatever
-  `channel_order` says of the detector's own.
-  """
-  rgb = ConfigDict(model.to_dict())
-  rgb.channel_order = 'RGB'
-  return bare_rules(mmdet.table(rgb))
+ROLES = {
+  'backbone': lambda model, _: part(BACKBONES, model.backbone, first_conv('RGB')),
+  'shared_head': lambda model, _: Part(SHARED_HEADS, model.roi.shared_head, (model.backbone,)),
+}

@@ -8,7 +8,7 @@ import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from jaxdet.convert import detectron2, mmdet
+from jaxdet.convert.frameworks import detector_rules
 from jaxdet.convert.rules import Rule, import_state
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import initialize, variable_shapes
@@ -19,8 +19,8 @@ from jaxdet.parity.overrides import case_config
 from jaxdet.parity.zoo import Entry
 from jaxdet.structures import Batch
 
-# Of weights, by program; cvpods, on which DisAlign rests, has Detectron2's names.
-TABLES = {'mmdet': mmdet.table, 'detectron2': detectron2.table, 'detic': detectron2.table, 'disalign': detectron2.table}
+# Whose names a recorded program's weights have; Detic rests on Detectron2, DisAlign on cvpods.
+NAMES = {'mmdet': 'mmdet', 'detectron2': 'detectron2', 'detic': 'detectron2', 'disalign': 'cvpods'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +46,9 @@ def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
   config, differences = case_config(case, entry)
   config.model.dtype = dtype
   set_class_counts(config.model, case)
-  if case.program not in TABLES:
-    raise ValueError(f'no table of weights for {case.program}')
-  rules = TABLES[case.program](config.model)
+  if case.program not in NAMES:
+    raise ValueError(f'no names of weights for {case.program}')
+  rules = detector_rules(NAMES[case.program], config.model)
   detector = draw_as_recorded(build_detector(config.model, config.model.num_classes), case)
   state = cases.state(case)
   shapes = variable_shapes(detector)

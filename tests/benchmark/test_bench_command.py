@@ -35,7 +35,8 @@ def bench(folder, *arguments: str, program=('-m', 'jaxdet.main', 'bench')) -> su
 @pytest.mark.slow
 def test_measures_prints_and_keeps_records_and_writes_a_page(folder):
   (folder / 'page.md').write_text(f'{page.BEGIN}\n{page.END}\n')
-  smaller = ['--config.model.proposals.channels=8', '--config.model.backbone.stem_width=8', '--config.model.neck.channels=16']
+  sizes = {'proposals.channels': 8, 'backbone.stem_width': 8, 'neck.channels': 16}
+  smaller = [f'--config.model.{key}={size}' for key, size in sizes.items()]
   arguments = [CONFIG, *smaller, '--tasks=predict', '--canvas=64x96', '--objects=3', '--repeats=1']
   script = (str(REPOSITORY / 'scripts' / 'bench.py'),)
   done = bench(folder, *arguments, '--json=out.json', '--docs=page.md', program=script)

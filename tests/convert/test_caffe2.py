@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdet.convert import caffe2, detectron2
+from jaxdet.convert import caffe2, frameworks
 from upstream_case import lvis_mask_rcnn
 
 
@@ -21,7 +21,8 @@ def resnet50_blobs() -> dict[str, np.ndarray]:
 def test_a_resnets_names_are_detectron2s():
   state = caffe2.to_detectron2(resnet50_blobs())
   model = lvis_mask_rcnn()
-  wanted = {rule.upstream for rule in detectron2.resnet(model.backbone, '', 'BGR')}
+  model.num_classes = 1
+  wanted = {rule.upstream for rule in frameworks.backbone_rules('detectron2', model)}
   assert wanted <= state.keys()
   assert state.keys() - wanted == {'stem.conv1.bias', 'fc1000_w', 'fc1000_b'}
 
@@ -64,3 +65,11 @@ def test_group_norms_have_none():
 def test_which_files_are_caffe2s():
   assert caffe2.is_caffe2(resnet50_blobs())
   assert not caffe2.is_caffe2({'stem.conv1.weight': np.ones(1)})
+
+
+def test_colours_are_in_the_detectors_order():
+  weight = np.arange(3).reshape(1, 3, 1, 1)
+  for order, channels in (('BGR', [0, 1, 2]), ('RGB', [2, 1, 0])):
+    assert caffe2.normalized({'conv1_w': weight}, order)['stem.conv1.weight'].ravel().tolist() == channels
+  state = {'stem.conv1.weight': weight}
+  assert caffe2.normalized(state, 'RGB') is state

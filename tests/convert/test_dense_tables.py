@@ -9,9 +9,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxdet.command_line import load_config
-from jaxdet.convert.frameworks import FRAMEWORKS, export
+from jaxdet.convert.frameworks import detector_rules, export, shapes
 from jaxdet.convert.rules import LOSS_STATE, export_state, import_state
-from jaxdet.models.build import build_detector
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / 'configs'
 NAMES = {
@@ -41,7 +40,7 @@ NAMES = {
   ('mmdet', 'mmdet/gfl.py:backbone=r18'): {'bbox_head.gfl_reg.weight': (68, 256, 3, 3)},
   ('detectron2', 'detectron2/retinanet.py:backbone=r18,weights=torchvision'): {
     'backbone.top_block.p6.weight': (256, 512, 3, 3),
-    'head.bbox_subnet.6.weight': (256, 256, 3, 3),
+    'head.bbox_subnet.2.weight': (256, 256, 3, 3),
     'head.cls_score.bias': (720,),
   },
   ('detectron2', 'detectron2/fcos.py:backbone=r18,weights=torchvision'): {
@@ -57,33 +56,33 @@ NAMES = {
 def model(name: str):
   config = load_config(f'{CONFIGS}/{name}').unlock().model
   config.num_classes = 80
-  return config, jax.eval_shape(build_detector(config, 80).init, jax.random.key(0))
+  return config, shapes(config)
 
 
 @pytest.mark.parametrize('program, name', NAMES)
 def test_what_is_exported_comes_back(program, name):
-  config, shapes = model(name)
-  rules = FRAMEWORKS[program].table(config)
+  config, like = model(name)
+  rules = detector_rules(program, config)
   rng = np.random.default_rng(0)
-  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32) if s.shape else np.float32(2), shapes)
-  weights = [path for path in flatten_dict(shapes, sep='/') if not LOSS_STATE.match(path)]
+  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32) if s.shape else np.float32(2), like)
+  weights = [path for path in flatten_dict(like, sep='/') if not LOSS_STATE.match(path)]
   assert sorted(rule.path for rule in rules) == sorted(weights)
   state = export_state(variables, rules)
   assert {array: state[array].shape for array in NAMES[program, name]} == NAMES[program, name]
-  again, report = import_state(state, shapes, rules)
+  again, report = import_state(state, like, rules)
   report.check()
   for path in weights:
     np.testing.assert_array_equal(flatten_dict(again, sep='/')[path], flatten_dict(variables, sep='/')[path])
 
 
 def test_what_a_loss_keeps_is_in_no_checkpoint():
-  config, shapes = model('detectron2/retinanet.py:backbone=r18,weights=torchvision')
-  assert 'batch_stats/loss/positives' in flatten_dict(shapes, sep='/')
-  variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+  config, like = model('detectron2/retinanet.py:backbone=r18,weights=torchvision')
+  assert 'batch_stats/loss/positives' in flatten_dict(like, sep='/')
+  variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), like)
   assert not [name for name in export('detectron2', variables, config) if 'loss' in name]
 
 
 def test_mmdetections_gfl_keeps_the_numbers_of_its_distributions():
-  config, shapes = model('mmdet/gfl.py:backbone=r18')
-  state = export('mmdet', jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes), config)
+  config, like = model('mmdet/gfl.py:backbone=r18')
+  state = export('mmdet', jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), like), config)
   assert state['bbox_head.integral.project'].tolist() == list(range(17))

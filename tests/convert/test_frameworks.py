@@ -8,10 +8,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from jaxdet.command_line import load_config
-from jaxdet.convert import frameworks
-from jaxdet.convert.frameworks import FRAMEWORKS, count_classes, export, open_source
+from jaxdet.convert import frameworks, report
+from jaxdet.convert.frameworks import backbone_rules, count_classes, detector_rules, export, open_source
+from jaxdet.convert.parts import UnknownPart
 from jaxdet.convert.rules import import_state
-from jaxdet.models.build import build_detector
 from small_detector import CLASSES, CONFIG, small_config
 from upstream_case import UpstreamCase, load_case, model_config
 
@@ -29,9 +29,8 @@ def model(norm: str = 'gn') -> ConfigDict:
 
 @functools.cache
 def variables(norm: str = 'gn') -> dict:
-  shapes = jax.eval_shape(build_detector(model(norm), CLASSES).init, jax.random.key(0))
   rng = np.random.default_rng(0)
-  return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
+  return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), frameworks.shapes(model(norm)))
 
 
 @pytest.mark.parametrize('norm', ['gn', 'frozen_bn', 'sync_bn'])
@@ -83,7 +82,7 @@ def _is_backbone(program: str, name: str) -> bool:
 
 @pytest.mark.parametrize('program', ['torchvision', 'timm'])
 def test_a_resnet_by_torchvisions_names(program):
-  state = {rule.upstream: np.ones(1) for rule in FRAMEWORKS['timm'].backbone(model())}
+  state = {rule.upstream: np.ones(1) for rule in backbone_rules('timm', model())}
   assert 'layer1.0.conv1.weight' in state
   source = open_source(program, state | {'fc.weight': np.ones(1)}, model())
   assert source.backbone_only and source.unused == ('fc.*',)
@@ -92,7 +91,7 @@ def test_a_resnet_by_torchvisions_names(program):
 
 def test_a_detector_of_an_old_torchvision():
   config = model('frozen_bn')
-  state = {rule.upstream: np.ones(1) for rule in FRAMEWORKS['torchvision'].table(config)}
+  state = {rule.upstream: np.ones(1) for rule in detector_rules('torchvision', config)}
   renamed = {name.replace('.conv.0.0.', '.conv.').replace('mask_head.0.0.', 'mask_head.mask_fcn1.') for name in state}
   renamed = {name.replace('blocks.0.0.', 'blocks.0.') for name in renamed}
   assert len(renamed - state.keys()) == 8
@@ -128,7 +127,7 @@ def c4_model() -> ConfigDict:
 @pytest.mark.parametrize('program, last_stage', [('detectron2', 'res5.'), ('mmdet', 'layer4.'), ('timm', 'layer4.')])
 def test_a_backbones_last_stage_may_be_the_shared_head(program, last_stage):
   """ImageNet weights have it among the others, a C4 detector on its regions."""
-  rules = FRAMEWORKS[program].backbone(c4_model())
+  rules = backbone_rules(program, c4_model())
   last = [rule for rule in rules if rule.upstream.startswith(last_stage)]
   assert len(last) == 3 * 5 * 3 + 5
   assert all(rule.path.split('/')[1:3] == ['shared_head', 'stage5'] for rule in last)
@@ -157,15 +156,32 @@ def test_the_first_convolution_is_turned_to_rgb(program, name, flipped, order):
 
 
 def test_a_detector_that_a_program_has_not_is_refused():
-  zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frameworks.shapes(c4_model()))
-  with pytest.raises(ValueError, match="torchvision has no such detector as this 'mask_rcnn'"):
-    export('torchvision', zeros, c4_model())
-  with pytest.raises(ValueError, match="torchvision has no such detector as this 'mask_rcnn': it differs in"):
-    export('torchvision', variables('gn') | {'batch_stats': {'extra': np.zeros(1)}}, model('gn'))
+  with pytest.raises(UnknownPart, match='torchvision has no detectors without a neck: choose another model'):
+    export('torchvision', {}, c4_model())
+  config = model()
+  config.neck.norm = 'gn'
+  with pytest.raises(
+    UnknownPart, match="no such detector as this 'mask_rcnn': it has no name for params/neck/lateral2_norm"
+  ):
+    export('torchvision', {}, config)
+
+
+def test_an_array_without_a_name_is_left_to_the_report():
+  config = model()
+  config.roi.box_head.calibration = 'lws'
+  state = export('mmdet', variables(), model())
+  source = open_source('mmdet', state, config)
+  _, result = import_state(state, frameworks.shapes(config), source.rules)
+  assert report.problems(result, source) == {'without a rule': ['params/box_head/calibration/scale']}
+
+
+def test_variables_of_another_model_are_not_exported():
+  with pytest.raises(ValueError, match='not those of config.model: they differ in batch_stats/extra'):
+    export('mmdet', variables('gn') | {'batch_stats': {'extra': np.zeros(1)}}, model('gn'))
 
 
 def test_timm_has_no_detectors():
-  with pytest.raises(ValueError, match='timm has no detectors'):
+  with pytest.raises(UnknownPart, match='timm has no detectors'):
     export('timm', variables(), model())
 
 

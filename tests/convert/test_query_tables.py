@@ -9,7 +9,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxdet.convert import frameworks
-from jaxdet.convert.frameworks import FRAMEWORKS, count_classes, export, open_source
+from jaxdet.convert.frameworks import FRAMEWORKS, count_classes, detector_rules, export, open_source
+from jaxdet.convert.parts import UnknownPart
 from jaxdet.convert.rules import import_state
 from small_detector import CLASSES
 from small_query import small_config
@@ -42,7 +43,7 @@ def variables(variant: str) -> dict:
 
 
 def table(variant: str):
-  return FRAMEWORKS[PROGRAMS[variant]].table(model(variant))
+  return detector_rules(PROGRAMS[variant], model(variant))
 
 
 @pytest.mark.parametrize('variant', PROGRAMS)
@@ -98,6 +99,15 @@ def test_attention_is_transposed_and_its_three_parts_stay_together():
   np.testing.assert_array_equal(state[f'{upstream}.out_proj.weight'].T, held['out_proj']['kernel'])
 
 
+def test_norms_have_the_numbers_of_the_program():
+  """Detic's decoder has self attention first and calls the norm behind it the second."""
+  for variant, upstream, numbers in (('federated', 'detr.transformer.decoder', '213'), ('plain', 'decoder', '012')):
+    names = {rule.path: rule.upstream for rule in table(variant)}
+    found = [names[f'params/decoder/layer1/norm{k}/scale'].removesuffix('.weight') for k in (1, 2, 3)]
+    assert [name[-1] for name in found] == list(numbers)
+    assert all(name.startswith(f'{upstream}.layers.1.norm') for name in found)
+
+
 @pytest.mark.parametrize('variant', PROGRAMS)
 def test_the_number_of_classes_is_seen_in_the_file(variant):
   state = export(PROGRAMS[variant], variables(variant), model(variant))
@@ -107,10 +117,16 @@ def test_the_number_of_classes_is_seen_in_the_file(variant):
 
 
 @pytest.mark.parametrize(
-  'variant, program', [('detr', 'detectron2'), ('detr', 'torchvision'), ('plain', 'torchvision')]
+  'variant, program, error',
+  [
+    ('detr', 'detectron2', "detectron2 has no names for the decoder 'detr'"),
+    ('detr', 'torchvision', 'torchvision has no detectors without a rpn_head'),
+    ('plain', 'torchvision', 'torchvision has no detectors without a rpn_head'),
+    ('plain', 'detectron2', "detectron2 has no such detector as this 'deformable_detr'"),
+  ],
 )
-def test_a_program_without_such_detectors_refuses_them(variant, program):
-  with pytest.raises(ValueError, match=f"{program} has no such detector as this '{model(variant).name}'"):
+def test_a_program_without_such_detectors_refuses_them(variant, program, error):
+  with pytest.raises(UnknownPart, match=error):
     export(program, variables(variant), model(variant))
 
 
@@ -128,6 +144,6 @@ def test_names_and_shapes_are_those_of_the_programs_own_models(name):
   assert beside <= {OF_THE_LOSS}
   assert all(any(fnmatch.fnmatch(tensor, pattern) for pattern in FRAMEWORKS[program].unused) for tensor in beside)
   assert exported == {tensor: shape for tensor, shape in recorded.items() if tensor not in beside}
-  copies = {rule.upstream for rule in FRAMEWORKS[program].table(config) if rule.copy}
+  copies = {rule.upstream for rule in detector_rules(program, config) if rule.copy}
   assert copies == {tensor for tensor, _, kind in case.meta['params'] if kind.startswith('alias')}
   assert len(copies) == CASES[name]

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from jaxdet.convert import report, rules
+from jaxdet.convert import report
 from jaxdet.convert.frameworks import Source
-from jaxdet.convert.rules import ImportReport, Rule
+from jaxdet.convert.layouts import CONV
+from jaxdet.convert.rules import ImportReport, Rule, WrongShape
 
 SOURCE = Source(
   state={},
-  rules=(Rule('conv.weight', 'params/conv/kernel', rules.CONV), Rule('conv.bias', 'params/conv/bias')),
+  rules=(Rule('conv.weight', 'params/conv/kernel', CONV), Rule('conv.bias', 'params/conv/bias')),
   backbone_only=False,
   unused=('fc.*',),
 )
@@ -17,7 +18,7 @@ RESULT = ImportReport(
   loaded=('conv.weight', 'conv.bias'),
   missing=('head.bias', 'neck.weight'),
   unused=('fc.weight', 'extra'),
-  wrong_shape=('head.weight of shape (81, 4) for params/head/kernel of shape (4, 91)',),
+  wrong_shape=(WrongShape('head.weight', (81, 4), 'params/head/kernel', (4, 91)),),
   unset=('params/head/bias',),
 )
 

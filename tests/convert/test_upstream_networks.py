@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from jaxdet.parity.rcnn import compare_inference
 
 from jaxdet.convert.rules import export_state
 from jaxdet.parity.compare import Comparison
+from jaxdet.parity.two_stage import compare_inference
 from upstream_case import load_subject
 
 WIDE = 'mmdet/faster_rcnn_x101_32x4d_fpn'

@@ -217,7 +217,8 @@ def test_pixels_change_where_objects_are_pasted_and_nowhere_else(folder):
       (height, width), old = before.image_size[row], before.objects.valid[row].sum()
       differs = (before.image[row] != after.image[row]).any(axis=-1)
       count = after.objects.valid[row].sum()
-      new = [not (after.objects.boxes[row, i] == before.objects.boxes[row, :old]).all(axis=1).any() for i in range(count)]
+      known = before.objects.boxes[row, :old]
+      new = [not (box == known).all(axis=1).any() for box in after.objects.boxes[row, :count]]
       masks = rasterize.unpack(after.objects.masks.bits[row, :count][new]).astype(np.bool_)
       inside = rasterize.pixels_of_bits(masks, after.objects.masks.windows[row, :count][new], 96, 96)
       assert not (differs & ~inside).any()

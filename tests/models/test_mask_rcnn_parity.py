@@ -2,10 +2,10 @@
 
 import jax
 import pytest
-from jaxdet.parity.rcnn import compare_inference
 
 from jaxdet.parity.compare import STAGES, Comparison
 from jaxdet.parity.learning import compare_learning, compare_training
+from jaxdet.parity.two_stage import compare_inference
 from upstream_case import load_case, load_subject
 
 DETECTRON2, MMDET = 'detectron2/mask_rcnn_R_50_FPN_1x_bitmask', 'mmdet/mask_rcnn_r50_fpn'

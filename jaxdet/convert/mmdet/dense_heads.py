@@ -1,0 +1,56 @@
+"""Names of mmdetection's heads on the levels of a pyramid: those of dense detectors, and of proposals."""
+
+from collections.abc import Callable
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxdet.convert.mmdet.layers import norm_name
+from jaxdet.convert.names import Names
+
+
+def two_towers(last: str) -> Callable[[ConfigDict, ConfigDict], Names]:
+  """Names of a head with two towers, whose last layers' names begin with `last`."""
+
+  def names(settings: ConfigDict, neck: ConfigDict) -> Names:
+    norm = norm_name(settings.network.norm)
+
+    def tower(path: str, convs: str) -> Names:
+      return {
+        f'{path}#': lambda i: f'{convs}.{i}.conv',
+        f'{path}#_norm': lambda i: f'{convs}.{i}.{norm}',
+        f'{path}#/offset': lambda i: f'{convs}.{i}.conv.conv_offset',
+      }
+
+    outputs = {'logits': f'{last}_cls', 'boxes': f'{last}_reg', 'centerness': f'{last}_centerness'}
+    scales = {'scale#': lambda level: f'scales.{neck.levels.index(level)}.scale'}
+    return tower('class_conv', 'cls_convs') | tower('box_conv', 'reg_convs') | outputs | scales
+
+  return names
+
+
+def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarray]:
+  """The numbers that GFL's distributions are over."""
+  return {'integral.project': np.arange(settings.largest + 1, dtype=np.float32)}
+
+
+def rpn(settings: ConfigDict) -> Names:
+  """Names of the head of a region proposal network."""
+  single = settings.num_convs == 1
+  return {
+    'conv#': lambda i: 'rpn_conv' if single else f'rpn_conv.{i}.conv',
+    'logits': 'rpn_cls',
+    'deltas': 'rpn_reg',
+  }
+
+
+# From `config.model.head` and the neck before it.
+DENSE_METHODS = {
+  'retinanet': two_towers('retina'),
+  'fcos': two_towers('conv'),
+  'atss': two_towers('atss'),
+  'gfl': two_towers('gfl'),
+}
+DENSE_CONSTANTS = {'gfl': gfl_constants}
+# From `config.model.proposals`.
+RPN_HEADS = {'rpn': rpn}

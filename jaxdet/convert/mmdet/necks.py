@@ -1,0 +1,27 @@
+"""Names of mmdetection's necks, which count levels by their position."""
+
+from ml_collections import ConfigDict
+
+from jaxdet.convert.mmdet.layers import conv_norm
+from jaxdet.convert.names import Names
+
+
+def fpn(settings: ConfigDict) -> Names:
+  """Names of a feature pyramid network."""
+  position = list(settings.levels).index
+  lateral = conv_norm('lateral#', lambda level: f'lateral_convs.{position(level)}', settings.norm)
+  return lateral | conv_norm('output#', lambda level: f'fpn_convs.{position(level)}', settings.norm)
+
+
+def channel_mapper(settings: ConfigDict) -> Names:
+  """Names of a neck without a path between levels; levels above the backbone's are counted anew."""
+  own = [level for level in settings.levels if level <= 5]
+
+  def module(level: int) -> str:
+    return f'convs.{own.index(level)}' if level in own else f'extra_convs.{settings.levels.index(level) - len(own)}'
+
+  return conv_norm('level#', module, settings.norm)
+
+
+# From `config.model.neck`.
+NECKS = {'fpn': fpn, 'channel_mapper': channel_mapper}

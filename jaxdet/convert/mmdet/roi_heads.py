@@ -1,0 +1,60 @@
+"""Names of mmdetection's heads on RoIs."""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from jaxdet.convert.layouts import CONV, DECONV, linear_after_flatten
+from jaxdet.convert.mmdet.backbones import BACKBONES
+from jaxdet.convert.mmdet.layers import conv_norm
+from jaxdet.convert.names import Named, Names
+
+
+def res5(backbone: ConfigDict) -> Names:
+  """Names of a backbone's last stage, which are those in the backbone."""
+  return BACKBONES[backbone.name](backbone, CONV)
+
+
+def deformable_roi_pool(levels: Sequence[int], size: int) -> Names:
+  """Names of the layers that move and weigh the bins of regions, which every level has for itself."""
+  flattened = linear_after_flatten(size)
+
+  def names(path: str, module: str) -> Names:
+    def name(level: int, i: int) -> str:
+      return f'roi_layers.{levels.index(level)}.{module}.{2 * i}'
+
+    return {f'{path}#_fc0': lambda level: Named(name(level, 0), flattened), f'{path}#_fc#': name}
+
+  return names('offset', 'offset_fc') | names('weight', 'mask_fc')
+
+
+def conv_fc(settings: ConfigDict) -> Names:
+  """Names of a box head of convolutions and hidden layers."""
+  names = conv_norm('conv#', lambda i: f'shared_convs.{i}', settings.norm)
+  names |= {
+    'fc0': Named('shared_fcs.0', linear_after_flatten(settings.roi_size)),
+    'fc#': lambda i: f'shared_fcs.{i}',
+    'deltas': 'fc_reg',
+  }
+  if settings.classifier in ('linear', 'normed'):
+    names['logits'] = 'fc_cls'
+  return names
+
+
+def conv_mask(settings: ConfigDict) -> Names:
+  """Names of a mask head of convolutions."""
+  names = conv_norm('conv#', lambda i: f'convs.{i}', settings.norm)
+  return names | {'deconv': Named('upsample', DECONV), 'logits': 'conv_logits'}
+
+
+def seesaw(settings: ConfigDict) -> Names:
+  """Name of the counts that the seesaw loss keeps."""
+  return {'samples': 'loss_cls.cum_samples'}
+
+
+SHARED_HEADS = {'res5': res5}  # from `config.model.backbone`
+ROI_POOLS = {'v1': deformable_roi_pool, 'v2': deformable_roi_pool}  # from the levels and the bins along a side
+# From the head's, or the loss's, own settings.
+BOX_HEADS = {'conv_fc': conv_fc}
+MASK_HEADS = {'conv': conv_mask}
+CLASS_LOSSES = {'seesaw': seesaw}
