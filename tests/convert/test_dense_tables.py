@@ -38,7 +38,7 @@ NAMES = {
   ('mmdet', 'method=gfl,upstream=mmdet'): {'bbox_head.gfl_reg.weight': (68, 256, 3, 3)},
   ('detectron2', 'method=retinanet,weights=torchvision'): {
     'backbone.top_block.p6.weight': (256, 512, 3, 3),
-    'head.bbox_subnet.6.weight': (256, 256, 3, 3),
+    'head.bbox_subnet.2.weight': (256, 256, 3, 3),
     'head.cls_score.bias': (720,),
   },
   ('detectron2', 'method=fcos,weights=torchvision'): {

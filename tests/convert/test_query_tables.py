@@ -99,6 +99,15 @@ def test_attention_is_transposed_and_its_three_parts_stay_together():
   np.testing.assert_array_equal(state[f'{upstream}.out_proj.weight'].T, held['out_proj']['kernel'])
 
 
+def test_norms_have_the_numbers_of_the_program():
+  """Detic's decoder has self attention first and calls the norm behind it the second."""
+  for variant, upstream, numbers in (('federated', 'detr.transformer.decoder', '213'), ('plain', 'decoder', '012')):
+    names = {rule.path: rule.upstream for rule in table(variant)}
+    found = [names[f'params/decoder/layer1/norm{k}/scale'].removesuffix('.weight') for k in (1, 2, 3)]
+    assert [name[-1] for name in found] == list(numbers)
+    assert all(name.startswith(f'{upstream}.layers.1.norm') for name in found)
+
+
 @pytest.mark.parametrize('variant', PROGRAMS)
 def test_the_number_of_classes_is_seen_in_the_file(variant):
   state = export(PROGRAMS[variant], variables(variant), model(variant))

@@ -96,3 +96,53 @@ def test_the_layers_that_move_regions_bins_have_mmdetections_names():
     f'{layers}.2.mask_fc.2.weight': (49, 1024),
   }
   assert {name: state[name].shape for name in expected} == expected
+
+
+@pytest.mark.parametrize('program', NAMES)
+def test_layouts_that_no_rank_tells(program):
+  """A deconvolution has the rank of a convolution, a layer after flattening that of any other, often the shape too."""
+  config, _ = model(50, 'frozen_bn')
+  layouts = {rule.path.removeprefix('params/'): rule.layout for rule in detector_rules(program, config)}
+  weight = np.arange(2 * 3 * 4 * 4).reshape(2, 3, 4, 4)  # IOHW
+  assert layouts['mask_head/deconv/kernel'].to_jaxdet(weight)[1, 2, 0, 1] == weight[0, 1, 1, 2]
+  weight = np.arange(2 * 3 * 49).reshape(2, 3 * 49)
+  flattened = weight.reshape(2, 3, 7, 7)
+  assert layouts['box_head/fc0/kernel'].to_jaxdet(weight).reshape(7, 7, 3, 2)[4, 5, 1, 0] == flattened[0, 1, 4, 5]
+  weight = np.arange(2 * 147).reshape(2, 147)
+  assert np.array_equal(layouts['box_head/fc1/kernel'].to_jaxdet(weight), weight.T)
+  for order, channel in (('RGB', 0), ('BGR', 2)):
+    config.channel_order = order
+    layouts = {rule.path: rule.layout for rule in detector_rules(program, config)}
+    weight = np.arange(3).reshape(1, 3, 1, 1)
+    assert layouts['params/backbone/stem/conv/kernel'].to_jaxdet(weight)[0, 0, 0, 0] == channel
+  config.channel_order = 'RGB'
+
+
+def test_the_layers_that_move_regions_bins_follow_a_flattened_map():
+  config = lvis_mask_rcnn()
+  config.num_classes, config.roi.deformable_pooling = 2, 'v2'
+  layouts = {rule.path: rule.layout for rule in detector_rules('mmdet', config)}
+  weight = np.arange(2 * 3 * 49).reshape(2, 3 * 49)
+  for name in ('offset5_fc0', 'weight2_fc0'):
+    here = layouts[f'params/roi_pool/{name}/kernel'].to_jaxdet(weight).reshape(7, 7, 3, 2)
+    assert here[4, 5, 1, 0] == weight.reshape(2, 3, 7, 7)[0, 1, 4, 5]
+  assert np.array_equal(layouts['params/roi_pool/offset5_fc1/kernel'].to_jaxdet(weight), weight.T)
+
+
+def test_torchvisions_background_comes_first():
+  """As a class it moves to the end; as a box or a mask it is nothing here."""
+  config, _ = model(50, 'frozen_bn')
+  layouts = {rule.path.removeprefix('params/'): rule.layout for rule in detector_rules('torchvision', config)}
+  assert layouts['box_head/logits/bias'].to_jaxdet(np.arange(4)).tolist() == [1, 2, 3, 0]
+  assert layouts['box_head/deltas/bias'].to_jaxdet(np.arange(12)).tolist() == list(range(4, 12))
+  assert layouts['mask_head/logits/bias'].to_jaxdet(np.arange(4)).tolist() == [1, 2, 3]
+  kernel = layouts['box_head/logits/kernel'].to_jaxdet(np.arange(8).reshape(4, 2))
+  assert kernel.T.tolist() == [[2, 3], [4, 5], [6, 7], [0, 1]]
+
+
+@pytest.mark.parametrize('program, head', [('mmdet', 'bbox_head'), ('detectron2', 'proposal_generator.rpn_head')])
+def test_a_network_for_proposals_alone(program, head):
+  config = lvis_mask_rcnn()
+  config.name, config.num_classes = 'proposal_network', 1
+  names = {rule.path: rule.upstream for rule in detector_rules(program, config)}
+  assert names['params/rpn_head/conv0/kernel'].startswith(f'{head}.')
