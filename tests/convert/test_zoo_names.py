@@ -62,7 +62,9 @@ MODELS = distinct()
 @pytest.mark.parametrize('config', MODELS)
 def test_every_array_has_one_name(config):
   program, model = MODELS[config]
-  rules = frameworks.detector_rules(program, model)
-  assert parts.nameless(rules, frameworks.flat_shapes(model)) == []
+  framework, shapes = frameworks.FRAMEWORKS[program], frameworks.flat_shapes(model)
+  rules = parts.detector_rules(program, framework.detectors, framework.needs, model, shapes)
+  assert parts.nameless(rules, shapes) == []
+  assert len({rule.upstream for rule in rules}) == len(rules)
   first = [rule.path for rule in rules if not rule.copy]
   assert len(first) == len(set(first)) and {rule.path for rule in rules} == set(first)
