@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from input_pipeline import annotations
 from jaxdet.convert import frameworks, report, stablehlo, state_files
 from jaxdet.convert.rules import import_state
-from jaxdet.models.build import build_detector
+from jaxdet.models.build import build_detector, build_without_data
 from jaxdet.models.initialize import initialize
 from jaxdet.structures import Category
 from jaxdet.training.categories import placeholders, set_num_classes
@@ -83,7 +83,7 @@ def import_checkpoint(
 
 def initial_variables(config: ConfigDict) -> dict:
   """The random variables of a config's detector."""
-  detector = build_detector(config.model, config.model.num_classes)
+  detector = build_without_data(config.model, config.model.num_classes)
   # It runs once: to compile it well would take longer than to run it.
   init = jax.jit(functools.partial(initialize, detector), compiler_options={'xla_backend_optimization_level': 0})
   return jax.device_get(init(jax.random.key(config.seed)))

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxdet.convert.stablehlo import batch_of_images
 from jaxdet.flops import matrix_flops
 from jaxdet.models import forward
-from jaxdet.models.build import build_detector
+from jaxdet.models.build import build_without_data
 from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Batch, Proposals
 
@@ -57,7 +57,7 @@ def num_classes(config: ConfigDict) -> int:
 
 def measure(config: ConfigDict, with_flops: bool = True) -> Size:
   """The size of a configuration's detector, from shapes alone: it is neither compiled nor run."""
-  detector = build_detector(config.model, num_classes(config))
+  detector = build_without_data(config.model, num_classes(config))
   variables = variable_shapes(detector)
   parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
   if not with_flops:

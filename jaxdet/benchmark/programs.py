@@ -92,7 +92,7 @@ def training(workload: Workload) -> Program:
   key = jax.device_put(jax.random.key(1), parallel.replicated(mesh))
   return Program(
     step,
-    (state, parallel.put_batch(workload.batch('train'), mesh), key),
+    (state, parallel.put_batch(workload.batch(), mesh), key),
     following=lambda arguments, result: (result[0], *arguments[1:]),
     watched=lambda result: {name: result[1][name] for name in ('total_loss', 'grad_norm')},
   )
@@ -112,7 +112,7 @@ def prediction(workload: Workload) -> Program:
     jax.jit(predict, out_shardings=by_image),
     (
       jax.jit(functools.partial(initialize, detector), out_shardings=everywhere)(jax.random.key(0)),
-      parallel.put_batch(workload.batch('predict'), mesh),
+      parallel.put_batch(workload.batch(), mesh),
     ),
     following=lambda arguments, result: arguments,
     watched=lambda result: {'score': result.scores},

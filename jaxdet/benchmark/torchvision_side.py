@@ -73,7 +73,7 @@ def measure(workload: Workload, side: Counterpart, task: str, mode: str, python:
 
 def _data(workload: Workload, with_masks: bool) -> dict[str, np.ndarray]:
   """The batch of a training step without the places that hold no object; masks as bits of whole rows."""
-  batch = workload.batch('train')
+  batch = workload.batch()
   boxes = batch.objects.boxes[:, : workload.objects]
   data = {'images': batch.image, 'boxes': boxes, 'labels': batch.objects.labels[:, : workload.objects]}
   if with_masks:

@@ -38,12 +38,11 @@ class Workload:
     """See docs/design.md, 'A detector'."""
     return build_detector(self.config.model, self.config.model.num_classes)
 
-  def batch(self, task: str) -> Batch:
+  def batch(self) -> Batch:
     """On the host; with proposals where the detector makes none."""
-    rpn = self.config.model.get('rpn')
-    limits = None if rpn is None or rpn.name else rpn.train_proposals if task == 'train' else rpn.test_proposals
-    proposals = limits.post_nms if limits else 0
-    return synthetic_batch(self.config, self.images, self.canvas, self.objects, proposals)
+    proposals = self.config.model.get('proposals')
+    count = proposals.count if proposals and proposals.name == 'given' else 0
+    return synthetic_batch(self.config, self.images, self.canvas, self.objects, count)
 
 
 def make_workload(

@@ -13,7 +13,7 @@ from jaxdet.convert.detectron2.roles import ROLES as DETECTRON2_ROLES
 from jaxdet.convert.mmdet.roles import ROLES as MMDET_ROLES
 from jaxdet.convert.parts import Roles, Shapes, UnknownPart
 from jaxdet.convert.rules import LOSS_STATE, Rule, export_state
-from jaxdet.models.build import build_detector
+from jaxdet.models.build import build_without_data
 from jaxdet.models.initialize import variable_shapes
 
 State = Mapping[str, np.ndarray]
@@ -67,7 +67,7 @@ FRAMEWORKS = {
 
 def shapes(model: ConfigDict) -> dict:
   """The variables of the detector of `config.model` as shapes and dtypes."""
-  return variable_shapes(build_detector(model, model.num_classes))
+  return variable_shapes(build_without_data(model, model.num_classes))
 
 
 def flat_shapes(model: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:

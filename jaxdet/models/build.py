@@ -205,6 +205,18 @@ def build_detector(config: ConfigDict, num_classes: int) -> Detector:
   return find(DETECTORS, settings.name, 'model.name')(settings, shared)
 
 
+def build_without_data(config: ConfigDict, num_classes: int) -> Detector:
+  """As `build_detector`, for names, shapes and initial values alone: every class counts as seen once if nobody counted.
+
+  Class losses for long tails ask how often each class is seen in training, which no variable depends on.
+  """
+  settings = ConfigDict(config.to_dict())
+  if not settings.class_counts.images:
+    every = (1,) * num_classes
+    settings.class_counts = {'images': every, 'instances': every, 'num_images': num_classes}
+  return build_detector(settings, num_classes)
+
+
 def _preprocess(config: FrozenConfigDict) -> Preprocess:
   return Preprocess(config.pixel_mean, config.pixel_std, config.dtype)
 

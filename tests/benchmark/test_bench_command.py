@@ -65,7 +65,7 @@ def test_a_page_is_written_from_records_alone(folder):
     ([CONFIG, '--tasks=learn'], "unknown task 'learn' in --tasks: choose of train, predict"),
     ([CONFIG, '--canvas=100x100'], "--canvas is '100x100': give HEIGHTxWIDTH in multiples of 32"),
     ([CONFIG, '--vs=torchvision', '--modes=fast'], "unknown mode 'fast' of torchvision"),
-    ([CONFIG, '--vs=torchvision'], 'torchvision has no mask_rcnn on a fpn neck and this backbone (depth 18)'),
+    ([CONFIG, '--vs=torchvision'], 'torchvision has no two_stage on a fpn neck and this backbone (depth 18)'),
     ([CONFIG, '--objects=13'], '13 objects an image, and data.max_objects is 12'),
     (['--docs=page.md'], '--docs writes what --json holds: give --json FILE'),
   ],

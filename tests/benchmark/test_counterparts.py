@@ -49,9 +49,9 @@ def test_dense_detectors_let_all_candidates_of_a_level_in():
 @pytest.mark.parametrize(
   'name, error',
   [
-    ('detectron2/cascade_rcnn.py', 'torchvision has no cascade_rcnn on a fpn neck'),
-    ('detectron2/mask_rcnn.py:backbone=r101', 'no mask_rcnn on a fpn neck and this backbone .depth 101.'),
-    ('detectron2/fast_rcnn.py', 'torchvision has no mask_rcnn'),
+    ('detectron2/cascade_rcnn.py', 'torchvision has no two_stage on a fpn neck'),
+    ('detectron2/mask_rcnn.py:backbone=r101', 'no two_stage on a fpn neck and this backbone .depth 101.'),
+    ('detectron2/fast_rcnn.py', 'torchvision has no two_stage'),
     ('mmdet/atss.py', 'torchvision has no atss'),
     ('mmdet/detr.py', 'torchvision has no detr'),
   ],

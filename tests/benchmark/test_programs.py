@@ -40,9 +40,7 @@ def test_a_config_is_made_ready_without_data():
 def test_detectors_without_proposals_of_their_own_are_given_some():
   config = load_config(str(CONFIG.parent / 'detectron2' / 'fast_rcnn.py'))
   workload = make_workload('x', config, 'float32', images=1, canvas=(64, 64), objects=2, repeats=1)
-  limits = config.model.proposals
-  assert workload.batch('train').proposals.shape[1] == limits.train_proposals.post_nms
-  assert workload.batch('predict').proposals.shape[1] == limits.test_proposals.post_nms
+  assert workload.batch().proposals.boxes.shape[1] == config.model.proposals.count
 
 
 def test_an_unknown_precision_is_an_error():

@@ -70,7 +70,7 @@ def test_what_remains_makes_the_whole_result_from_the_steps_results():
   workload = small_workload()
   detector = workload.detector()
   variables = jax.jit(functools.partial(initialize, detector))(jax.random.key(0))
-  batch, key = jax.device_put(workload.batch('train')), jax.random.key(0)
+  batch, key = jax.device_put(workload.batch()), jax.random.key(0)
   trainable = freezing.trainable(variables['params'], workload.config.model.frozen)
   *calls, rest = stages.record(detector.loss, detector.networks, variables, trainable, (batch, key), train=True)
   assert [call.step for call in calls] == ['backbone', 'neck', 'head']

@@ -34,7 +34,7 @@ print(json.dumps({{'step_s': 0.5, 'spec': json.loads(sys.argv[3])}}))
   assert found['step_s'] == 0.5
   spec = found['spec']
   assert (spec['task'], spec['mode'], spec['repeats'], spec['num_classes']) == ('train', 'amp+compile', 2, 6)
-  seen, batch = np.load(tmp_path / 'seen.npz'), workload.batch('train')
+  seen, batch = np.load(tmp_path / 'seen.npz'), workload.batch()
   np.testing.assert_array_equal(seen['images'], batch.image)
   np.testing.assert_array_equal(seen['boxes'], batch.objects.boxes[:, :3])
   masks = np.unpackbits(seen['masks'], axis=-1, count=96)

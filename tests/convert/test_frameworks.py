@@ -161,7 +161,7 @@ def test_a_detector_that_a_program_has_not_is_refused():
   config = model()
   config.neck.norm = 'gn'
   with pytest.raises(
-    UnknownPart, match="no such detector as this 'mask_rcnn': it has no name for params/neck/lateral2_norm"
+    UnknownPart, match="no such detector as this 'two_stage': it has no name for params/neck/lateral2_norm"
   ):
     export('torchvision', {}, config)
 

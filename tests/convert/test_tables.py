@@ -18,7 +18,7 @@ def model(depth: int, norm: str, neck_norm: str = '', masks: bool = True):
   config.num_classes = 90
   config.backbone.update({'depth': depth, 'norm': norm})
   config.neck.norm = neck_norm
-  config.roi.mask_head.name = 'conv' if masks else ''
+  config.roi.tasks = ('mask',) if masks else ()
   return config, shapes(config)
 
 
@@ -84,7 +84,8 @@ def test_what_is_exported_comes_back(program):
 
 def test_the_layers_that_move_regions_bins_have_mmdetections_names():
   config = lvis_mask_rcnn()
-  config.num_classes, config.roi.deformable_pooling = 90, 'v2'
+  config.num_classes = 90
+  config.roi.pooler = {**config.roi.pooler, 'name': 'deformable', 'version': 'v2'}
   like = shapes(config)
   table = detector_rules('mmdet', config)
   assert sorted(rule.path for rule in table) == sorted(flatten_dict(like, sep='/'))
@@ -120,7 +121,8 @@ def test_layouts_that_no_rank_tells(program):
 
 def test_the_layers_that_move_regions_bins_follow_a_flattened_map():
   config = lvis_mask_rcnn()
-  config.num_classes, config.roi.deformable_pooling = 2, 'v2'
+  config.num_classes = 2
+  config.roi.pooler = {**config.roi.pooler, 'name': 'deformable', 'version': 'v2'}
   layouts = {rule.path: rule.layout for rule in detector_rules('mmdet', config)}
   weight = np.arange(2 * 3 * 49).reshape(2, 3 * 49)
   for name in ('offset5_fc0', 'weight2_fc0'):

@@ -9,7 +9,7 @@ from pycocotools import mask as rle_codec
 from jaxdet.evaluation import results
 from jaxdet.evaluation.image_results import image_results, rescale
 from jaxdet.evaluation.results import ResultsWriter, detections_of_image, merge, read_results, record_list
-from jaxdet.structures import Batch, Detections, Objects
+from jaxdet.structures import Batch, BoxMasks, Detections, Objects
 
 
 def batch_of(indices, image_size=(100, 200), original_size=(50, 100), valid=None):

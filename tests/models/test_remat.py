@@ -10,6 +10,7 @@ import pytest
 
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.build import build_detector
+from jaxdet.models.initialize import variable_shapes
 from jaxdet.models.transformers.cells import cells_of
 from jaxdet.models.transformers.deformable import DeformableEncoder
 from jaxdet.models.transformers.detr import DetrDecoder
@@ -72,4 +73,4 @@ def test_a_config_says_so_and_an_unknown_kind_is_an_error():
   assert build_detector(config.model, 5).networks['backbone'].remat == 'blocks'
   config.model.remat = 'everything'
   with pytest.raises(ValueError, match="unknown model.remat 'everything': choose one of '', 'blocks'"):
-    jax.eval_shape(build_detector(config.model, 5).init, jax.random.key(0))
+    variable_shapes(build_detector(config.model, 5))

@@ -78,4 +78,4 @@ def test_the_fixed_regions_are_the_recorded_ones(name):
 
 def test_fast_rcnn_is_given_its_proposals():
   assert batch(load_case(parity_kit.kit(), 'mmdet/fast_rcnn_r50_fpn')).proposals.valid.sum(1).tolist() == [29, 27]
-  assert batch(load_case(parity_kit.kit(), 'detectron2/fast_rcnn_R_50_FPN_1x')).proposals.shape == (2, 200, 4)
+  assert batch(load_case(parity_kit.kit(), 'detectron2/fast_rcnn_R_50_FPN_1x')).proposals.boxes.shape == (2, 200, 4)
