@@ -1,4 +1,4 @@
-"""Leaves out the rows of a padded array that hold nothing, in blocks, with fixed shapes."""
+"""Leaves out the padding rows of a padded array, in blocks, with fixed shapes."""
 
 from collections.abc import Callable
 
@@ -11,18 +11,21 @@ BLOCK = 32  # rows, at most: enough to fill a matrix unit, few enough to be left
 
 
 def map_occupied(
-  function: Callable[..., Float[Array, '1 N ...']], occupied: Bool[Array, 'B R'], *rows: Array
+  function: Callable[..., Float[Array, 'b N ...']], occupied: Bool[Array, 'B R'], *rows: Array
 ) -> Float[Array, 'B R ...']:
   """`function(*rows)` for all blocks of an image's rows of which one is occupied; zeros for the others.
 
-  Where regions are padded to a fixed number, most of them hold nothing: 20 to 60 of 128 are positive in training. The
-  blocks are made one after the other, so that what is left out takes no time, forward or backward.
+  Where RoIs are padded to a fixed number, most rows are padding: 20 to 60 of 128 are positive in training. The blocks are
+  computed one after the other, so that those left out take no time, forward or backward. A GPU computes all rows at
+  once: it fills itself with them, and would wait for the host at every block (docs/benchmarks.md has the difference).
 
   Args:
-    function: of some rows of one image, each on its own, [1, N, ...].
+    function: of some rows of one image, [1, N, ...], or of all, [B, R, ...]; each row on its own.
     occupied: rows that matter. They should come first, or little is left out.
     rows: arrays [B, R, ...].
   """
+  if jax.default_backend() == 'gpu':
+    return function(*rows)
   images, count = occupied.shape
   blocks = -(-count // BLOCK)
   size = -(-count // blocks)
