@@ -15,8 +15,8 @@ def map_occupied(
 ) -> Float[Array, 'B R ...']:
   """`function(*rows)` for all blocks of an image's rows of which one is occupied; zeros for the others.
 
-  Where RoIs are padded to a fixed number, most rows are padding: 20 to 60 of 128 are positive in training. The blocks are
-  computed one after the other, so that those left out take no time, forward or backward. A GPU computes all rows at
+  Where RoIs are padded to a fixed number, most rows are padding: 20 to 60 of 128 are positive in training. The blocks
+  are computed one after the other, so that those left out take no time, forward or backward. A GPU computes all rows at
   once: it fills itself with them, and would wait for the host at every block (docs/benchmarks.md has the difference).
 
   Args:
