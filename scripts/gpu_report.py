@@ -32,7 +32,7 @@ from jaxdet.benchmark.kernel_profile import profile  # noqa: E402
 from jaxdet.benchmark.matmul import peak_flops  # noqa: E402
 from jaxdet.benchmark.timing import timed  # noqa: E402
 from jaxdet.benchmark.workload import make_workload  # noqa: E402
-from jaxdet.command_line import load_config  # noqa: E402
+from jaxdet.configuration import load_config  # noqa: E402
 from jaxdet.flops import matrix_flops  # noqa: E402
 
 LVIS = 'configs/lvis_maskrcnn.py'

@@ -7,7 +7,7 @@ import pathlib
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.models.build import build_detector
 from jaxdet.models.detectors.dense import DenseDetector
 from small_detector import CLASSES

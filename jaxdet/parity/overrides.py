@@ -7,11 +7,11 @@ import re
 
 from ml_collections import ConfigDict
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.parity import override_detectron2, override_mmdet
 from jaxdet.parity.case import Case
 from jaxdet.parity.override_changes import read
-from jaxdet.parity.zoo import Entry
+from jaxdet.zoo.lines import Entry
 
 # By program; Detic and DisAlign rest on Detectron2.
 RULES = {

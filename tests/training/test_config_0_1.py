@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.training.checkpoint import Metadata
 from jaxdet.training.config_0_1 import is_of_0_1, upgraded
 
