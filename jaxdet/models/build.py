@@ -19,7 +19,7 @@ from jaxdet.models.dense_methods.fcos import FCOS
 from jaxdet.models.dense_methods.gfl import GFL
 from jaxdet.models.dense_methods.retinanet import RetinaNet
 from jaxdet.models.detectors.deformable_detr import PROPOSALS, DeformableDETR
-from jaxdet.models.detectors.dense import DenseDetector
+from jaxdet.models.detectors.dense import MASK_BRANCH, DenseDetector
 from jaxdet.models.detectors.detr import DETR
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.set_prediction import is_sigmoid
@@ -109,6 +109,7 @@ BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 ROI_TASKS = {'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
 DENSE_HEADS = {'two_tower': TwoTowerHead}
+MASK_BRANCHES: dict[str, Callable[..., nn.Module]] = {}
 DENSE_METHODS = {'retinanet': RetinaNet, 'fcos': FCOS, 'atss': ATSS, 'gfl': GFL}
 
 
@@ -166,7 +167,12 @@ def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
     box_channels=method.box_channels,
     dtype=shared.dtype,
   )
-  return DenseDetector(_preprocess(config), _backbone_and_neck(config, shared) | {'head': head}, method)
+  networks = _backbone_and_neck(config, shared) | {'head': head}
+  if 'mask_branch' in config.head:
+    branch = config.head.mask_branch
+    make = find(MASK_BRANCHES, branch.name, 'head.mask_branch.name')
+    networks[MASK_BRANCH] = make(**_without(branch, 'name'), num_classes=shared.num_classes, dtype=shared.dtype)
+  return DenseDetector(_preprocess(config), networks, method)
 
 
 def detr(config: FrozenConfigDict, shared: Shared) -> DETR:
