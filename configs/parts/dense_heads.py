@@ -28,6 +28,7 @@ def retinanet(
     'name': 'retinanet',
     'network': two_tower(),
     'anchors': {
+      'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
       'sizes': tuple(tuple(size * 2 ** (k / 3) for k in range(3)) for size in (32, 64, 128, 256, 512)),
       'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
       'major': major,
@@ -127,6 +128,7 @@ def adaptive() -> dict:
 def square_anchors(sides: float, offset: float) -> dict:
   """A square of so many strides in every cell of levels 3 to 7."""
   return {
+    'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
     'sizes': tuple((sides * 2**level,) for level in (3, 4, 5, 6, 7)),
     'aspect_ratios': (1.0,),
     'major': 'size',
