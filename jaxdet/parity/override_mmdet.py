@@ -87,6 +87,6 @@ RULES: Mapping[str, Change] = {
   r'model\.train_cfg\.assigner\.neg_iou_thr': put('head.matcher.negative_iou'),
   r'model\.train_cfg\.assigner\.min_pos_iou': put('head.matcher.low_quality_min_iou'),
   r'model\.train_cfg\.allowed_border': put('head.border'),
-  r'model\.data_preprocessor\.batch_augments': nothing,
+  r'model\.data_preprocessor\.(batch_augments|pad_size_divisor)': nothing,
   r'SyncBN': nothing,  # runs on running statistics, as everything here
 }

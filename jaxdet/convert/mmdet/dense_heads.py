@@ -29,6 +29,11 @@ def two_towers(last: str) -> Callable[[ConfigDict, ConfigDict], Names]:
   return names
 
 
+def ssd(settings: ConfigDict, neck: ConfigDict) -> Names:
+  """Names of SSD's head, whose layers are counted from level 3 on."""
+  return {'logits#': lambda level: f'cls_convs.{level - 3}.0', 'boxes#': lambda level: f'reg_convs.{level - 3}.0'}
+
+
 def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarray]:
   """The numbers that GFL's distributions are over."""
   return {'integral.project': np.arange(settings.largest + 1, dtype=np.float32)}
@@ -50,6 +55,7 @@ DENSE_METHODS = {
   'fcos': two_towers('conv'),
   'atss': two_towers('atss'),
   'gfl': two_towers('gfl'),
+  'ssd': ssd,
 }
 DENSE_CONSTANTS = {'gfl': gfl_constants}
 # From `config.model.proposals`.
