@@ -1,7 +1,8 @@
 """RoIAlign on one feature map and on a pyramid (He et al. 2017, Mask R-CNN; Lin et al. 2017, FPN).
 
-The operator is that of Detectron2, torchvision and mmcv to the sample. It has two forms with one result,
-`roi_align_matmul` for accelerators and `roi_align_window` for a CPU; which runs is decided here.
+The operator is that of Detectron2, torchvision and mmcv to the sample. It has three forms with one result,
+`roi_align_matmul` for accelerators, `roi_align_window` for a CPU, and `roi_align_gather`, which is for a GPU but not yet
+measured on one (scripts/gpu_report.py does that), and so not chosen; which runs is decided here.
 """
 
 from collections.abc import Mapping
@@ -92,7 +93,7 @@ def _sampling(output_size, sampling_ratio, aligned):
 
 
 class _ByPlatform:
-  """Windows on a CPU, matrix products elsewhere; which is decided where the program is compiled, not traced.
+  """Windows on a CPU, matrix products elsewhere; decided where the program is compiled, not traced.
 
   So a program that is exported for several platforms holds both.
   """
@@ -124,7 +125,7 @@ def _pool(
   sampling: Sampling,
   mesh: AbstractMesh | None,
 ) -> Float[Array, 'B R p q C']:
-  # Both forms loop over the RoIs of all images, which a partitioner could not divide.
+  # All forms loop over the RoIs of all images, which a partitioner could not divide.
   def over_images(features, rois, levels):
     return _form.pool(features, strides, rois, levels, sampling)
 
