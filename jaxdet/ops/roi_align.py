@@ -1,8 +1,8 @@
 """RoIAlign on one feature map and on a pyramid (He et al. 2017, Mask R-CNN; Lin et al. 2017, FPN).
 
 The operator is that of Detectron2, torchvision and mmcv to the sample. It has three forms with one result,
-`roi_align_matmul` for accelerators, `roi_align_window` for a CPU, and `roi_align_gather`, which is for a GPU but not yet
-measured on one (scripts/gpu_report.py does that), and so not chosen; which runs is decided here.
+`roi_align_matmul` for accelerators, `roi_align_window` for a CPU, and `roi_align_gather`, which is for a GPU but not
+yet measured on one (scripts/gpu_report.py does that), and so not chosen; which runs is decided here.
 """
 
 from collections.abc import Mapping
