@@ -20,8 +20,9 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 import jaxdet
+from jaxdet import sharding
 from jaxdet.structures import Category
-from jaxdet.training import config_0_1, parallel
+from jaxdet.training import config_0_1
 from jaxdet.training.optimizer import path_name
 from jaxdet.training.state import TrainState
 
@@ -144,10 +145,10 @@ def load_for_inference(path: str) -> tuple[Variables, Metadata]:
     FileNotFoundError: where there is no complete checkpoint.
   """
   folder = _find(pathlib.Path(path).absolute())
-  everywhere = parallel.replicated(parallel.make_mesh())
+  replicated = sharding.replicated(sharding.make_mesh())
 
   def load(item):
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), _stored(folder / item))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), _stored(folder / item))
     return _restore(folder / item, like)
 
   variables = load('variables')
