@@ -181,7 +181,8 @@ def initialize_from(state: TrainState, path: str, trainable: Any, anew: Sequence
   loaded = traverse_util.flatten_dict(variables, sep='/')
   loaded = {name: x for name, x in loaded.items() if not any(fnmatch.fnmatch(name, pattern) for pattern in anew)}
   fixed = {f'params/{name}' for name, is_trained in _flat(trainable).items() if not is_trained}
-  taken, missing = [], []
+  taken: list[str] = []
+  missing: dict[str, str] = {}  # by name: the shape here, and what is there
 
   def choose(key_path, value):
     name = path_name(key_path)
@@ -189,19 +190,21 @@ def initialize_from(state: TrainState, path: str, trainable: Any, anew: Sequence
       taken.append(name)
       return loaded[name].astype(value.dtype)
     found = f'there {loaded[name].shape}' if name in loaded else 'not there'
-    missing.append(f'{name} {value.shape}: {found}')
+    missing[name] = f'{name} {value.shape}: {found}'
     return value
 
   new = jax.tree_util.tree_map_with_path(choose, {'params': state.params, **state.collections})
   if not taken:
-    raise ValueError(f'train.init_from: no parameter of {path} has a name and shape of this model, e.g. {missing[0]}')
-  if unset := [line for line in missing if line.partition(' ')[0] in fixed]:
+    raise ValueError(
+      f'train.init_from: no parameter of {path} has a name and shape of this model, e.g. {next(iter(missing.values()))}'
+    )
+  if unset := [line for name, line in missing.items() if name in fixed]:
     raise ValueError(
       f'train.init_from: {len(unset)} arrays that this training does not change are not in {path} as they should be, '
       f'and would stay random: {"; ".join(unset[:3])}'
     )
   logging.info('loaded %d of %d arrays from %s', len(taken), len(taken) + len(missing), path)
-  for line in missing:
+  for line in missing.values():
     logging.info('  not loaded: %s', line)
   for name in sorted(set(loaded) - set(taken)):
     logging.info('  not used: %s %s', name, loaded[name].shape)
