@@ -5,7 +5,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLOORS = (  # the lowest first; a module belongs to the longest prefix that fits, and imports its own floor or below
-  ('jaxdet', 'jaxdet.structures', 'jaxdet.parts', 'jaxdet.configuration', 'jaxdet.flops', 'jaxdet.voc_folder')
+  ('jaxdet', 'jaxdet.structures', 'jaxdet.parts', 'jaxdet.configuration', 'jaxdet.flops', 'jaxdet.annotations')
   + ('jaxdet.sharding',),
   ('jaxdet.ops', 'jaxdet.visualization', 'jaxdet.assign', 'jaxdet.losses'),
   ('jaxdet.models.layers', 'jaxdet.models.backbones', 'jaxdet.models.necks', 'jaxdet.models.dense_heads')
