@@ -1,9 +1,9 @@
 """PASCAL VOC's folders as the lists of an annotation file: by hand, and what is wrong with a file."""
 
 import pytest
-
 import voc_case
-from jaxdet import voc_folder
+
+from jaxdet.annotations import voc_folder
 
 TRAINVAL_2007 = {
   '000007': ((20, 30), [('dog', (1, 1, 30, 20), 0), ('person', (3, 5, 12, 9), 1)]),
