@@ -3,11 +3,11 @@
 import gzip
 import json
 
-import annotation_files
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+import annotation_files
 from jaxdet.annotations import columns
 from jaxdet.annotations.files import find
 from jaxdet.structures import Category

@@ -1,8 +1,8 @@
 """PASCAL VOC's folders as the lists of an annotation file: by hand, and what is wrong with a file."""
 
 import pytest
-import voc_case
 
+import voc_case
 from jaxdet.annotations import voc_folder
 
 TRAINVAL_2007 = {

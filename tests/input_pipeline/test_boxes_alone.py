@@ -8,9 +8,9 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import voc_case
 from PIL import Image
 
+import voc_case
 from configs.detectron2 import faster_rcnn
 from input_pipeline import dataset
 from input_pipeline.examples import parse

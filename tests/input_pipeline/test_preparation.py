@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 
-import annotation_files
 import numpy as np
 import pytest
 
+import annotation_files
 from input_pipeline import examples, preparation, records
 from input_pipeline.records import Records
 from jaxdet.annotations import columns
