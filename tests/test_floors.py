@@ -15,8 +15,7 @@ FLOORS = (  # the lowest first; a module belongs to the longest prefix that fits
   ('jaxdet.training', 'jaxdet.evaluation', 'jaxdet.convert'),
   ('jaxdet.compilation',),
   ('jaxdet.zoo', 'jaxdet.parity', 'jaxdet.benchmark'),
-  ('jaxdet.main', 'jaxdet.command_line', 'jaxdet.commands', 'jaxdet.bench_command', 'jaxdet.conversion_commands')
-  + ('jaxdet.data_commands',),
+  ('jaxdet.main', 'jaxdet.cli'),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 COMMANDS = FLOOR_OF['jaxdet.main']

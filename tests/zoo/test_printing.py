@@ -59,7 +59,10 @@ def test_models_that_are_equal_are_measured_once(checkout, monkeypatch):
   'line, error',
   [
     ('mmdet,x.py,configs/mmdet/rpn.py:neck=c5', "zoo.csv:5: .*neck=c5: unknown neck 'c5'"),
-    ('mmdet,x.py,configs/mmdet/rpm.py', r'zoo.csv:5: configs/mmdet/rpm.py: .*No such file'),
+    (
+      'mmdet,x.py,configs/mmdet/rpm.py',
+      'zoo.csv:5: .* no config file .*; the nearest is .*/rpn.py',
+    ),
     ('mmdet,x.py,configs/mmdet/rpn', "zoo.csv:5: 'configs/mmdet/rpn' is no config"),
     ('mmdet,x.py', "zoo.csv:5: 'mmdet,x.py' is no line"),
   ],
