@@ -1,6 +1,8 @@
 """Between the shell and a command: pages of help, errors of one line, exit codes."""
 
+import contextlib
 import faulthandler
+import io
 import os
 import pathlib
 import sys
@@ -24,7 +26,6 @@ def run(words: Sequence[str], commands: Mapping[str, Command], default: str) -> 
   An error of the user's (a flag, a config, a file, data that makes no sense) ends the process with one line and exit
   code 2; `--debug` or JAXDET_DEBUG=1 shows where it was raised.
   """
-  faulthandler.enable()
   if '--version' in words:
     print(f'jaxdet {jaxdet.__version__}')
     return
@@ -36,6 +37,8 @@ def run(words: Sequence[str], commands: Mapping[str, Command], default: str) -> 
     command, flags = parse(words, commands, default)
     debug = flags.debug
     set_up_log()
+    with contextlib.suppress(io.UnsupportedOperation):  # where standard error is no file, as in a notebook
+      faulthandler.enable()
     command.run(flags)
   except KeyboardInterrupt:
     _stop('interrupted', 130)
