@@ -15,6 +15,7 @@ setuptools.setup(
   license='Apache-2.0',
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['jaxdet', 'jaxdet.*', 'input_pipeline', 'input_pipeline.*']),
+  entry_points={'console_scripts': ['jaxdet = jaxdet.main:main']},
   install_requires=[
     'absl-py>=2.1',
     'etils[epath]>=1.9',

@@ -1,27 +1,60 @@
-"""Configs as they are named on the command line: FILE, or FILE:VARIANT."""
+"""Configs as they are named on the command line: FILE, or FILE:VARIANT, and changes of their values."""
 
 import pathlib
+import re
 import runpy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from ml_collections import ConfigDict
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from jaxdet.parts import nearest
+
+OVERRIDE = re.compile(r'--?(?:no)?config\.([^=\[]+)')  # --config.KEY, --noconfig.KEY, --config.KEY[0]
 
 
 def load_config(path: str) -> ConfigDict:
-  """The config of FILE or FILE:VARIANT."""
+  """The config of FILE or FILE:VARIANT.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: the file knows no such variant.
+  """
   name, _, variant = path.partition(':')
-  let_configs_import(path)
+  file = pathlib.Path(name)
+  if not file.is_file():
+    beside = nearest(file.name, (other.name for other in file.parent.glob('*.py')))
+    hint = f'; the nearest is {file.parent / beside}' if beside else ''
+    raise FileNotFoundError(f'there is no config file {name}{hint}')
+  _let_configs_import(file)
   namespace = runpy.run_path(name)
+  if 'get_config' not in namespace:
+    raise ValueError(f'{name} is no config: it defines no get_config')
   return namespace['get_config'](*([variant] if variant else []))
 
 
-def let_configs_import(path: str) -> None:
-  """A config imports others by the name of the folder that they are all below: `from configs import arguments`."""
-  folders = pathlib.Path(path.partition(':')[0]).resolve().parents
-  above = str(next((folder.parent for folder in folders if folder.name == 'configs'), folders[1]))
-  if above not in sys.path:
-    sys.path.append(above)
+def define_overrides(config: ConfigDict, words: Sequence[str], values: flags.FlagValues) -> None:
+  """Defines a flag for each value of a config that the words of a command line change; parsing them changes it.
+
+  Args:
+    config: is locked; a value keeps its type, a placeholder takes one of its own.
+    words: '--config.train.steps=500' and others; a tuple is written as '(1, 2)' or by repeating the flag.
+    values: get the flags.
+
+  Raises:
+    ValueError: the config has no such key; says the nearest.
+  """
+  known = list(keys(config.to_dict()))
+  for key in overridden_keys(words):
+    if key not in known:
+      raise ValueError(f"unknown config key '{key}'; the nearest is '{nearest(key, known)}'")
+  config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=list(words))
+
+
+def overridden_keys(words: Sequence[str]) -> list[str]:
+  """The keys of a config that the words of a command line change."""
+  return [match[1] for word in words if (match := OVERRIDE.match(word))]
 
 
 def keys(tree: Mapping, prefix: str = '') -> Iterator[str]:
@@ -30,3 +63,11 @@ def keys(tree: Mapping, prefix: str = '') -> Iterator[str]:
     yield prefix + name
     if isinstance(value, Mapping):
       yield from keys(value, f'{prefix}{name}.')
+
+
+def _let_configs_import(file: pathlib.Path) -> None:
+  """A config imports others by the name of the folder that they are all below: `from configs import arguments`."""
+  folders = file.resolve().parents
+  above = str(next((folder.parent for folder in folders if folder.name == 'configs'), folders[1]))
+  if above not in sys.path:
+    sys.path.append(above)

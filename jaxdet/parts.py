@@ -1,7 +1,7 @@
 """Parts by name: a table a role, and one clear error for a name that is in none."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 Part = TypeVar('Part')
@@ -19,9 +19,13 @@ def find(table: Mapping[str, Part], name: str, role: str) -> Part:
     ValueError: there is none of this name; says the nearest.
   """
   if name not in table:
-    [nearest] = difflib.get_close_matches(name, table, n=1, cutoff=0.0)
-    raise ValueError(f"unknown {role} '{name}'; the nearest is '{nearest}', of {', '.join(sorted(table))}")
+    raise ValueError(f"unknown {role} '{name}'; the nearest is '{nearest(name, table)}', of {', '.join(sorted(table))}")
   return table[name]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+  """The known name that is most like this one; '' where none is known."""
+  return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)), '')
 
 
 def find_with_settings(

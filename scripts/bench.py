@@ -8,8 +8,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from jaxdet import command_line, main  # noqa: E402
+from jaxdet.main import main  # noqa: E402
 
 if __name__ == '__main__':
-  sys.argv.insert(1, 'bench')
-  command_line.run(main.main)
+  main(['bench', *sys.argv[1:]])

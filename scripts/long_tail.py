@@ -124,11 +124,13 @@ def train(workdir: pathlib.Path, config) -> None:
 
 
 def train_here(workdir: str, config) -> None:
-  from jaxdet import command_line, commands, compilation
+  from jaxdet import compilation
+  from jaxdet.cli.jobs.training import train
+  from jaxdet.cli.log import set_up_log
 
-  command_line.set_up_log()
+  set_up_log()
   compilation.use_cache()
-  commands.train(config, workdir)
+  train(config, workdir)
 
 
 def base_config(steps: int):

@@ -33,12 +33,12 @@ def main() -> None:
   annotations.write_text(json.dumps(chosen))
 
   from input_pipeline import dataset as dataset_lib
-  from jaxdet import command_line
+  from jaxdet.cli.log import set_up_log
   from jaxdet.evaluation import evaluate
   from jaxdet.models.build import build_detector
   from jaxdet.training.loop import train
 
-  command_line.set_up_log()
+  set_up_log()
   config = overfit_config(args, annotations)
   dataset = dataset_lib.build(config, str(args.workdir))
   detector = build_detector(config.model, len(dataset.categories))

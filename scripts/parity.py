@@ -1,13 +1,17 @@
 """Compares jaxdet with recorded runs of the upstream programs, weight for weight and number for number.
 
-  python scripts/parity.py [--kit DIR] [--map FILE] [--case GLOB] [--json FILE] [--docs FILE]
+  python scripts/parity.py [--kit DIR] [--map FILE] [--case GLOB] [--json FILE] [--docs FILE] [--numbers FILE]
 
-A line a case as it is done; a run of all cases writes docs/parity.md. What the JSON file holds of cases that are not
-run stays there, and is on the page too, so that a few cases can be run anew. The exit status is 1 where a case that has
-a config fails otherwise than by rounding.
+A line a case as it is done; a run of all cases writes docs/parity.json and, from it, docs/parity.md. What the JSON file
+holds of cases that are not run stays there, and is on the page too, so that a few cases can be run anew:
+
+  python scripts/parity.py --case 'mmdet/yolact*' --json docs/parity.json --docs docs/parity.md
+
+The exit status is 1 where a case that has a config fails otherwise than by rounding.
 """
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import sys
@@ -15,6 +19,7 @@ import sys
 from jaxdet.compilation import use_cache
 from jaxdet.parity import report
 from jaxdet.parity.case import case_names
+from jaxdet.parity.records import read_records, write_records
 from jaxdet.parity.run import run_case
 from jaxdet.zoo.lines import read_zoo
 
@@ -28,8 +33,9 @@ def main():
   parser.add_argument('--kit', type=_path, default=kit, help='folder of golden files (or JAXDET_PARITY)')
   parser.add_argument('--map', type=_path, help='a table like configs/zoo.csv, whose lines win')
   parser.add_argument('--case', default='*', help="glob of case names, 'mmdet/*c4*' or '*c4*'")
-  parser.add_argument('--json', type=_path, help='where to write every single number')
-  parser.add_argument('--docs', type=_path, help='where to write the page; of all cases: docs/parity.md')
+  parser.add_argument('--json', type=_path, help='records, a line a case; of all cases: docs/parity.json')
+  parser.add_argument('--docs', type=_path, help='the page of the records; of all cases: docs/parity.md')
+  parser.add_argument('--numbers', type=_path, help='every single number, a line each, between tabs')
   options = parser.parse_args()
 
   os.chdir(ROOT)  # the table's configs are relative to it
@@ -38,21 +44,25 @@ def main():
   names = case_names(options.kit, options.case)
   if not names:
     sys.exit(f"no case of {options.kit} matches '{options.case}'")
-  kept = {result.case: result for result in report.read_json(options.json)} if options.json else {}
-  ran = []
+  every_case = options.case == '*'
+  file = options.json or (ROOT / 'docs' / 'parity.json' if every_case else None)
+  page = options.docs or (ROOT / 'docs' / 'parity.md' if every_case else None)
+  kept = {record.case: record for record in read_records(file)[0]} if file else {}
+  ran, made_with = [], report.made_with()
   print(report.heading(), flush=True)
   for name in names:
-    kept[name] = run_case(options.kit, name, zoo)
-    ran.append(kept[name])
-    print('\n'.join([report.line(ran[-1]), *report.details(ran[-1])]), flush=True)
-    if options.json:
-      report.write_json(list(kept.values()), options.json)
-
-  page = options.docs or (ROOT / 'docs' / 'parity.md' if options.case == '*' else None)
+    record, checks = run_case(options.kit, name, zoo)
+    kept[name] = record
+    ran.append(record)
+    print('\n'.join([report.line(record), *report.details(record)]), flush=True)
+    if file:
+      write_records(file, kept.values(), made_with)
+    if options.numbers:
+      with options.numbers.open('a') as f:
+        f.writelines('\t'.join(map(str, (name, *dataclasses.astuple(check)))) + '\n' for check in checks)
   if page:
-    every = [kept[name] for name in case_names(options.kit) if name in kept]
-    page.write_text(report.page(every, 'python scripts/parity.py'))
-  sys.exit(any(result.config and not (result.passed or result.is_rounding) for result in ran))
+    page.write_text(report.page(list(kept.values()), 'python scripts/parity.py', made_with))
+  sys.exit(any(record.config and record.verdict not in ('PASS', 'ROUNDING') for record in ran))
 
 
 def _path(text: str) -> pathlib.Path:

@@ -17,8 +17,9 @@ PROGRAM = """
 import sys
 import jax, jax.numpy as jnp
 from absl import logging
-from jaxdet import command_line, compilation
-command_line.set_up_log()
+from jaxdet import compilation
+from jaxdet.cli.log import set_up_log
+set_up_log()
 logging.set_verbosity(1)
 compilation.use_cache(sys.argv[1])
 compilation.log_compilations()

@@ -23,11 +23,15 @@ RULES = {
 OBJECTS = 8  # at least so many an image: their boxes join the proposals
 
 
+class OverrideNotUnderstood(ValueError):
+  """A recorded run changed something in its config that jaxdet's cannot say."""
+
+
 def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
   """The config of a recorded run, unlocked, and what it and the recording disagree about.
 
   Raises:
-    ValueError: names the overrides that are not understood.
+    OverrideNotUnderstood: names the overrides that are not.
   """
   config = load_config(entry.config).unlock()
   model = config.model
@@ -39,7 +43,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
     elif not entry.is_case_specific:
       unknown.append(key)
   if unknown:
-    raise ValueError(f'override not understood: {", ".join(unknown)}')
+    raise OverrideNotUnderstood(f'override not understood: {", ".join(unknown)}')
   differences = disagreements(model, case)
   model.dtype = 'float32'
   model.num_classes = case.meta['num_classes']

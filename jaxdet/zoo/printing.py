@@ -12,7 +12,8 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from jaxdet import configuration
-from jaxdet.parity import verdicts
+from jaxdet.parity.records import read_records
+from jaxdet.parity.verdicts import summary
 from jaxdet.zoo import model_size, model_table
 from jaxdet.zoo.lines import TABLE, Line, find_root, read_models, select
 
@@ -34,10 +35,9 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
   root = find_root()
   lines = select(read_models(root), patterns)
   published = model_table.read_published(root / 'configs' / 'published.csv')
-  page = root / 'docs' / 'parity.md'
-  recorded = verdicts.read_page(page) if page.exists() else []
+  records, _ = read_records(root / 'docs' / 'parity.json')
 
-  parity = {name: verdicts.summary(recorded, line.upstream, line.config) for name, line in lines.items()}
+  parity = {name: summary(records, line.upstream, line.config) for name, line in lines.items()}
   widths = max(map(len, lines)), max(map(len, ['parity', *parity.values()]))
   print(model_table.heading(widths), flush=True)
   rows, sizes = [], {}

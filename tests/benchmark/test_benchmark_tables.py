@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from recorded import COMMON, jaxdet_record, stages_record, torchvision_record
 
+from benchmark_records import COMMON, jaxdet_record, stages_record, torchvision_record
 from jaxdet.benchmark import page, records, tables
 
 

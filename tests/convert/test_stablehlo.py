@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from input_pipeline.predict_images import image_batches
-from jaxdet import conversion_commands
+from jaxdet.cli.jobs.exporting import export_program
 from jaxdet.convert import stablehlo
 from jaxdet.models import forward
 from jaxdet.models.build import build_detector
@@ -103,7 +103,7 @@ def test_a_script_without_jaxdet_runs_it(tmp_path):
   photo, output = tmp_path / 'photo.png', tmp_path / 'out' / 'detector.stablehlo'
   Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)).save(photo)
 
-  conversion_commands.export_program(str(tmp_path / 'run'), str(output), batch_size=1, canvas=None)
+  export_program(str(tmp_path / 'run'), str(output), batch_size=1, canvas=None)
   assert json.loads((tmp_path / 'out' / 'detector.stablehlo.json').read_text())['category_ids'] == [1, 8, 15, 22, 29]
   code = f"import sys; sys.modules['jaxdet'] = None; sys.argv[1:] = {[str(output), str(photo)]}; "
   code += f'import runpy; runpy.run_path({str(SCRIPT)!r})'

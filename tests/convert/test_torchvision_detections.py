@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import parity_kit
-from jaxdet.conversion_commands import initial_variables
+from jaxdet.cli.jobs.importing import initial_variables
 from jaxdet.convert import frameworks, old_torchvision, torch_files
 from jaxdet.convert.rules import import_state
 from jaxdet.models import forward

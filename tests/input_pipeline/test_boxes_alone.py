@@ -15,7 +15,7 @@ from configs.detectron2 import faster_rcnn
 from input_pipeline import dataset
 from input_pipeline.examples import parse
 from jaxdet.annotations.files import find
-from jaxdet.data_commands import print_counts
+from jaxdet.cli.jobs.counting import print_counts
 from jaxdet.evaluation import evaluate
 from jaxdet.evaluation.ground_truth import load_ground_truth
 from jaxdet.structures import Detections

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdet import commands
+from jaxdet.cli.jobs.training import check_start
 from jaxdet.flops import matrix_flops
 from jaxdet.models.build import build_detector
 from jaxdet.structures import Category
@@ -57,7 +57,7 @@ def test_what_is_frozen_costs_no_gradient_and_no_optimizer_memory_and_stays():
 
 
 def check(config, categories=CATEGORIES):
-  commands.check_start(config, build_detector(config.model, len(categories)), categories)
+  check_start(config, build_detector(config.model, len(categories)), categories)
 
 
 def test_a_first_stage_needs_no_start():

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from jaxdet.parity.records import Record, write_records
 from jaxdet.zoo import model_size
 from jaxdet.zoo.model_size import Size
 from jaxdet.zoo.printing import print_models
@@ -16,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-  """A folder with a table of two small models beside the project's configs, and a page of recorded runs."""
+  """A folder with a table of two small models beside the project's configs, and records of runs."""
   (tmp_path / 'configs').mkdir()
   for name in ('mmdet', 'detectron2', 'lvis_maskrcnn.py'):
     (tmp_path / 'configs' / name).symlink_to(ROOT / 'configs' / name)
@@ -28,8 +29,8 @@ def checkout(tmp_path, monkeypatch):
   )
   (tmp_path / 'configs' / 'published.csv').write_text('rpn/small_2x.py,mmdet,,,AR1000=50.5\n')
   (tmp_path / 'docs').mkdir()
-  (tmp_path / 'docs' / 'parity.md').write_text(
-    '## mmdetection\n\n| small | `configs/mmdet/rpn.py:backbone=r18` | 1e-06 | 3/3 | PASS |\n'
+  write_records(
+    tmp_path / 'docs' / 'parity.json', [Record('mmdet/small', 'configs/mmdet/rpn.py:backbone=r18', 'PASS')], ''
   )
   monkeypatch.chdir(tmp_path)
   return tmp_path
@@ -59,7 +60,10 @@ def test_models_that_are_equal_are_measured_once(checkout, monkeypatch):
   'line, error',
   [
     ('mmdet,x.py,configs/mmdet/rpn.py:neck=c5', "zoo.csv:5: .*neck=c5: unknown neck 'c5'"),
-    ('mmdet,x.py,configs/mmdet/rpm.py', r'zoo.csv:5: configs/mmdet/rpm.py: .*No such file'),
+    (
+      'mmdet,x.py,configs/mmdet/rpm.py',
+      'zoo.csv:5: .* no config file .*; the nearest is .*/rpn.py',
+    ),
     ('mmdet,x.py,configs/mmdet/rpn', "zoo.csv:5: 'configs/mmdet/rpn' is no config"),
     ('mmdet,x.py', "zoo.csv:5: 'mmdet,x.py' is no line"),
   ],

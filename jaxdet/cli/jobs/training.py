@@ -1,6 +1,5 @@
-"""What the command line does, as functions: train, evaluate a checkpoint, predict."""
+"""Trains a config from the last checkpoint of its workdir on, and evaluates it."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,14 +8,13 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import dataset as datasets
-from input_pipeline.predict_images import image_batches, list_images
-from jaxdet.evaluation import evaluate, predict
+from jaxdet.evaluation import evaluate
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Category
 from jaxdet.training import freezing, loop
 from jaxdet.training.categories import check_same_categories, set_class_counts, set_num_classes
-from jaxdet.training.checkpoint import load_for_inference, read_metadata
+from jaxdet.training.checkpoint import read_metadata
 
 
 def train(config: ConfigDict, workdir: str) -> None:
@@ -57,45 +55,6 @@ def check_start(config: ConfigDict, detector, categories: Sequence[Category]) ->
       'of a trained model'
     )
   check_same_categories(read_metadata(config.train.init_from).categories, categories)
-
-
-def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str | None = None) -> None:
-  """Evaluates the checkpoint, or the last one in `workdir`; `config` None: the checkpoint's own."""
-  variables, metadata = load_for_inference(checkpoint or workdir)
-  config = config or metadata.config
-  with config.unlocked():
-    config.data.train = ()  # its records are not needed
-  dataset = open_dataset(config, workdir)
-  check_same_categories(metadata.categories, dataset.categories)
-  detector = build_detector(config.model, len(metadata.categories))
-  evaluate(config, detector, variables, dataset, workdir)
-
-
-def predict_images(
-  config: ConfigDict | None,
-  workdir: str,
-  images: Sequence[str],
-  output: str | None = None,
-  checkpoint: str | None = None,
-) -> None:
-  """Writes detections and pictures of images, folders of images, or lists of them, into `output`.
-
-  Args:
-    config: None: the checkpoint's own.
-    workdir: folder of the run.
-    images: files, folders, or text files with a path a line.
-    output: a folder; None: `workdir`/predictions.
-    checkpoint: None: the last one in `workdir`.
-  """
-  if not images:
-    raise ValueError('predict needs images: files, folders, or text files with a path a line')
-  paths = list_images(images)
-  variables, metadata = load_for_inference(checkpoint or workdir)
-  config = config or metadata.config
-  detector = build_detector(config.model, len(metadata.categories))
-  output = output or os.path.join(workdir, 'predictions')
-  file = predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
-  logging.info('predictions of %d images: %s', len(paths), file)
 
 
 def open_dataset(config: ConfigDict, workdir: str) -> datasets.RecordDataset:

@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from input_pipeline.class_counts import read_num_shots
-from jaxdet.data_commands import print_counts
+from jaxdet.cli.jobs.counting import print_counts
 
 OBJECTS = {  # labels by image
   70: [9, 9, 4],

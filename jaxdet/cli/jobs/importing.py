@@ -1,4 +1,4 @@
-"""Checkpoints of other programs in and out, as the command line does it."""
+"""Takes in the weights of another program's file, or of one of jaxdet's own."""
 
 import functools
 import json
@@ -12,20 +12,20 @@ from ml_collections import ConfigDict
 
 from jaxdet.annotations.categories import read_categories
 from jaxdet.annotations.files import find
-from jaxdet.convert import frameworks, report, stablehlo, state_files
+from jaxdet.cli.jobs.exporting import HEADER
+from jaxdet.convert import frameworks, report, state_files
 from jaxdet.convert.rules import import_state
-from jaxdet.models.build import build_detector, build_without_data
+from jaxdet.models.build import build_without_data
 from jaxdet.models.initialize import initialize
 from jaxdet.structures import Category
 from jaxdet.training.categories import placeholders, set_num_classes
-from jaxdet.training.checkpoint import Checkpoints, Metadata, load_for_inference
+from jaxdet.training.checkpoint import Checkpoints, Metadata
 
-HEADER = 'jaxdet'  # of .safetensors: a checkpoint's metadata as JSON
 REPORT = 'import_report.txt'
 
 
 def import_checkpoint(
-  config: ConfigDict | None, workdir: str, program: str, files: Sequence[str], allow: Sequence[str] = ()
+  config: ConfigDict | None, workdir: str, program: str, path: str, allow: Sequence[str] = ()
 ) -> None:
   """Writes the weights of another program's checkpoint as the first checkpoint of `workdir`, and prints a report.
 
@@ -36,15 +36,12 @@ def import_checkpoint(
     config: of the model that the file holds; None for jaxdet's own files, which know theirs.
     workdir: a folder without checkpoints. The whole report goes into `import_report.txt`.
     program: a key of `frameworks.FRAMEWORKS`.
-    files: one path; see `state_files`.
+    path: of the file; see `state_files`.
     allow: patterns of upstream names that may be missing, unused or of the wrong shape.
 
   Raises:
     ValueError: arrays without a place; the file cannot be read, or wants to run code; the config is not its.
   """
-  if len(files) != 1:
-    raise ValueError(f'import takes one file, not {len(files)}')
-  (path,) = files
   folder = pathlib.Path(workdir) / 'checkpoints'
   if folder.exists() and any(folder.iterdir()):
     raise ValueError(f'{folder} holds checkpoints already: give another --workdir')
@@ -88,64 +85,6 @@ def initial_variables(config: ConfigDict) -> dict:
   # It runs once: to compile it well would take longer than to run it.
   init = jax.jit(functools.partial(initialize, detector), compiler_options={'xla_backend_optimization_level': 0})
   return jax.device_get(init(jax.random.key(config.seed)))
-
-
-def export_checkpoint(workdir: str, program: str, output: str | None, checkpoint: str | None = None) -> None:
-  """Writes a checkpoint as a file of another program's, with the names and layouts that its own model has.
-
-  Args:
-    workdir: folder of the run.
-    program: 'safetensors' for jaxdet's own names, which `import --from jaxdet` reads, or a key of FRAMEWORKS.
-    output: path of the file; its suffix says the form, see `state_files`.
-    checkpoint: None: the last one in `workdir`.
-  """
-  if not output:
-    raise ValueError('export needs the file to write: --output FILE')
-  variables, metadata = load_for_inference(checkpoint or workdir)
-  variables = jax.device_get(variables)
-  if program == 'safetensors':
-    if not output.endswith('.safetensors'):
-      raise ValueError(f'{output}: give a name that ends in .safetensors')
-    header = {HEADER: json.dumps(metadata.to_json())}
-    state_files.write_state(output, flatten_dict(variables, sep='/'), header)
-  else:
-    state_files.write_state(output, frameworks.export(program, variables, model_of(metadata)))
-  logging.info('wrote %s', output)
-
-
-def export_program(
-  workdir: str, output: str | None, batch_size: int, canvas: str | None, checkpoint: str | None = None
-) -> None:
-  """Writes the detector as one program that JAX runs without jaxdet, and `output`.json: what its user must know.
-
-  Args:
-    workdir: folder of the run.
-    output: path of the file.
-    batch_size: images that the program takes.
-    canvas: 'HEIGHTxWIDTH' in pixels; None: the config's first.
-    checkpoint: None: the last one in `workdir`.
-  """
-  if not output:
-    raise ValueError('export needs the file to write: --output FILE')
-  variables, metadata = load_for_inference(checkpoint or workdir)
-  size = stablehlo.parse_canvas(canvas) if canvas else tuple(metadata.config.data.canvases[0])
-  model = model_of(metadata)
-  program = stablehlo.export_predict(
-    build_detector(model, model.num_classes), jax.device_get(variables), batch_size, size
-  )
-  path = pathlib.Path(output)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_bytes(program)
-  about = stablehlo.description(metadata.categories, metadata.config.data.resize)
-  pathlib.Path(f'{output}.json').write_text(json.dumps(about, indent=1))
-  logging.info('wrote %s: %d images of %d x %d pixels', output, batch_size, *size)
-
-
-def model_of(metadata: Metadata) -> ConfigDict:
-  """`config.model` of a checkpoint, with the number of classes."""
-  model = ConfigDict(metadata.config.model.to_dict())
-  model.num_classes = len(metadata.categories)
-  return model
 
 
 def _own_metadata(path: str, config: ConfigDict | None) -> Metadata:

@@ -1,4 +1,4 @@
-"""What the command line does with a data set alone: the counts of its classes."""
+"""Counts the training images and objects of each category of a data set."""
 
 import csv
 import pathlib

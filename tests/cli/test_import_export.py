@@ -11,8 +11,9 @@ import pytest
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from jaxdet import commands, conversion_commands
-from jaxdet.conversion_commands import export_checkpoint, import_checkpoint
+from jaxdet.cli.jobs import inference
+from jaxdet.cli.jobs.exporting import export_checkpoint
+from jaxdet.cli.jobs.importing import import_checkpoint, initial_variables
 from jaxdet.convert import frameworks, state_files
 from jaxdet.models.build import build_detector
 from jaxdet.structures import Category
@@ -49,7 +50,7 @@ def variables() -> dict:
 @functools.cache
 def initial(seed: int) -> dict:
   config = ConfigDict({'model': model(), 'seed': seed})
-  return conversion_commands.initial_variables(config)
+  return initial_variables(config)
 
 
 def weights(folder, program='mmdet', suffix='.safetensors', change=lambda state: state) -> str:
@@ -72,10 +73,10 @@ def test_a_round_trip_through_every_program_and_form_is_exact(tmp_path, program,
   if FORMS[suffix]:
     pytest.importorskip(FORMS[suffix])
   first, second = str(tmp_path / 'first'), str(tmp_path / 'second')
-  import_checkpoint(new_config(tmp_path), first, program, [weights(tmp_path, program)])
+  import_checkpoint(new_config(tmp_path), first, program, weights(tmp_path, program))
   output = str(tmp_path / 'out' / f'weights{suffix}')
   export_checkpoint(first, program, output)
-  import_checkpoint(new_config(tmp_path), second, program, [output])
+  import_checkpoint(new_config(tmp_path), second, program, output)
   loaded, metadata = load_for_inference(second)
   assert_same(loaded, variables())
   assert metadata.config.model.num_classes == CLASSES
@@ -83,10 +84,10 @@ def test_a_round_trip_through_every_program_and_form_is_exact(tmp_path, program,
 
 def test_jaxdets_own_file_knows_config_and_categories(tmp_path):
   config = new_config(tmp_path, annotated=True)
-  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
   output = str(tmp_path / 'own.safetensors')
   export_checkpoint(str(tmp_path / 'run'), 'safetensors', output)
-  import_checkpoint(None, str(tmp_path / 'again'), 'jaxdet', [output])
+  import_checkpoint(None, str(tmp_path / 'again'), 'jaxdet', output)
   loaded, metadata = load_for_inference(str(tmp_path / 'again'))
   assert_same(loaded, variables())
   assert metadata.categories == CATEGORIES
@@ -94,7 +95,7 @@ def test_jaxdets_own_file_knows_config_and_categories(tmp_path):
 
 
 def test_the_report_is_printed_and_kept(tmp_path, capsys):
-  import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
   count = len(flatten_dict(variables(), sep='/'))
   changed = sum(path.endswith('kernel') for path in flatten_dict(variables(), sep='/'))
   printed = capsys.readouterr().out
@@ -116,7 +117,7 @@ PATTERNS = ['rpn_head.rpn_cls.*', 'stranger', 'roi_head.bbox_head.fc_cls.bias']
 def test_every_name_must_find_its_place_or_be_allowed(tmp_path, allow, capsys):
   file = weights(tmp_path, change=damaged)
   with pytest.raises(ValueError, match='mmdet.safetensors does not fit the model: .*--allow PATTERN') as error:
-    import_checkpoint(new_config(tmp_path, num_classes=CLASSES), str(tmp_path / 'run'), 'mmdet', [file], allow)
+    import_checkpoint(new_config(tmp_path, num_classes=CLASSES), str(tmp_path / 'run'), 'mmdet', file, allow)
   assert '\n' not in str(error.value)
   assert not (tmp_path / 'run' / 'checkpoints').exists()
   printed = capsys.readouterr().out
@@ -127,7 +128,7 @@ def test_every_name_must_find_its_place_or_be_allowed(tmp_path, allow, capsys):
 
 def test_what_may_be_missing_keeps_its_initial_values(tmp_path):
   config = new_config(tmp_path, num_classes=CLASSES)
-  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path, change=damaged)], PATTERNS)
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', weights(tmp_path, change=damaged), PATTERNS)
   loaded, _ = load_for_inference(str(tmp_path / 'run'))
   expected = flatten_dict(variables(), sep='/')
   for path in ('rpn_head/logits/kernel', 'rpn_head/logits/bias', 'box_head/logits/bias'):
@@ -148,7 +149,7 @@ def test_a_backbone_is_a_start_for_training(tmp_path, program):
   if program == 'detectron2':
     state.pop('fc.weight')
   state_files.write_state(str(tmp_path / 'resnet.safetensors'), state)
-  import_checkpoint(config, str(tmp_path / 'run'), program, [str(tmp_path / 'resnet.safetensors')])
+  import_checkpoint(config, str(tmp_path / 'run'), program, str(tmp_path / 'resnet.safetensors'))
 
   detector = build_detector(model(), CLASSES)
   state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), abstract_state(config, detector))
@@ -158,13 +159,13 @@ def test_a_backbone_is_a_start_for_training(tmp_path, program):
 
 
 def test_categories_are_those_of_the_annotation_file(tmp_path):
-  import_checkpoint(new_config(tmp_path, annotated=True), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  import_checkpoint(new_config(tmp_path, annotated=True), str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
   assert load_for_inference(str(tmp_path / 'run'))[1].categories == CATEGORIES
 
 
 def test_without_an_annotation_file_there_are_placeholders(tmp_path, caplog):
   with caplog.at_level(logging.WARNING, logger='absl'):
-    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
   assert f'categories have no names ({CLASSES} of them)' in caplog.text
   categories = load_for_inference(str(tmp_path / 'run'))[1].categories
   assert categories == placeholders(CLASSES) and categories[2] == Category(3, 'class 2')
@@ -173,10 +174,10 @@ def test_without_an_annotation_file_there_are_placeholders(tmp_path, caplog):
 def test_a_config_with_another_number_of_classes_is_refused(tmp_path):
   with pytest.raises(ValueError, match='num_classes is 7, and the annotation file has 5'):
     config = new_config(tmp_path, annotated=True, num_classes=7)
-    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
   with pytest.raises(ValueError, match='6 wrong shape'):
     config = new_config(tmp_path / 'none', num_classes=7)
-    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
 
 
 def test_a_workdir_with_checkpoints_is_left_alone(tmp_path):
@@ -184,46 +185,42 @@ def test_a_workdir_with_checkpoints_is_left_alone(tmp_path):
   checkpoints.save_variables({'params': {'w': np.ones(1)}}, Metadata(new_config(tmp_path), CATEGORIES))
   checkpoints.close()
   with pytest.raises(ValueError, match='holds checkpoints already: give another --workdir'):
-    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
 
 
 @pytest.mark.parametrize(
-  'program, files, error',
+  'program, file, error',
   [
-    ('mmdet', [], 'import takes one file, not 0'),
-    ('mmdet', ['a.pth', 'b.pth'], 'import takes one file, not 2'),
-    ('mmdet', ['none.pth'], 'there is no file none.pth'),
-    ('mmdet', ['detectron2.safetensors'], '0 loaded|does not fit'),
-    ('jaxdet', ['detectron2.safetensors'], 'is no file of export --to safetensors'),
+    ('mmdet', 'none.pth', 'there is no file none.pth'),
+    ('mmdet', 'detectron2.safetensors', '0 loaded|does not fit'),
+    ('jaxdet', 'detectron2.safetensors', 'is no file of export --to safetensors'),
   ],
 )
-def test_mistakes(tmp_path, monkeypatch, program, files, error):
+def test_mistakes(tmp_path, monkeypatch, program, file, error):
   weights(tmp_path, 'detectron2')
   monkeypatch.chdir(tmp_path)
   with pytest.raises((ValueError, OSError), match=error):
-    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), program, files)
+    import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), program, file)
 
 
-def test_import_needs_a_config_and_export_a_file(tmp_path):
+def test_import_needs_a_config(tmp_path):
   with pytest.raises(ValueError, match='import needs the config of the model that .*mmdet.safetensors holds'):
-    import_checkpoint(None, str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
-  with pytest.raises(ValueError, match='--output FILE'):
-    export_checkpoint(str(tmp_path), 'mmdet', None)
+    import_checkpoint(None, str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
 
 
 def test_an_evaluation_takes_its_data_sets_categories_for_placeholders(tmp_path, monkeypatch):
-  import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', [weights(tmp_path)])
+  import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
   seen = {}
 
   class Data:
     categories = CATEGORIES
 
-  monkeypatch.setattr(commands, 'open_dataset', lambda *_: Data)
+  monkeypatch.setattr(inference, 'open_dataset', lambda *_: Data)
   monkeypatch.setattr(
-    commands, 'evaluate', lambda config, detector, variables, dataset, workdir: seen.update(d=dataset)
+    inference, 'evaluate', lambda config, detector, variables, dataset, workdir: seen.update(d=dataset)
   )
-  commands.evaluate_checkpoint(None, str(tmp_path / 'run'))
+  inference.evaluate_checkpoint(None, str(tmp_path / 'run'))
   assert seen['d'].categories == CATEGORIES
   Data.categories = CATEGORIES[1:]
   with pytest.raises(ValueError, match='knows 5 categories, the annotation file 4'):
-    commands.evaluate_checkpoint(None, str(tmp_path / 'run'))
+    inference.evaluate_checkpoint(None, str(tmp_path / 'run'))

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from recorded import jaxdet_record
 
+from benchmark_records import jaxdet_record
 from jaxdet.benchmark import page
 
 REPOSITORY = pathlib.Path(__file__).parents[2]

@@ -1,0 +1,1 @@
+"""The command line: a file and a dataclass of flags a command; `jobs/` holds what they do."""

@@ -1,0 +1,51 @@
+"""Evaluates a checkpoint, or applies it to images."""
+
+import os
+from collections.abc import Sequence
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from input_pipeline.predict_images import image_batches, list_images
+from jaxdet.cli.jobs.training import open_dataset
+from jaxdet.evaluation import evaluate, predict
+from jaxdet.models.build import build_detector
+from jaxdet.training.categories import check_same_categories
+from jaxdet.training.checkpoint import load_for_inference
+
+
+def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str | None = None) -> None:
+  """Evaluates the checkpoint, or the last one in `workdir`; `config` None: the checkpoint's own."""
+  variables, metadata = load_for_inference(checkpoint or workdir)
+  config = config or metadata.config
+  with config.unlocked():
+    config.data.train = ()  # its records are not needed
+  dataset = open_dataset(config, workdir)
+  check_same_categories(metadata.categories, dataset.categories)
+  detector = build_detector(config.model, len(metadata.categories))
+  evaluate(config, detector, variables, dataset, workdir)
+
+
+def predict_images(
+  config: ConfigDict | None,
+  workdir: str,
+  images: Sequence[str],
+  output: str | None = None,
+  checkpoint: str | None = None,
+) -> None:
+  """Writes detections and pictures of images, folders of images, or lists of them, into `output`.
+
+  Args:
+    config: None: the checkpoint's own.
+    workdir: folder of the run.
+    images: files, folders, or text files with a path a line.
+    output: a folder; None: `workdir`/predictions.
+    checkpoint: None: the last one in `workdir`.
+  """
+  paths = list_images(images)
+  variables, metadata = load_for_inference(checkpoint or workdir)
+  config = config or metadata.config
+  detector = build_detector(config.model, len(metadata.categories))
+  output = output or os.path.join(workdir, 'predictions')
+  file = predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
+  logging.info('predictions of %d images: %s', len(paths), file)

@@ -1,0 +1,20 @@
+"""`zoo`: the models that have a config."""
+
+import dataclasses
+
+from jaxdet.cli import flags
+from jaxdet.cli.session import begin
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ZooFlags(flags.DeviceFlags):
+  patterns: tuple[str, ...] = flags.arguments('of names or configs, with * and ?; none: all models', "'PATTERN' ..")
+  flops: bool = flags.switch("count the models' operations too, which takes seconds a model")
+  output: str | None = flags.text('write the table as a page', 'FILE.md', None)
+
+
+def run(given: ZooFlags) -> None:
+  begin(None, given.multihost)
+  from jaxdet.zoo.printing import print_models
+
+  print_models(given.patterns, given.output, given.flops)
