@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdet.benchmark.timing import milliseconds
-from jaxdet.ops import roi_align, roi_align_matmul, roi_align_window
+from jaxdet.ops import roi_align, roi_align_gather, roi_align_matmul, roi_align_window
 from jaxdet.ops.roi_levels import roi_levels
 
 CANVAS = (800, 1344)
@@ -87,7 +87,8 @@ def main():
   shapes = {l: (args.images, CANVAS[0] // 2**l, CANVAS[1] // 2**l, args.channels) for l in LEVELS}
   features = {l: rng.standard_normal(shape, np.float32) for l, shape in shapes.items()}
 
-  rows = {'matmul': time_form(roi_align_matmul, features, rois, args.size)}
+  forms = {'matmul': roi_align_matmul, 'gather': roi_align_gather}
+  rows = {name: time_form(form, features, rois, args.size) for name, form in forms.items()}
   if jax.default_backend() == 'cpu':
     rows['window'] = time_form(roi_align_window, features, rois, args.size)
   if importlib.util.find_spec('torchvision'):

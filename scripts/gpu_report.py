@@ -167,7 +167,7 @@ def peaks(tiny: bool) -> dict:
 
 def single_operations(tiny: bool):
   """RoIAlign, suppression, top-k and bilinear reads alone, forward and with backward."""
-  from jaxdet.ops import bilinear_reads, nms, roi_align, roi_align_matmul, roi_align_window
+  from jaxdet.ops import bilinear_reads, nms, roi_align, roi_align_gather, roi_align_matmul
 
   sys.path.insert(0, str(ROOT / 'scripts'))
   import bench_bilinear_reads
@@ -186,7 +186,7 @@ def single_operations(tiny: bool):
     return {'forward_ms': forward, 'both_ms': both}
 
   chosen = roi_align._form
-  for name, form in {'matmul': roi_align_matmul, 'window': roi_align_window}.items():
+  for name, form in {'gather': roi_align_gather, 'matmul': roi_align_matmul}.items():
     yield f'op RoIAlign {name}', lambda form=form: restored(roi_align, chosen, lambda: roi_form(form))
 
   def suppression(case):

@@ -1,7 +1,7 @@
 """RoIAlign on one feature map and on a pyramid (He et al. 2017, Mask R-CNN; Lin et al. 2017, FPN).
 
-The operator is that of Detectron2, torchvision and mmcv to the sample. It has two forms with one result,
-`roi_align_matmul` for accelerators and `roi_align_window` for a CPU; which runs is decided here.
+The operator is that of Detectron2, torchvision and mmcv to the sample. It has three forms with one result,
+`roi_align_matmul` for a TPU, `roi_align_gather` for a GPU and `roi_align_window` for a CPU; which runs is decided here.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh
 from jaxtyping import Array, Float, Int
 
-from jaxdet.ops import roi_align_matmul, roi_align_window
+from jaxdet.ops import roi_align_gather, roi_align_matmul, roi_align_window
 from jaxdet.ops.on_each_device import cut_mesh, on_each_device
 from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 from jaxdet.ops.roi_weights import Sampling
@@ -92,9 +92,9 @@ def _sampling(output_size, sampling_ratio, aligned):
 
 
 class _ByPlatform:
-  """Windows on a CPU, matrix products elsewhere; which is decided where the program is compiled, not traced.
+  """Windows on a CPU, matrix products on a TPU, gathers elsewhere; decided where the program is compiled, not traced.
 
-  So a program that is exported for several platforms holds both.
+  So a program that is exported for several platforms holds all.
   """
 
   @staticmethod
@@ -102,14 +102,16 @@ class _ByPlatform:
     def of(form):
       return lambda features, rois, levels: form.pool(features, strides, rois, levels, sampling)
 
-    return jax.lax.platform_dependent(features, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
+    forms = {'cpu': of(roi_align_window), 'tpu': of(roi_align_matmul), 'default': of(roi_align_gather)}
+    return jax.lax.platform_dependent(features, rois, levels, **forms)
 
   @staticmethod
   def spread(cotangents, shapes, strides, rois, levels, sampling):
     def of(form):
       return lambda cotangents, rois, levels: form.spread(cotangents, shapes, strides, rois, levels, sampling)
 
-    return jax.lax.platform_dependent(cotangents, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
+    forms = {'cpu': of(roi_align_window), 'tpu': of(roi_align_matmul), 'default': of(roi_align_gather)}
+    return jax.lax.platform_dependent(cotangents, rois, levels, **forms)
 
 
 _form = _ByPlatform
@@ -124,7 +126,7 @@ def _pool(
   sampling: Sampling,
   mesh: AbstractMesh | None,
 ) -> Float[Array, 'B R p q C']:
-  # Both forms loop over the RoIs of all images, which a partitioner could not divide.
+  # All forms loop over the RoIs of all images, which a partitioner could not divide.
   def over_images(features, rois, levels):
     return _form.pool(features, strides, rois, levels, sampling)
 

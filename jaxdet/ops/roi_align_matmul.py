@@ -1,6 +1,6 @@
 """RoIAlign as two matrix products over whole feature maps: no gather, and no scatter in the backward pass.
 
-The form for accelerators. The RoIs of an image are sorted by level and taken in chunks of one level, each multiplied
+The form for a TPU. The RoIs of an image are sorted by level and taken in chunks of one level, each multiplied
 by the map of its own image and level alone; a loop over each level's chunks has as many rounds as there are. The longer
 axis of a map is reduced first, which leaves less between the two products; docs/tpu.md has what the TPU compiler thinks
 of the alternative.

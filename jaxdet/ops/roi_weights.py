@@ -77,6 +77,19 @@ def axis_weights(
   low: Float[Array, '*R'],
   high: Float[Array, '*R'],
 ) -> Float[Array, '*R bins L']:
+  """`bin_weights` where all bins of a RoI are asked for the same rows."""
+  return bin_weights(start, size, bins, ratio, rows[..., None, :], low, high)
+
+
+def bin_weights(
+  start: Float[Array, '*R'],
+  size: Float[Array, '*R'],
+  bins: int,
+  ratio: int,
+  rows: Float[Array, '*R bins|1 L'],
+  low: Float[Array, '*R'],
+  high: Float[Array, '*R'],
+) -> Float[Array, '*R bins L']:
   """The weight of each row in each bin: the mean over the bin's samples of the hat function around the row.
 
   Args:
@@ -84,7 +97,7 @@ def axis_weights(
     size: extent of all bins together, in rows, at least 0.
     bins: number of bins.
     ratio: samples in a bin; 0: ceil(size / bins).
-    rows: the rows asked for, consecutive whole numbers.
+    rows: the rows that a bin is asked for, consecutive whole numbers.
     low: position of the first row of the map. Samples before it count as lying on it, those before low - 1
       count as zero.
     high: position of the last row, likewise; samples at exactly low - 1 and high + 1 still count.
@@ -93,12 +106,9 @@ def axis_weights(
     float32 weights; a bin without samples has none.
   """
   per_bin = samples_per_bin(size, bins, ratio)[..., None]
-  start, size, low, high = (x[..., None] for x in (start, size, low, high))
+  low, high = low[..., None], high[..., None]
   divisor = jnp.maximum(per_bin, 1.0)
-  # In upstream's order of operations: far from the origin, positions round by more than the sums do. The divisor
-  # depends on data because XLA turns division by a constant into a product.
-  bin_size = size / jnp.where(size >= 0, bins, 1.0)
-  bin_start = start + jnp.arange(bins, dtype=jnp.float32) * bin_size
+  bin_start, bin_size = _bins(start, size, bins)
 
   def position(sample):
     return bin_start + (sample + 0.5) * bin_size / divisor
@@ -122,7 +132,6 @@ def axis_weights(
     x[..., None]
     for x in (bin_start, bin_size, divisor, first, step, low, high, begin_inside, end_inside, before_low, after_high)
   )
-  rows = rows[..., None, :]
   edges = jnp.concatenate([rows - 1, rows[..., -1:], rows[..., -1:] + 1], axis=-1)
   edges = jnp.clip(jnp.ceil((edges - first) / step), begin_inside, end_inside)
   # Samples [rise, top) lie in the row before, [top, fall) in this one.
@@ -135,6 +144,33 @@ def axis_weights(
   falling = (fall - top) * ((rows + 1) - mean_position(top, fall))
   clamped = before_low * _hat(rows - low) + after_high * _hat(rows - high)
   return (rising + falling + clamped) / divisor
+
+
+def bin_rows(
+  start: Float[Array, '*R'],
+  size: Float[Array, '*R'],
+  bins: int,
+  ratio: int,
+  low: Float[Array, '*R'],
+  high: Float[Array, '*R'],
+) -> tuple[Float[Array, '*R bins'], Float[Array, '*R bins']]:
+  """The first and the last row that can have a weight in each bin; the arguments are those of `bin_weights`."""
+  low, high = low[..., None], high[..., None]
+  bin_start, bin_size = _bins(start, size, bins)
+  before = bin_size / jnp.maximum(samples_per_bin(size, bins, ratio)[..., None], 1.0) / 2  # the first sample
+  first, last = jnp.floor(bin_start + before), jnp.floor(bin_start + bin_size - before) + 1
+  return jnp.clip(first, low, high), jnp.clip(last, low, high)
+
+
+def _bins(
+  start: Float[Array, '*R'], size: Float[Array, '*R'], bins: int
+) -> tuple[Float[Array, '*R bins'], Float[Array, '*R 1']]:
+  """(where each bin begins, the size of a bin), in rows."""
+  # In upstream's order of operations: far from the origin, positions round by more than the sums do. The divisor
+  # depends on data because XLA turns division by a constant into a product.
+  size = size[..., None]
+  bin_size = size / jnp.where(size >= 0, bins, 1.0)
+  return start[..., None] + jnp.arange(bins, dtype=jnp.float32) * bin_size, bin_size
 
 
 def samples_per_bin(size: Float[Array, '*R'], bins: int, ratio: int) -> Float[Array, '*R']:

@@ -9,11 +9,11 @@ import pytest
 from roi_samples import bilinear, random_rois
 
 from jaxdet.ops import roi_align as module
-from jaxdet.ops import roi_align_matmul, roi_align_window
+from jaxdet.ops import roi_align_gather, roi_align_matmul, roi_align_window
 from jaxdet.ops.roi_align import multilevel_roi_align, roi_align
 from parity_kit import case, recipe
 
-FORMS = {'matmul': roi_align_matmul, 'window': roi_align_window}
+FORMS = {'matmul': roi_align_matmul, 'window': roi_align_window, 'gather': roi_align_gather}
 
 
 @pytest.fixture(params=FORMS)
@@ -127,7 +127,7 @@ def test_sums_of_bfloat16_features_are_float32(form):
 
 def test_bfloat16_features_give_what_float32_gives(form):
   # Matrix units take weights in the features' type: 8 bits of each weight, and of the sums along one axis, remain.
-  tolerance = {'window': 0.0, 'matmul': 2**-6}[form]
+  tolerance = {'window': 0.0, 'gather': 0.0, 'matmul': 2**-6}[form]
   rng = np.random.default_rng(1)
   features = jnp.asarray(rng.normal(size=(1, 20, 30, 4)), jnp.bfloat16)
   rois = jnp.asarray(random_rois(rng, 20, 160, 240))[None]
