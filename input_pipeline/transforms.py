@@ -63,6 +63,7 @@ def training_placement(
   'shortest_edge': the shorter side has one of `sizes`, the longer at most `max_size`; with `crop` of the file, or of a
   random part of it (random_crop.py). 'large_scale_jitter': the image fits into the canvas times a factor from `jitter`,
   then a random part of the canvas's size is cut out (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
+  'stretch': the image becomes the canvas, whatever its aspect ratio.
 
   Args:
     flip: probability of a horizontal flip.
@@ -78,13 +79,17 @@ def training_placement(
     size = (min(resized[0], canvas[0]), min(resized[1], canvas[1]))
     offset = random_offset(resized, size, stream.random())
     placement = Placement(file_size, resized, offset, size, tight_boxes=True)
+  elif recipe.name == 'stretch':
+    placement = _stretched(file_size, canvas)
   else:
-    raise ValueError(f"unknown data.resize.name '{recipe.name}': choose shortest_edge or large_scale_jitter")
+    raise ValueError(f"unknown data.resize.name '{recipe.name}': choose shortest_edge, large_scale_jitter or stretch")
   return dataclasses.replace(placement, flipped=bool(stream.random() < flip))
 
 
 def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> Placement:
-  """The whole image with `test_size` and `max_size`, without chance."""
+  """The whole image with `test_size` and `max_size`, or stretched to the canvas, without chance."""
+  if recipe.name == 'stretch':
+    return _stretched(file_size, canvas)
   return _whole(file_size, canvas, recipe.test_size, recipe.max_size)
 
 
@@ -209,6 +214,10 @@ def place_boxes(boxes: Float32[np.ndarray, 'N 4'], placement: Placement) -> Floa
   corners = np.sort(corners, axis=1)  # a flip swaps left and right
   height, width = placement.size
   return corners.clip(0, (width, height)).reshape(-1, 4)
+
+
+def _stretched(file_size: Size, canvas: Size) -> Placement:
+  return Placement(file_size, canvas, (0, 0), canvas)
 
 
 def _whole(file_size: Size, canvas: Size, shortest: int, longest: int) -> Placement:

@@ -4,13 +4,13 @@ import difflib
 import logging as python_logging
 import os
 import pathlib
-import runpy
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict
+
+from jaxdet import configuration
 
 DEBUG = flags.DEFINE_bool('debug', bool(os.environ.get('JAXDET_DEBUG')), 'Show the traceback of every error.')
 
@@ -42,7 +42,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   """What is left of `argv` without flags; ends the process with one line where they are wrong."""
   path = config_path(argv)
-  _let_configs_import(path)
+  configuration.let_configs_import(path)
   if path and not os.path.isfile(path.partition(':')[0]):
     _stop(f'error: there is no config file {path.partition(":")[0]}')
   try:
@@ -63,7 +63,7 @@ def unknown_keys(argv: Sequence[str]) -> str:
     return ''
   if not config_path(argv):
     return f"'--config.{keys[0]}' changes a value of a config, and there is none: give --config FILE before it"
-  known = list(_paths(load_config(config_path(argv)).to_dict()))
+  known = list(configuration.keys(configuration.load_config(config_path(argv)).to_dict()))
   for key in keys:
     if key not in known:
       close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
@@ -78,14 +78,6 @@ def config_path(argv: Sequence[str]) -> str:
     if arg.startswith('-') and name == 'config':
       return value if equals else following
   return ''
-
-
-def load_config(path: str) -> ConfigDict:
-  """The config of FILE or FILE:VARIANT."""
-  name, _, variant = path.partition(':')
-  _let_configs_import(path)
-  namespace = runpy.run_path(name)
-  return namespace['get_config'](*([variant] if variant else []))
 
 
 def is_users(error: Exception) -> bool:
@@ -106,21 +98,6 @@ def set_up_log() -> None:
   )
   logging.set_verbosity(logging.INFO)
   logging.use_absl_handler()
-
-
-def _let_configs_import(path: str) -> None:
-  """A config imports others by the name of the folder that they are all below: `from configs import arguments`."""
-  folders = pathlib.Path(path.partition(':')[0]).resolve().parents
-  above = str(next((folder.parent for folder in folders if folder.name == 'configs'), folders[1]))
-  if above not in sys.path:
-    sys.path.append(above)
-
-
-def _paths(tree: Mapping, prefix: str = ''):
-  for name, value in tree.items():
-    yield prefix + name
-    if isinstance(value, Mapping):
-      yield from _paths(value, f'{prefix}{name}.')
 
 
 def _stop(message: str, status: int = BAD_INPUT) -> None:

@@ -86,10 +86,9 @@ class BoxMasks:
 
 @flax.struct.dataclass
 class ImageMasks:
-  """Masks on a grid over the canvas, cropped to their boxes when they are read."""
+  """Masks on a grid over the whole canvas, cropped to their boxes when they are read (ops/image_masks.py)."""
 
-  probabilities: Float[Array, 'B K h w']  # cell (i, j) covers canvas pixels [i * stride, (i + 1) * stride) in y, j in x
-  stride: float = flax.struct.field(pytree_node=False)  # canvas pixels a cell
+  probabilities: Float[Array, 'B K h w']  # cell (i, j) covers canvas pixels [i * H / h, (i + 1) * H / h) in y, j in x
 
 
 @flax.struct.dataclass

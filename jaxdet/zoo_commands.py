@@ -13,9 +13,10 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxdet import command_line, model_size, model_table
+from jaxdet import configuration
 from jaxdet.parity import verdicts
-from jaxdet.parity.zoo import Line, read_lines
+from jaxdet.zoo import model_size, model_table
+from jaxdet.zoo.lines import Line, read_lines
 
 TABLE = pathlib.Path('configs', 'zoo.csv')
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
@@ -47,7 +48,7 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
   rows, sizes = [], {}
   for name, line in lines.items():
     with _blaming(root, line):
-      config = command_line.load_config(str(root / line.config))
+      config = configuration.load_config(str(root / line.config))
       key = _key(config)
     if key not in sizes:
       sizes[key] = model_size.measure(config, flops)

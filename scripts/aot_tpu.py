@@ -125,13 +125,13 @@ def lower(name: str, args: argparse.Namespace):
   import jax
   from jax.experimental import topologies
 
-  from jaxdet.command_line import load_config
-  from jaxdet.model_size import num_classes
+  from jaxdet.configuration import load_config
   from jaxdet.models.build import build_detector
   from jaxdet.training import parallel
   from jaxdet.training.optimizer import build_optimizer
   from jaxdet.training.state import abstract_state
   from jaxdet.training.step import make_train_step
+  from jaxdet.zoo.model_size import num_classes
 
   topology = topologies.get_topology_desc(platform='tpu', topology_name=args.topology)
   mesh = jax.sharding.Mesh(topology.devices, (parallel.DATA,), axis_types=(jax.sharding.AxisType.Auto,))

@@ -154,7 +154,7 @@ def main() -> None:
   if bool(args.generate) == bool(args.data and args.records):
     parser.error('give --generate FOLDER, or --data DIR and --records FOLDER')
 
-  from jaxdet.command_line import load_config
+  from jaxdet.configuration import load_config
   from scripts.figures import report
 
   if args.generate:

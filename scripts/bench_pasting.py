@@ -30,7 +30,7 @@ def detections(seed: int, count: int) -> tuple:
   masks = 1 / (1 + np.exp(8 * (distance - 1) + random.normal(0, 0.15, distance.shape)))
   labels = random.integers(0, 1203, count)
   fields = boxes.astype(np.float32), random.random(count, np.float32), labels, masks.astype(np.float32)
-  return *fields, np.int32(CANVAS), np.int32((HEIGHT, WIDTH)), seed, list(range(1, 1204))
+  return *fields, None, np.int32(CANVAS), np.int32((HEIGHT, WIDTH)), seed, list(range(1, 1204))
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
   python scripts/gpu_report.py --json report.json [--seconds 460] [--tiny] [--only PATTERN]
 
 Every line is written as soon as it is measured, so that a run that is cut loses nothing; no line is begun after
-`--seconds`. Lines: peak of a matrix product and of memory copies; training steps and predictions of Mask R-CNN, RetinaNet
-and Deformable DETR in bfloat16, torchvision's beside them (autocast, channels_last) where it is installed; a profile of
-the Mask R-CNN step by network and named scope; RoIAlign, suppression, top-k and bilinear reads alone. It needs jax, flax,
-optax, ml_collections and numpy; neither TensorFlow nor a network connection. `--tiny` runs every line on small shapes, on
-a CPU too.
+`--seconds`. Lines: peak of a matrix product and of memory copies; training steps and predictions of Mask R-CNN,
+RetinaNet and Deformable DETR in bfloat16, torchvision's beside them (autocast, channels_last) where it is installed; a
+profile of the Mask R-CNN step by network and named scope; RoIAlign, suppression, top-k and bilinear reads alone. It
+needs jax, flax, optax, ml_collections and numpy; neither TensorFlow nor a network connection. `--tiny` runs every line
+on small shapes, on a CPU too.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from jaxdet.benchmark.kernel_profile import profile  # noqa: E402
 from jaxdet.benchmark.matmul import peak_flops  # noqa: E402
 from jaxdet.benchmark.timing import timed  # noqa: E402
 from jaxdet.benchmark.workload import make_workload  # noqa: E402
-from jaxdet.command_line import load_config  # noqa: E402
+from jaxdet.configuration import load_config  # noqa: E402
 from jaxdet.flops import matrix_flops  # noqa: E402
 
 LVIS = 'configs/lvis_maskrcnn.py'

@@ -133,7 +133,7 @@ def train_here(workdir: str, config) -> None:
 
 def base_config(steps: int):
   """The small detector on the canvas, unlocked, with uniform sampling."""
-  from jaxdet.command_line import load_config
+  from jaxdet.configuration import load_config
 
   config = load_config(f'{ROOT}/configs/lvis_maskrcnn.py:mini').unlock()
   config.data.name = 'lvis'  # which is not drawn anew for every seed

@@ -67,7 +67,7 @@ def choose(annotations: dict, args: argparse.Namespace) -> dict:
 
 
 def overfit_config(args: argparse.Namespace, annotations: pathlib.Path):
-  from jaxdet.command_line import load_config
+  from jaxdet.configuration import load_config
 
   config = load_config(f'{HERE}/configs/lvis_maskrcnn.py:mini').unlock()
   size = args.canvas

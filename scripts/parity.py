@@ -16,7 +16,7 @@ from jaxdet.compilation import use_cache
 from jaxdet.parity import report
 from jaxdet.parity.case import case_names
 from jaxdet.parity.run import run_case
-from jaxdet.parity.zoo import read_zoo
+from jaxdet.zoo.lines import read_zoo
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BESIDE = ROOT.parent / 'shared' / 'parity'

@@ -6,7 +6,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 import parity_kit
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 
 CONFIG = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'lvis_maskrcnn.py'
 

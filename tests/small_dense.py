@@ -7,7 +7,7 @@ import pathlib
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.models.build import build_detector
 from jaxdet.models.detectors.dense import DenseDetector
 from small_detector import CLASSES
@@ -21,17 +21,22 @@ VARIANTS = {
   'atss': 'mmdet/atss.py',
   'gfl': 'mmdet/gfl.py',
 }
+WITH_MASKS = {'yolact': 'mmdet/yolact.py'}  # tested in files of their own
 
 
 @functools.cache
 def small_dense_config(variant: str):
   """The config of a variant with few channels and three levels, for images of about 64 pixels."""
-  config = load_config(f'{CONFIGS}/{VARIANTS[variant]}').unlock()
+  config = load_config(f'{CONFIGS}/{(VARIANTS | WITH_MASKS)[variant]}').unlock()
   model = config.model
   model.num_classes = CLASSES
   model.dtype = 'float32'
   model.neck.update(channels=16, levels=(3, 4, 5))
   model.head.anchors.sizes = model.head.anchors.sizes[:3]
+  if 'strides' in model.head.anchors:
+    model.head.anchors.strides = model.head.anchors.strides[:3]
+  if 'mask_branch' in model.head:
+    model.head.mask_branch.update(num_convs=1, channels=16)
   if 'ranges' in model.head:
     model.head.ranges = ((0, 24), (24, 48), (48, 1e8))
   model.head.network.update(num_convs=1, channels=16)

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.structures import Batch, InstanceMasks, Objects
 
 CONFIG = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'lvis_maskrcnn.py'

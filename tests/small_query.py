@@ -6,7 +6,7 @@ import pathlib
 import jax
 import numpy as np
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.models.initialize import variable_shapes
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / 'configs'

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 import parity_kit
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.parity.case import Case, case_names, load_case
 from jaxdet.parity.overrides import case_config
-from jaxdet.parity.zoo import Entry, find_config, read_zoo
+from jaxdet.zoo.lines import Entry, find_config, read_zoo
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

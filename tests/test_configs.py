@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 from configs import arguments, lvis_maskrcnn
 from configs.mmdet import mask_rcnn
 from configs.mmdet.fcos import BIASES
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.models.build import build_detector
-from jaxdet.parity.zoo import PROGRAMS, read_lines
+from jaxdet.zoo.lines import PROGRAMS, read_lines
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECIPES = sorted(file for program in PROGRAMS for file in (ROOT / 'configs' / program).glob('*.py'))
@@ -63,7 +63,7 @@ def test_every_model_of_the_table_has_a_complete_locked_config():
 def test_a_config_finds_others_from_any_folder(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = load_config(f'{ROOT}/configs/mmdet/cascade_rcnn.py')
-  assert config.model.name == 'cascade_rcnn' and config.model.roi.cascade.resample
+  assert config.model.name == 'two_stage' and config.model.roi.cascade.resample
 
 
 @pytest.mark.parametrize('file', RECIPES, ids=lambda file: f'{file.parent.name}/{file.stem}')
@@ -252,7 +252,7 @@ class TestLvis:
   def test_every_loss_for_the_tail_makes_a_detector(self, loss):
     config = lvis_maskrcnn.get_config(f'mini,loss={loss}').copy_and_resolve_references().unlock()
     config.model.class_counts.instances = config.model.class_counts.images = (50, 3)
-    assert build_detector(config.model, num_classes=2).class_loss.columns >= 3
+    assert build_detector(config.model, num_classes=2).stages[0].class_loss.columns >= 3
 
   def test_an_argument_that_the_mini_config_does_not_have_is_named(self):
     with pytest.raises(ValueError, match='the mini config has no backbone: its arguments are version'):

@@ -1,4 +1,4 @@
-"""docs/extending.md, followed to the letter, gives a detector that learns."""
+"""docs/extending.md, followed to the letter, gives parts that learn."""
 
 import functools
 import pathlib
@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from jaxdet.models import build, forward
+from jaxdet.models.initialize import initialize
 from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.state import create_state
 from jaxdet.training.step import make_train_step
-from small_detector import CLASSES, make_batch
+from small_detector import CLASSES, make_batch, small_config
 
+quick_jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 PAGE = pathlib.Path(__file__).resolve().parents[1] / 'docs' / 'extending.md'
 
 
@@ -24,23 +26,23 @@ def blocks() -> dict[str, str]:
   return dict(re.findall(r'^`(\S+\.py)`:\n\n```python\n(.*?)```', PAGE.read_text(), re.DOTALL | re.MULTILINE))
 
 
+def load(path, monkeypatch):
+  """A file of the page as a module, put where the page says."""
+  module = types.ModuleType(path.removesuffix('.py').replace('/', '.'))
+  monkeypatch.setitem(sys.modules, module.__name__, module)
+  exec(compile(blocks()[path], path, 'exec'), module.__dict__)
+  return module
+
+
 @pytest.fixture
 def foveabox(monkeypatch):
-  """The page's method and config, put where the page says."""
+  """The page's method and config."""
   modules = []
-  for path in ('jaxdet/models/detectors/foveabox.py', 'configs/mmdet/foveabox.py'):
-    module = types.ModuleType(path.removesuffix('.py').replace('/', '.'))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(blocks()[path], path, 'exec'), module.__dict__)
-    modules.append(module)
+  for path in ('jaxdet/models/dense_methods/foveabox.py', 'configs/mmdet/foveabox.py'):
+    modules.append(load(path, monkeypatch))
   method, config = modules
   monkeypatch.setitem(build.DENSE_METHODS, 'foveabox', method.FoveaBox)
   return method, config
-
-
-def test_the_page_shows_the_table_as_it_is():
-  names = ', '.join(f"'{name}': {method.__name__}" for name, method in build.DENSE_METHODS.items())
-  assert f"DENSE_METHODS = {{{names}, 'foveabox': FoveaBox}}" in PAGE.read_text()
 
 
 def test_cells_in_the_middle_of_an_object_are_its_own(foveabox):
@@ -75,3 +77,28 @@ def test_the_detector_learns_and_is_trained_by_one_program(foveabox):
   assert step._cache_size() == 1
   detections = jax.jit(functools.partial(forward.predict, detector))(state.variables, make_batch())
   assert np.isfinite(detections.boxes).all() and detections.valid.any()
+
+
+def test_a_task_and_a_backbone_of_ones_own(monkeypatch):
+  task = load('jaxdet/models/roi_tasks/box_quality.py', monkeypatch)
+  backbone = load('jaxdet/models/backbones/plain.py', monkeypatch)
+  monkeypatch.setitem(build.ROI_TASKS, 'box_quality', task.make_box_quality)
+  monkeypatch.setitem(build.BACKBONES, 'plain', backbone.PlainBackbone)
+  config = small_config().copy_and_resolve_references()
+  config.model.backbone = {'name': 'plain', 'width': 8}
+  config.model.roi.tasks = ('box_quality',)
+  config.model.roi.quality_head = {'channels': 8}
+  detector = build.build_detector(config.model, CLASSES)
+  variables = quick_jit(functools.partial(initialize, detector))(jax.random.key(0))
+
+  def total(params):
+    losses, _ = forward.loss(detector, variables | {'params': params}, make_batch(), jax.random.key(1))
+    return losses['loss_quality'], losses
+
+  gradients, losses = quick_jit(jax.grad(total, has_aux=True))(variables['params'])
+  assert {'loss_class', 'loss_box', 'loss_quality'} <= set(losses) and 'loss_mask' not in losses
+  for network in ('quality_head', 'neck', 'backbone'):
+    assert any(np.abs(x).max() > 0 for x in jax.tree.leaves(gradients[network])), network
+  assert all(np.abs(x).max() > 0 for x in jax.tree.leaves(gradients['quality_head']))
+  found = quick_jit(functools.partial(forward.predict, detector))(variables, make_batch())
+  assert found.valid.any() and (found.scores <= 1).all()

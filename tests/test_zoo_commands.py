@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from jaxdet import model_table, zoo_commands
-from jaxdet.command_line import load_config
-from jaxdet.model_size import Size, measure, num_classes
-from jaxdet.model_table import Published, Row
-from jaxdet.parity.zoo import Line, bare, read_lines
+from jaxdet import zoo_commands
+from jaxdet.configuration import load_config
+from jaxdet.zoo import model_table
+from jaxdet.zoo.lines import Line, bare, read_lines
+from jaxdet.zoo.model_size import Size, measure, num_classes
+from jaxdet.zoo.model_table import Published, Row
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = str(ROOT / 'configs')

@@ -9,12 +9,12 @@ import pathlib
 from ml_collections import ConfigDict
 
 import parity_kit
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.parity import case as cases
 from jaxdet.parity.case import Case as UpstreamCase
 from jaxdet.parity.overrides import case_config
 from jaxdet.parity.subject import Subject, make_subject
-from jaxdet.parity.zoo import Entry, find_config, read_zoo
+from jaxdet.zoo.lines import Entry, find_config, read_zoo
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 

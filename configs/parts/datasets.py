@@ -52,7 +52,7 @@ def data(
       alone, as in mmdetection.
     ignore_marked, ignore_min_side: what training leaves out beside crowds: objects that the annotations mark with
       'ignore' (VOC: difficult), and those with a side of fewer pixels of the file.
-    resize: 'shortest_edge' or 'large_scale_jitter'.
+    resize: 'shortest_edge', 'large_scale_jitter', or 'stretch': to the canvas, without sizes.
     sizes, test_size: pixels of the shorter side in training (one is drawn) and evaluation.
     max_size: of the longer side.
     crop, crop_max_size: with this probability DETR's crop in training: the file is resized by a shorter side of 400,

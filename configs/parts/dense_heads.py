@@ -112,6 +112,42 @@ def gfl() -> dict:
   }
 
 
+def yolact() -> dict:
+  """YOLACT's (Bolya et al., 2019): three anchors a cell, hard negatives, and masks made of prototypes."""
+  return {
+    'name': 'yolact',
+    'network': {'name': 'yolact', 'num_convs': 1, 'channels': 256, 'num_prototypes': 32},
+    'mask_branch': {'name': 'protonet', 'num_convs': 3, 'channels': 256, 'num_prototypes': 32},
+    'anchors': {
+      'sizes': tuple((3 * 2**level,) for level in (3, 4, 5, 6, 7)),
+      'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
+      'major': 'aspect_ratio',
+      'strides': tuple(550 / cells for cells in (69, 35, 18, 9, 5)),  # of an image of 550 pixels
+      'offset': 0.5,  # of an anchor's centre in its cell, in strides
+      'rounded': False,
+    },
+    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'both', 'extra': 0},
+    'matcher': {
+      'negative_iou': 0.4,
+      'positive_iou': 0.5,
+      'low_quality': 'object_first',
+      'low_quality_min_iou': 0.0,
+    },
+    'train_anchors': 'canvas',
+    'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
+    'negatives': 3,  # a positive, those with the largest class losses
+    'loss': {'name': 'smooth_l1', 'beta': 1.0, 'weight': 1.5},
+    'normalizer': batch_normalizer('images'),
+    'masks': {
+      'positives': 100,  # anchors an image whose masks are trained, drawn at random where there are more
+      'weight': 6.125,
+      'semantic_weight': 1.0,
+      # What the grid of prototypes covers: 'canvas', or 'image' as mmdetection has it, whose images fill their canvas.
+      'extent': 'canvas',
+    },
+  }
+
+
 def adaptive() -> dict:
   """Anchors of ATSS and GFL, how objects choose them, and the box loss."""
   return {

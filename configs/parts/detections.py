@@ -36,6 +36,17 @@ def dense(score_threshold: float, detections: int, *, iou: float = 0.5, clip: st
   }
 
 
+def yolact(score_threshold: float, detections: int) -> dict:
+  """The best anchors of every level, fast suppression within classes, then the best."""
+  return {
+    'score_threshold': score_threshold,
+    'iou': 0.5,
+    'detections': detections,
+    'pre_nms': 1000,  # anchors a level that are decoded, best first
+    'per_class': 200,  # of these, boxes of a class that are compared with each other
+  }
+
+
 def queries(detections: int, *, clip: bool = True) -> dict:
   """Of all pairs of a query and a class (DETR: of all queries) the best; nothing is suppressed.
 

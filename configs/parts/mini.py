@@ -55,6 +55,17 @@ def dense(config: ConfigDict) -> ConfigDict:
   return changed(config, {'model': model, **images(), **training()})
 
 
+def yolact(config: ConfigDict) -> ConfigDict:
+  """YOLACT's configuration with a narrow ResNet-18, narrow heads, and anchors for small objects."""
+  head = {
+    'network': {'channels': 64},
+    'mask_branch': {'channels': 64},
+    'anchors': {'sizes': ((12,), (24,), (48,), (96,), (128,)), 'strides': (8, 16, 32, 64, 128)},
+  }
+  model = {**FEATURES, 'head': head, 'test': {'detections': 50}}
+  return changed(config, {'model': model, **images(), **training()})
+
+
 def mask_rcnn(config: ConfigDict) -> ConfigDict:
   """Mask R-CNN's configuration with a narrow ResNet-18, anchors for small objects, and few regions."""
   model = {

@@ -2,7 +2,12 @@
 
 
 def fpn(
-  norm: str = '', *, levels: tuple[int, ...] = (2, 3, 4, 5, 6), extra: str = 'pool', extra_relu: bool = False
+  norm: str = '',
+  *,
+  levels: tuple[int, ...] = (2, 3, 4, 5, 6),
+  extra: str = 'pool',
+  extra_relu: bool = False,
+  upsample: str = 'nearest',
 ) -> dict:
   """A feature pyramid (Lin et al., 2017).
 
@@ -12,6 +17,7 @@ def fpn(
     extra: of levels above 5, 'pool': every other pixel; by convolutions of 'input' (the backbone's last map) or
       'output' (the pyramid's). RetinaNet takes the input, FCOS, ATSS and GFL the output.
     extra_relu: before every such convolution but the first; Detectron2's RetinaNet and all FCOS.
+    upsample: of the path from coarse to fine: 'nearest', or YOLACT's 'bilinear'.
   """
   return {
     'name': 'fpn',
@@ -20,6 +26,7 @@ def fpn(
     'norm': norm,
     'extra': extra,  # see necks/fpn.py
     'extra_relu': extra_relu,
+    'upsample': upsample,
   }
 
 

@@ -26,8 +26,8 @@ def profile(compiled: jax.stages.Compiled, call: Callable[[], Any], calls: int =
     calls: how many are traced.
 
   Returns:
-    {'parts': {part: {'forward_ms', 'backward_ms'}}, the costliest first, 'kernels': [{'name', 'ms', 'part'}], 'busy_ms':
-    sum over all kernels}, each for one call.
+    {'parts': {part: {'forward_ms', 'backward_ms'}}, the costliest first, 'kernels': [{'name', 'ms', 'part'}],
+    'busy_ms': sum over all kernels}, each for one call.
 
   Raises:
     ValueError: the trace has no kernels of a device, as on a CPU.

@@ -5,11 +5,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxdet import model_size
 from jaxdet.benchmark.synthetic import class_counts, synthetic_batch
 from jaxdet.models.build import build_detector
 from jaxdet.structures import Batch
 from jaxdet.training.categories import set_class_counts
+from jaxdet.zoo import model_size
 
 DTYPES = ('float32', 'bfloat16')
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxdet.ops.image_masks import encode_image_masks
 from jaxdet.ops.paste import paste_and_encode
 
 MASK_THRESHOLD = 0.5  # of the pasted probability
@@ -22,7 +23,8 @@ def image_results(
   boxes: Float[np.ndarray, 'K 4'],
   scores: Float[np.ndarray, 'K'],
   labels: Int[np.ndarray, 'K'],
-  masks: Float[np.ndarray, 'K S S'] | None,
+  masks: Float[np.ndarray, 'K h w'] | None,
+  covered: tuple[int, int] | None,
   image_size: Int[np.ndarray, '2'],
   original_size: Int[np.ndarray, '2'],
   image_id: int,
@@ -34,7 +36,8 @@ def image_results(
   those without area are dropped.
 
   Args:
-    masks: probabilities over the boxes.
+    masks: probabilities on grids of cells.
+    covered: (height, width) on the canvas that these grids cover; None: each its box.
     image_size: (height, width) on the canvas.
     original_size: (height, width) of the file.
     category_ids: by label.
@@ -48,7 +51,12 @@ def image_results(
     for label, box, score in zip(labels[kept].tolist(), corners_and_sizes.tolist(), scores[kept].tolist(), strict=True)
   ]
   if masks is not None:
-    pasted = paste_and_encode(masks[kept], boxes, *map(int, original_size), MASK_THRESHOLD)
+    height, width = map(int, original_size)
+    if covered is None:
+      pasted = paste_and_encode(masks[kept], boxes, height, width, MASK_THRESHOLD)
+    else:
+      extent = covered[0] * height / image_size[0], covered[1] * width / image_size[1]
+      pasted = encode_image_masks(masks[kept], boxes, extent, height, width, MASK_THRESHOLD)
     for result, mask in zip(results, pasted, strict=True):
       result['segmentation'] = mask | {'counts': mask['counts'].decode()}  # JSON knows no bytes
   return results
@@ -67,7 +75,7 @@ def rescale(
 def results_lines(*task) -> str:
   """`image_results` in lines of JSON: the image's id and the number of records, then a record each."""
   records = image_results(*task)
-  return ''.join(f'{json.dumps(line)}\n' for line in ({'image_id': task[6], 'records': len(records)}, *records))
+  return ''.join(f'{json.dumps(line)}\n' for line in ({'image_id': task[7], 'records': len(records)}, *records))
 
 
 def serve() -> None:

@@ -16,7 +16,7 @@ from typing import TextIO
 import numpy as np
 
 from jaxdet.evaluation.worker_pool import WorkerPool
-from jaxdet.structures import Batch, Detections
+from jaxdet.structures import Batch, Detections, ImageMasks
 
 RECORD_LINE = re.compile(r'{"image_id": ?(\d+).*},?\n')
 PART = 2**16  # characters of a results file that are parsed at once
@@ -63,11 +63,13 @@ class ResultsWriter(contextlib.AbstractContextManager):
 
 
 def detections_of_image(batch: Batch, detections: Detections, i: int) -> tuple:
-  """The first six arguments of `image_results` for image `i` of a batch."""
+  """The first seven arguments of `image_results` for image `i` of a batch."""
   rows = np.flatnonzero(detections.valid[i])
   masks = None if detections.masks is None else detections.masks.probabilities
   fields = (detections.boxes, detections.scores, detections.labels, masks)
-  return *(None if field is None else field[i, rows] for field in fields), batch.image_size[i], batch.original_size[i]
+  covered = batch.image.shape[1:3] if isinstance(detections.masks, ImageMasks) else None
+  of_image = (None if field is None else field[i, rows] for field in fields)
+  return *of_image, covered, batch.image_size[i], batch.original_size[i]
 
 
 @contextlib.contextmanager

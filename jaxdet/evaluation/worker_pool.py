@@ -36,14 +36,15 @@ class WorkerPool:
     boxes: Float[np.ndarray, 'K 4'],
     scores: Float[np.ndarray, 'K'],
     labels: Int[np.ndarray, 'K'],
-    masks: Float[np.ndarray, 'K S S'] | None,
+    masks: Float[np.ndarray, 'K h w'] | None,
+    covered: tuple[int, int] | None,
     image_size: Int[np.ndarray, '2'],
     original_size: Int[np.ndarray, '2'],
     image_id: int,
     category_ids: list[int],
   ) -> concurrent.futures.Future:
     """The future `results_lines` of these arguments; it raises what goes wrong there."""
-    task = (boxes, scores, labels, masks, image_size, original_size, image_id, category_ids)
+    task = (boxes, scores, labels, masks, covered, image_size, original_size, image_id, category_ids)
     return self._threads.submit(self._ask, task)
 
   def close(self) -> None:

@@ -13,13 +13,16 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from jaxdet.losses.class_loss import make_class_loss
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
+from jaxdet.models.dense_heads.protonet import Protonet
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
+from jaxdet.models.dense_heads.yolact_head import YOLACTHead
 from jaxdet.models.dense_methods.atss import ATSS
 from jaxdet.models.dense_methods.fcos import FCOS
 from jaxdet.models.dense_methods.gfl import GFL
 from jaxdet.models.dense_methods.retinanet import RetinaNet
+from jaxdet.models.dense_methods.yolact import YOLACT
 from jaxdet.models.detectors.deformable_detr import PROPOSALS, DeformableDETR
-from jaxdet.models.detectors.dense import DenseDetector
+from jaxdet.models.detectors.dense import MASK_BRANCH, DenseDetector
 from jaxdet.models.detectors.detr import DETR
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.set_prediction import is_sigmoid
@@ -108,8 +111,9 @@ BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 ROI_TASKS = {'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
-DENSE_HEADS = {'two_tower': TwoTowerHead}
-DENSE_METHODS = {'retinanet': RetinaNet, 'fcos': FCOS, 'atss': ATSS, 'gfl': GFL}
+DENSE_HEADS = {'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
+MASK_BRANCHES = {'protonet': Protonet}
+DENSE_METHODS = {'retinanet': RetinaNet, 'fcos': FCOS, 'atss': ATSS, 'gfl': GFL, 'yolact': YOLACT}
 
 
 def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
@@ -166,7 +170,12 @@ def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
     box_channels=method.box_channels,
     dtype=shared.dtype,
   )
-  return DenseDetector(_preprocess(config), _backbone_and_neck(config, shared) | {'head': head}, method)
+  networks = _backbone_and_neck(config, shared) | {'head': head}
+  if 'mask_branch' in config.head:
+    branch = config.head.mask_branch
+    make = find(MASK_BRANCHES, branch.name, 'head.mask_branch.name')
+    networks[MASK_BRANCH] = make(**_without(branch, 'name'), num_classes=shared.num_classes, dtype=shared.dtype)
+  return DenseDetector(_preprocess(config), networks, method)
 
 
 def detr(config: FrozenConfigDict, shared: Shared) -> DETR:

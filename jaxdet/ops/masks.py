@@ -1,4 +1,4 @@
-"""Mask targets: the ground-truth bitmap of an object resampled over a proposal.
+"""Mask targets: the ground-truth bitmap of an object resampled over a proposal, or over the canvas.
 
 An object's bitmap is known as M x M cells over a window (see `Batch`), zero outside. Its RoIAlign is two products
 with the weights of `roi_weights`; where a cell is one pixel the targets are those of mmdetection's BitmapMasks and
@@ -40,6 +40,29 @@ def crop_masks(
       clamped: the image's for Detectron2, the canvas's for mmdetection, which pads its bitmaps.
     size: S, bins a side.
   """
+  means = _sampled(masks, windows, boxes, image_size, Sampling((size, size)))
+  return jax.lax.stop_gradient((means >= 0.5).astype(jnp.float32))
+
+
+def draw_masks(
+  masks: Float[Array, 'N M M'], windows: Float[Array, 'N 4'], canvas: tuple[int, int], grid: tuple[int, int]
+) -> Float[Array, 'N h w']:
+  """The object's mask on a grid over the whole canvas, 0 or 1: the bitmap at the centre of each cell, then > 0.5.
+
+  That is torch's `interpolate` of the bitmap, bilinear with align_corners=False, as in YOLACT.
+
+  Args:
+    masks, windows: as of `crop_masks`.
+    canvas: (height, width) in pixels.
+    grid: (h, w) in cells.
+  """
+  whole = jnp.broadcast_to(jnp.asarray([0, 0, canvas[1], canvas[0]], jnp.float32), windows.shape)
+  values = _sampled(masks, windows, whole, canvas, Sampling(grid, ratio=1))
+  return jax.lax.stop_gradient((values > 0.5).astype(jnp.float32))
+
+
+def _sampled(masks, windows, boxes, image_size, sampling: Sampling) -> Float[Array, 'N p q']:
+  """RoIAlign of bitmaps that are known over their windows; arguments as of `crop_masks`."""
   num_cells = masks.shape[-1]
   origin = windows[:, 1::-1]  # (y, x)
   extent = windows[:, :1:-1] - origin
@@ -47,7 +70,6 @@ def crop_masks(
   origin_xyxy = jnp.concatenate([windows[:, :2], windows[:, :2]], axis=-1)
   scale_xyxy = jnp.concatenate([cells_per_pixel[:, ::-1], cells_per_pixel[:, ::-1]], axis=-1)
 
-  sampling = Sampling((size, size))
   start, extent_in_cells = sampling.in_pixels((boxes - origin_xyxy) * scale_xyxy, 1.0)
   # The image's first and last row and column, in cells.
   low = -origin * cells_per_pixel
@@ -56,5 +78,4 @@ def crop_masks(
   wy, wx = grid_weights(start, extent_in_cells, sampling, corner, (num_cells, num_cells), low, high)
   # Targets are cut at one half: products of zeros and ones must not round there.
   rows = jnp.einsum('nph,nhw->npw', wy, masks, precision=lax.Precision.HIGHEST)
-  means = jnp.einsum('nqw,npw->npq', wx, rows, precision=lax.Precision.HIGHEST)
-  return jax.lax.stop_gradient((means >= 0.5).astype(jnp.float32))
+  return jnp.einsum('nqw,npw->npq', wx, rows, precision=lax.Precision.HIGHEST)

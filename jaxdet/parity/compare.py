@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int
 
 from jaxdet.parity.case import Case
 from jaxdet.parity.matching import mask_errors, match_rows, recorded_count, recorded_rows
-from jaxdet.structures import Detections
+from jaxdet.structures import Detections, ImageMasks
 
 TENSOR = 1e-4  # of a tensor's RMS; float32 rounding is around 1e-5, a wrong padding or layout above 1e-2
 BOX = 0.05  # pixels
@@ -152,7 +152,8 @@ class Comparison:
     matches = self.rows('boxes', name, boxes, scores, labels)
     self.add('boxes', f'{name}/incomplete', float(found.incomplete[image]), 0)
     if f'{name}/masks' in self.case.arrays and found.masks is not None:
-      errors = mask_errors(self.case, name, np.asarray(found.masks.probabilities[image])[valid], boxes, matches)
+      masks = np.asarray(found.masks.probabilities[image])[valid]
+      errors = mask_errors(self.case, name, masks, boxes, matches, over_image=isinstance(found.masks, ImageMasks))
       self.add('masks', name, max(errors, default=0.0), MASK)
     return matches
 

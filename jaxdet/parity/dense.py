@@ -11,9 +11,14 @@ from jaxdet.models.recording import Record
 from jaxdet.parity.compare import Comparison
 from jaxdet.parity.names import level_names
 from jaxdet.parity.subject import Subject
-from jaxdet.structures import Batch, Detections
+from jaxdet.structures import Batch, Detections, ImageMasks
 
-NAMES = {'logits': 'head/cls', 'box_regression': 'head/reg', 'centerness': 'head/centerness'}
+NAMES = {
+  'logits': 'head/cls',
+  'box_regression': 'head/reg',
+  'centerness': 'head/centerness',
+  'coefficients': 'head/coeff',
+}
 
 
 @flax.struct.dataclass
@@ -36,7 +41,10 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
     for level, name in level_names(case, part, list(maps)).items():
       comparison.tensor('head' if '/' in part else part, name, maps[level])
   for image in range(len(made.input)):
-    comparison.detections('det', image, made.detections)
+    rows = comparison.detections('det', image, made.detections)
+    if isinstance(made.detections.masks, ImageMasks) and (rows >= 0).all():
+      found = made.detections.masks.probabilities[image][made.detections.valid[image]][rows]
+      comparison.tensor('head', f'mask_head/0/{image}', found.transpose(1, 2, 0))
 
 
 def recorded_distances(boxes: dict[int, np.ndarray], kind: str) -> dict[str, dict[int, np.ndarray]]:

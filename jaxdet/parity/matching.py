@@ -4,9 +4,10 @@ import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from jaxdet.ops.image_masks import image_mask_window
 from jaxdet.ops.paste import paste_mask
 from jaxdet.parity.case import Case
 
@@ -73,16 +74,41 @@ def recorded_count(case: Case, name: str) -> int | None:
 
 
 def mask_errors(
-  case: Case, name: str, masks: Float[np.ndarray, 'P S S'], boxes: Float[np.ndarray, 'P 4'], rows: Int[np.ndarray, 'N']
+  case: Case,
+  name: str,
+  masks: Float[np.ndarray, 'P h w'],
+  boxes: Float[np.ndarray, 'P 4'],
+  rows: Int[np.ndarray, 'N'],
+  over_image: bool = False,
 ) -> list[float]:
-  """1 - IoU of each recorded mask and ours, pasted into the image; of the detections whose bits are recorded."""
+  """1 - IoU of each recorded mask and ours, pasted into the image; of the detections whose bits are recorded.
+
+  Args:
+    case: the recorded run.
+    name: of the image's detections.
+    masks: probabilities over the boxes.
+    boxes: in pixels of the image.
+    rows: of the recorded detections.
+    over_image: masks are probabilities over the whole image, to which upstream stretches the grid also where that
+      covers a canvas.
+  """
   key = f'{name}/masks'
   shape = case.meta['mask_shape'][key]
   recorded = np.unpackbits(case.arrays[key])[: math.prod(shape)].reshape(shape).astype(bool)
   errors = []
   for wanted, row in zip(recorded, rows, strict=False):
     if row >= 0:
-      ours = paste_mask(masks[row], boxes[row], *shape[1:]).astype(bool)
+      ours = (_stretched if over_image else paste_mask)(masks[row], boxes[row], *shape[1:]).astype(bool)
       union = (ours | wanted).sum()
       errors.append(1 - float((ours & wanted).sum() / union) if union else 0.0)
   return errors
+
+
+def _stretched(
+  probabilities: Float[np.ndarray, 'h w'], box: Float[np.ndarray, '4'], height: int, width: int
+) -> Bool[np.ndarray, 'H W']:
+  """A mask on a grid that covers the image."""
+  mask = np.zeros((height, width), bool)
+  window, (y, x) = image_mask_window(probabilities, box, (height, width), height, width)
+  mask[y : y + window.shape[0], x : x + window.shape[1]] = window
+  return mask

@@ -73,6 +73,12 @@ def both(*changes: Change) -> Change:
   return change
 
 
+def padded(config: ConfigDict, value) -> None:
+  """Images are smaller than their canvas, where mmdetection's YOLACT takes boxes as a share of the image."""
+  if config.model.get('head', {}).get('name') == 'yolact':
+    config.model.head.masks.extent = 'image'
+
+
 def pixel_std(config: ConfigDict, value) -> None:
   """Upstream's are in its channel order."""
   config.model.pixel_std = tuple(value[:: -1 if config.model.channel_order == 'BGR' else 1])

@@ -10,6 +10,7 @@ from jaxdet.parity.override_changes import (
   coder_weights,
   frozen_parts,
   nothing,
+  padded,
   put,
   sample,
 )
@@ -88,5 +89,6 @@ RULES: Mapping[str, Change] = {
   r'model\.train_cfg\.assigner\.min_pos_iou': put('head.matcher.low_quality_min_iou'),
   r'model\.train_cfg\.allowed_border': put('head.border'),
   r'model\.data_preprocessor\.batch_augments': nothing,
+  r'model\.data_preprocessor\.pad_size_divisor': padded,
   r'SyncBN': nothing,  # runs on running statistics, as everything here
 }

@@ -7,11 +7,11 @@ import re
 
 from ml_collections import ConfigDict
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.parity import override_detectron2, override_mmdet
 from jaxdet.parity.case import Case
 from jaxdet.parity.override_changes import read
-from jaxdet.parity.zoo import Entry
+from jaxdet.zoo.lines import Entry
 
 # By program; Detic and DisAlign rest on Detectron2.
 RULES = {
@@ -45,13 +45,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
   model.num_classes = case.meta['num_classes']
   model.pixel_mean, model.pixel_std, model.channel_order = case.pixel_mean, case.pixel_std, case.meta['channel_order']
   if case.meta.get('score_thr') is not None:
-    model.test.update(
-      {
-        'score_threshold': case.meta['score_thr'],
-        'iou': case.meta['nms_iou'],
-        'detections': case.meta['max_per_img'],
-      }
-    )
+    model.test.update(recorded_test(case))
   _still_batch_norm(model)
   _without_dropout(model)
   _take_everything_in_fewer_rows(model)
@@ -68,15 +62,23 @@ def disagreements(model: ConfigDict, case: Case) -> list[str]:
   }
   if meta.get('score_thr') is not None:
     # Detectron2's and DisAlign's recordings have a threshold of their own, between two scores.
+    test = recorded_test(case)
+    threshold = test.pop('score_threshold')
     if case.program == 'mmdet' or 'score_thr_default' in meta:
-      expected['test.score_threshold'] = meta.get('score_thr_default', meta['score_thr'])
-    expected['test.iou'], expected['test.detections'] = meta['nms_iou'], meta['max_per_img']
+      expected['test.score_threshold'] = meta.get('score_thr_default', threshold)
+    expected.update({f'test.{name}': value for name, value in test.items()})
   found = {path: read(model, path) for path in expected}
   return [
     f'config.model.{path} is {found[path]}, recorded with {value}'
     for path, value in expected.items()
     if not _same(found[path], value)
   ]
+
+
+def recorded_test(case: Case) -> dict[str, float]:
+  """How detections were chosen, in the terms of `config.model.test`, as far as it was recorded."""
+  names = {'score_threshold': 'score_thr', 'iou': 'nms_iou', 'detections': 'max_per_img'}
+  return {ours: case.meta[name] for ours, name in names.items() if case.meta[name] is not None}
 
 
 def _take_everything_in_fewer_rows(model: ConfigDict) -> None:

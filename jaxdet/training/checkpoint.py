@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 import jaxdet
 from jaxdet.structures import Category
-from jaxdet.training import parallel
+from jaxdet.training import config_0_1, parallel
 from jaxdet.training.optimizer import path_name
 from jaxdet.training.state import TrainState
 
@@ -56,8 +56,11 @@ class Metadata:
 
   @classmethod
   def from_json(cls, tree: Mapping[str, Any]) -> 'Metadata':
+    config = _tuples(tree['config'])
+    if config_0_1.is_of_0_1(config['model']):
+      config = {**config, 'model': config_0_1.upgraded(config['model'])}
     return cls(
-      config=ConfigDict(_tuples(tree['config'])).lock(),
+      config=ConfigDict(config).lock(),
       categories=tuple(Category(**category) for category in tree['categories']),
       version=tree['version'],
       metrics=tree['metrics'],

@@ -4,7 +4,7 @@ import pytest
 
 from jaxdet.benchmark.counterparts import counterpart
 from jaxdet.benchmark.workload import make_workload
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from small_detector import CONFIG
 
 

@@ -7,7 +7,7 @@ from small_workload import small_workload
 from jaxdet.benchmark import programs
 from jaxdet.benchmark.timing import timed
 from jaxdet.benchmark.workload import make_workload
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from small_detector import CONFIG
 
 

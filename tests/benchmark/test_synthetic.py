@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxdet.benchmark.synthetic import SMALLEST, class_counts, dense_masks, synthetic_batch
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from small_detector import CONFIG
 
 CANVAS = (96, 160)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.convert.frameworks import detector_rules, export, shapes
 from jaxdet.convert.rules import LOSS_STATE, export_state, import_state
 

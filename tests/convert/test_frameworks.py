@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.convert import frameworks, report
 from jaxdet.convert.frameworks import backbone_rules, count_classes, detector_rules, export, open_source
 from jaxdet.convert.parts import UnknownPart

@@ -5,9 +5,9 @@ import pathlib
 import pytest
 from ml_collections import ConfigDict
 
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 from jaxdet.convert import frameworks, parts
-from jaxdet.parity.zoo import read_lines
+from jaxdet.zoo.lines import read_lines
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = {'detectron2': 'detectron2', 'detic': 'detectron2', 'disalign': 'cvpods', 'mmdet': 'mmdet'}  # by program

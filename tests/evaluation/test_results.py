@@ -9,7 +9,7 @@ from pycocotools import mask as rle_codec
 from jaxdet.evaluation import results
 from jaxdet.evaluation.image_results import image_results, rescale
 from jaxdet.evaluation.results import ResultsWriter, detections_of_image, merge, read_results, record_list
-from jaxdet.structures import Batch, BoxMasks, Detections, Objects
+from jaxdet.structures import Batch, BoxMasks, Detections, ImageMasks, Objects
 
 
 def batch_of(indices, image_size=(100, 200), original_size=(50, 100), valid=None):
@@ -32,7 +32,7 @@ def detections_of(boxes, images=1, masks=None):
     scores=np.tile(np.linspace(0.9, 0.5, count, dtype=np.float32), (images, 1)),
     labels=np.tile(np.arange(count, dtype=np.int32), (images, 1)),
     valid=np.ones((images, count), bool),
-    masks=None if masks is None else BoxMasks(masks),
+    masks=masks,
     incomplete=np.arange(images) == 0,
   )
 
@@ -61,7 +61,7 @@ class TestImageResults:
     assert len(records_of(detections, [3, 5, 7])) == 1
 
   def test_masks_fill_their_box(self):
-    detections = detections_of([[20, 10, 60, 40]], masks=np.ones((1, 1, 28, 28), np.float32))
+    detections = detections_of([[20, 10, 60, 40]], masks=BoxMasks(np.ones((1, 1, 28, 28), np.float32)))
     (record,) = records_of(detections, [3])
     assert record['segmentation']['size'] == [50, 100]
     mask = rle_codec.decode(record['segmentation'])
@@ -69,6 +69,14 @@ class TestImageResults:
     expected[5:20, 10:30] = 1
     np.testing.assert_array_equal(mask, expected)
     json.dumps(record)  # nothing of NumPy is left in it
+
+  def test_masks_on_the_canvas_are_cropped_to_their_box(self):
+    # Cells of 4 canvas pixels, 2 of the file; a box owns the cells that it touches and one around them.
+    masks = ImageMasks(np.ones((1, 1, 32, 64), np.float32))
+    (record,) = records_of(detections_of([[20, 12, 60, 40]], masks=masks), [3])
+    expected = np.zeros((50, 100))
+    expected[4:22, 8:32] = 1
+    np.testing.assert_array_equal(rle_codec.decode(record['segmentation']), expected)
 
 
 class TestWriterAndMerge:

@@ -12,6 +12,7 @@ TASK = (
   np.float32([0.5]),
   np.int32([0]),
   np.ones((1, 28, 28), np.float32),
+  None,
   np.int32([100, 100]),
   np.int32([100, 100]),
 )

@@ -14,7 +14,7 @@ from input_pipeline.copy_paste import CopyPaste, choose, draw, pixels_of, put_on
 from input_pipeline.examples import Objects
 from input_pipeline.sampling import random_stream
 from input_pipeline.transforms import Placement, place_objects
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 
 HEIGHT, WIDTH = 60, 80
 

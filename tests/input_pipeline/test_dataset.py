@@ -13,7 +13,7 @@ import mini_photos
 from input_pipeline import dataset, rasterize
 from input_pipeline.examples import parse
 from input_pipeline.resize import shortest_edge_size
-from jaxdet.command_line import load_config
+from jaxdet.configuration import load_config
 
 TRAIN, VAL = 30, 10
 WITHOUT_OBJECTS = (0, 7)

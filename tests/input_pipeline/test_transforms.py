@@ -173,6 +173,15 @@ def test_large_scale_jitter_fills_or_cuts():
   assert max(placement.crop_offset[1] for placement in drawn) > 50
 
 
+def test_an_image_may_be_stretched_to_its_canvas():
+  stretch = ConfigDict({**SHORTEST_EDGE.to_dict(), 'name': 'stretch'})
+  placement = evaluation_placement((20, 40), (60, 60), stretch)
+  assert placement.size == placement.resized_size == (60, 60) and not placement.flipped
+  np.testing.assert_allclose(place_boxes(np.array([[4, 5, 20, 10]], np.float32), placement), [[6, 15, 30, 30]])
+  placement = transforms.training_placement((20, 40), (60, 60), stretch, 1.0, random_stream(0, 1, 0))
+  assert placement.size == (60, 60) and placement.flipped
+
+
 def test_an_unknown_recipe_is_named():
   recipe = ConfigDict({**SHORTEST_EDGE.to_dict(), 'name': 'mosaic'})
   with pytest.raises(ValueError, match="'mosaic'.*shortest_edge"):

@@ -222,7 +222,10 @@ def test_the_best_pairs_are_those_of_all_pairs(limit):
   np.testing.assert_array_equal(scores[np.asarray(rows), np.asarray(labels)], best)
 
 
-@pytest.mark.parametrize('variant', ['atss', pytest.param('fcos of detectron2', marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+  'variant',
+  ['atss', pytest.param('yolact', marks=pytest.mark.slow), pytest.param('fcos of detectron2', marks=pytest.mark.slow)],
+)
 def test_devices_exchange_sums_only(variant):
   here = pathlib.Path(__file__).parent
   environment = os.environ | {

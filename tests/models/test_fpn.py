@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
+from jaxdet.models.layers.upsample import upsample_bilinear
 from jaxdet.models.necks.fpn import FPN, upsample_nearest
 
 
@@ -108,3 +110,20 @@ def test_an_activation_before_every_extra_convolution_but_the_first():
 def test_an_unknown_way_to_extra_levels_is_an_error():
   with pytest.raises(ValueError, match="'laterals'"):
     FPN((5, 6), 1, extra='laterals').init(jax.random.key(0), {5: jnp.ones((1, 2, 2, 1))})
+
+
+@pytest.mark.parametrize('small, large', [((5, 9), (9, 18)), ((35, 18), (69, 35))])
+def test_upsampling_may_be_bilinear_as_in_torch(small, large):
+  x = np.random.default_rng(0).random((2, *small, 3), np.float32)
+  expected = torch.nn.functional.interpolate(torch.from_numpy(x).permute(0, 3, 1, 2), large, mode='bilinear')
+  np.testing.assert_allclose(upsample_bilinear(x, large), expected.permute(0, 2, 3, 1), atol=1e-5)
+  features = {level: jnp.ones((1, *size, 8)) for level, size in ((4, large), (5, small))}
+  pyramid = jax.eval_shape(
+    lambda f: FPN((4, 5), 4, upsample='bilinear').init_with_output(jax.random.key(0), f)[0], features
+  )
+  assert pyramid[4].shape == (1, *large, 4)
+
+
+def test_another_upsampling_is_refused():
+  with pytest.raises(ValueError, match='neck.upsample'):
+    FPN((4,), 4, upsample='cubic').init(jax.random.key(0), {4: jnp.ones((1, 2, 2, 1))})

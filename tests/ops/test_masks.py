@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
-from jaxdet.ops.masks import crop_masks, unpack_masks
+from jaxdet.ops.masks import crop_masks, draw_masks, unpack_masks
 from jaxdet.ops.roi_align import roi_align
 from parity_kit import case, recipe
 
@@ -142,3 +143,16 @@ def test_equals_detectron2(size):
     objects = np.arange(5 * count) // 5
     out = targets(bitmaps, arrays[f'boxes{i}'], objects, size, num_cells=224)
     np.testing.assert_array_equal(out, unpack(arrays[f'bit{i}/{size}'], out.shape))
+
+
+@pytest.mark.parametrize('grid', [(24, 32), (25, 33), (12, 16)])
+def test_on_a_grid_over_the_canvas_masks_are_as_torch_interpolates_them(grid):
+  rng = np.random.default_rng(3)
+  bitmaps = np.zeros((3, 96, 128), np.float32)
+  for bitmap, (x, y, w, h) in zip(bitmaps, [(3, 5, 50, 40), (80, 60, 48, 36), (0, 0, 7, 90)], strict=True):
+    bitmap[y : y + h, x : x + w] = rng.random((h, w)) < 0.8
+  cells, windows = map(np.stack, zip(*(object_window(bitmap, 104) for bitmap in bitmaps), strict=True))
+  found = jax.jit(draw_masks, static_argnums=(2, 3))(cells, windows, (96, 128), grid)
+  values = torch.nn.functional.interpolate(torch.from_numpy(bitmaps)[None], grid, mode='bilinear')[0].numpy()
+  certain = (np.abs(values - 0.5) > 1e-4) | (grid == (24, 32))  # cells of four pixels: no weight is rounded
+  np.testing.assert_array_equal(np.asarray(found)[certain], (values > 0.5)[certain])

@@ -66,3 +66,15 @@ def test_masks_are_pasted_and_compared():
   boxes = np.array([[0, 0, 1, 1], [4, 2, 12, 10]], np.float32)
   assert mask_errors(case, 'det0', masks, boxes, np.array([1, 1])) == [0.0, pytest.approx(0.5)]
   assert mask_errors(case, 'det0', masks, boxes, np.array([-1, 1])) == [pytest.approx(0.5)]
+
+
+def test_masks_over_the_image_are_cropped_to_their_boxes_and_compared():
+  image = np.zeros((12, 16), bool)
+  image[3:9, 4:12] = True
+  case = small_case(arrays={'det0/masks': np.packbits(image[None])}, mask_shape={'det0/masks': [1, 12, 16]})
+  masks, boxes = np.zeros((1, 12, 16), np.float32), np.array([[4, 3, 12, 9]], np.float32)
+  masks[0, 3:9, 4:12] = masks[0, :, 0] = 1  # the column is cropped
+  assert mask_errors(case, 'det0', masks, boxes, np.array([0]), over_image=True) == [0.0]
+  assert mask_errors(case, 'det0', masks, boxes[:, [0, 1, 0, 3]] + [0, 0, 4, 0], np.array([0]), over_image=True) == [
+    pytest.approx(3 / 8)
+  ]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from jaxdet.parity.overrides import case_config
-from jaxdet.parity.zoo import Entry
+from jaxdet.zoo.lines import Entry
 from small_case import small_case
 from upstream_case import CONFIGS
 

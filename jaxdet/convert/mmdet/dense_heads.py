@@ -29,6 +29,22 @@ def two_towers(last: str) -> Callable[[ConfigDict, ConfigDict], Names]:
   return names
 
 
+def yolact(settings: ConfigDict, neck: ConfigDict) -> Names:
+  """Names of YOLACT's head."""
+  outputs = {'logits': 'conv_cls', 'boxes': 'conv_reg', 'coefficients': 'conv_coeff'}
+  return {'conv#': lambda i: f'head_convs.{i}.conv'} | outputs
+
+
+def protonet(settings: ConfigDict) -> Names:
+  """Names of YOLACT's mask branch: in a list with activations, and with one upsampling before the last but one."""
+  count = settings.num_convs
+  return {
+    'conv#': lambda i: f'protonet.{2 * i if i < count else 2 * i + 2}',
+    'prototypes': f'protonet.{2 * count + 4}',
+    'semantic': 'segm_branch.segm_conv',
+  }
+
+
 def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarray]:
   """The numbers that GFL's distributions are over."""
   return {'integral.project': np.arange(settings.largest + 1, dtype=np.float32)}
@@ -50,7 +66,10 @@ DENSE_METHODS = {
   'fcos': two_towers('conv'),
   'atss': two_towers('atss'),
   'gfl': two_towers('gfl'),
+  'yolact': yolact,
 }
 DENSE_CONSTANTS = {'gfl': gfl_constants}
+# From `config.model.head.mask_branch`.
+MASK_BRANCHES = {'protonet': protonet}
 # From `config.model.proposals`.
 RPN_HEADS = {'rpn': rpn}

@@ -2,7 +2,7 @@
 
 from jaxdet.convert.layouts import first_conv
 from jaxdet.convert.mmdet.backbones import BACKBONES
-from jaxdet.convert.mmdet.dense_heads import DENSE_CONSTANTS, DENSE_METHODS, RPN_HEADS
+from jaxdet.convert.mmdet.dense_heads import DENSE_CONSTANTS, DENSE_METHODS, MASK_BRANCHES, RPN_HEADS
 from jaxdet.convert.mmdet.necks import NECKS
 from jaxdet.convert.mmdet.queries import DECODERS, ENCODERS, PROPOSALS
 from jaxdet.convert.mmdet.roi_heads import BOX_HEADS, CLASS_LOSSES, MASK_HEADS, ROI_POOLS, SHARED_HEADS
@@ -15,6 +15,7 @@ ROLES = {
   'backbone': lambda model, _: part(BACKBONES, model.backbone, first_conv(model.channel_order), prefix='backbone.'),
   'neck': lambda model, _: part(NECKS, model.neck, prefix='neck.'),
   'head': lambda model, _: part(DENSE_METHODS, model.head, model.neck, prefix='bbox_head.', constants=DENSE_CONSTANTS),
+  'mask_branch': lambda model, _: part(MASK_BRANCHES, model.head.mask_branch, prefix='mask_head.'),
   'encoder': lambda model, _: Part(ENCODERS, model.name, (model.encoder,)),
   'decoder': lambda model, _: Part(DECODERS, model.name, (model.decoder,)),
   'proposals': lambda model, _: Part(PROPOSALS, model.name, (model.decoder,)),

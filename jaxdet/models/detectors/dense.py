@@ -12,10 +12,12 @@ from jaxdet.models.forward import Call, Losses
 from jaxdet.models.preprocess import Preprocess
 from jaxdet.structures import Batch, Detections
 
+MASK_BRANCH = 'mask_branch'  # a second network on the pyramid, for what masks are made of; methods of boxes have none
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseDetector:
-  """Networks `backbone`, `neck` and `head`, and the method that trains and reads them."""
+  """Networks `backbone`, `neck`, `head` and maybe MASK_BRANCH, and the method that trains and reads their outputs."""
 
   preprocess: Preprocess
   networks: Mapping[str, nn.Module]
@@ -30,4 +32,8 @@ class DenseDetector:
     return self.method.detect(call, self._outputs(call, batch), batch)
 
   def _outputs(self, call: Call, batch: Batch) -> Outputs:
-    return call('head', call('neck', call('backbone', self.preprocess(batch))))
+    pyramid = call('neck', call('backbone', self.preprocess(batch)))
+    outputs = call('head', pyramid)
+    if MASK_BRANCH in self.networks:
+      outputs = {**outputs, **call(MASK_BRANCH, pyramid)}
+    return outputs

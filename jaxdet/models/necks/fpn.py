@@ -8,10 +8,12 @@ from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import caffe2_xavier
 from jaxdet.models.layers.conv_norm import conv_norm
+from jaxdet.models.layers.upsample import upsample_bilinear
+from jaxdet.parts import find
 
 
 class FPN(nn.Module):
-  """Pyramid of one width: a top-down path of nearest upsampling over lateral 1 x 1 convolutions.
+  """Pyramid of one width: a top-down path of upsampling over lateral 1 x 1 convolutions.
 
   Levels above the backbone's last come from `extra`:
 
@@ -23,7 +25,7 @@ class FPN(nn.Module):
   Submodules are `lateral<level>` and `output<level>`, with a norm `lateral<level>_norm` and so on.
 
   Raises:
-    ValueError: for another `extra`.
+    ValueError: for another `extra` or `upsample`.
   """
 
   levels: tuple[int, ...]
@@ -31,6 +33,7 @@ class FPN(nn.Module):
   norm: str = ''  # '': none, and biases; else a kind of layers/norm.py
   extra: str = 'pool'
   extra_relu: bool = False  # before every such convolution but the first
+  upsample: str = 'nearest'  # or 'bilinear'
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -42,11 +45,12 @@ class FPN(nn.Module):
     )
     if self.extra not in ('pool', 'input', 'output'):
       raise ValueError(f"unknown extra levels '{self.extra}' of a pyramid: choose 'pool', 'input' or 'output'")
+    upsample = find(UPSAMPLE, self.upsample, 'neck.upsample')
     inner = [level for level in self.levels if level in features]
     pyramid, above = {}, None
     for level in sorted(inner, reverse=True):
       x = conv(features[level], size=1, name=f'lateral{level}')
-      above = x if above is None else x + upsample_nearest(above, x.shape[1:3])
+      above = x if above is None else x + upsample(above, x.shape[1:3])
       pyramid[level] = conv(above, name=f'output{level}')
     x = features[max(inner)] if self.extra == 'input' else pyramid[max(inner)]
     for level in sorted(set(self.levels) - set(inner)):
@@ -69,3 +73,6 @@ def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float
   x = jnp.concatenate([x, x], axis=-1).reshape(batch, height, 1, 2 * width, channels)
   x = jnp.broadcast_to(x, (batch, height, 2, 2 * width, channels))
   return x.reshape(batch, 2 * height, 2 * width, channels)[:, : size[0], : size[1]]
+
+
+UPSAMPLE = {'nearest': upsample_nearest, 'bilinear': upsample_bilinear}

@@ -5,9 +5,9 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from jaxdet.model_size import Size
 from jaxdet.parity.report import TITLES
-from jaxdet.parity.zoo import bare
+from jaxdet.zoo.lines import bare
+from jaxdet.zoo.model_size import Size
 
 COLUMNS = ('parameters', 'GFLOPs', 'box AP', 'mask AP', 'other', 'parity')
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxdet.parity.zoo import Entry, Line, find_config, read_lines, read_zoo
+from jaxdet.zoo.lines import Entry, Line, find_config, read_lines, read_zoo
 from small_case import small_case
 
 TABLE = """program,upstream config,jaxdet config
