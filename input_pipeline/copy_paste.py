@@ -89,7 +89,9 @@ class CopyPaste:
     example = parse(self._records.read([index])[0])
     size = (example.height, example.width)
     tall = bool(canvas) if len(data.canvases) == 2 else None
-    placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream, tall)
+    placement = transforms.training_placement(
+      size, data.canvases[canvas], data.resize, data.flip, stream, tall, example.objects.boxes
+    )
     placement = transforms.cut(placement, image.shape[:2], stream)
     found = transforms.leave_out(example.objects, data.ignore)
     found = transforms.place_objects(found, placement, data.max_objects, data.mask_size)

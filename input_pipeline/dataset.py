@@ -13,7 +13,16 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from input_pipeline import annotations, copy_paste, pipeline, random_crop, sampling, shapes
+from input_pipeline import (
+  annotations,
+  copy_paste,
+  photometric,
+  pipeline,
+  random_crop,
+  sampling,
+  shapes,
+  ssd_augmentation,
+)
 from input_pipeline.class_counts import count_classes, read_num_shots
 from input_pipeline.image_factors import check_sampler, image_factors
 from input_pipeline.image_subset import RecordsOfImages, images_of_file
@@ -206,6 +215,8 @@ def _check(config: ConfigDict, process_count: int) -> None:
     copy_paste.check(data)
   if data.train:
     random_crop.check(data.resize)
+    ssd_augmentation.check(data.resize, len(data.canvases))
+    photometric.check(data.photometric)
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')

@@ -7,14 +7,14 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from input_pipeline import transforms
+from input_pipeline import photometric, transforms
 from input_pipeline.copy_paste import CopyPaste
 from input_pipeline.decoding import decode_example
 from input_pipeline.examples import parse
 from input_pipeline.pipeline import Fields
 from input_pipeline.records import Records
 from input_pipeline.resize import Size
-from input_pipeline.sampling import IMAGES, BatchSampler, Plan, random_stream
+from input_pipeline.sampling import COLOURS, IMAGES, BatchSampler, Plan, random_stream
 from input_pipeline.transforms import PlacedObjects, Placement
 
 
@@ -69,12 +69,17 @@ class TrainingImages:
     stream = random_stream(self._seed, IMAGES, number)
     size = (example.height, example.width)
     tall = bool(canvas) if len(data.canvases) == 2 else None
-    placement = transforms.training_placement(size, data.canvases[canvas], data.resize, data.flip, stream, tall)
+    placement = transforms.training_placement(
+      size, data.canvases[canvas], data.resize, data.flip, stream, tall, example.objects.boxes
+    )
     write_image(fields, row, decode_example(example), placement, index)
+    height, width = placement.size
+    if data.photometric.distort:
+      colours = random_stream(self._seed, COLOURS, number)
+      photometric.distort(fields['image'][row, :height, :width], data.photometric, colours)
     objects = transforms.leave_out(example.objects, data.ignore)
     objects = transforms.place_objects(objects, placement, data.max_objects, data.mask_size)
     if self._copy_paste:
-      height, width = placement.size
       objects = self._copy_paste(fields['image'][row, :height, :width], objects, canvas, number)
     write_objects(fields, row, objects)
     self._counters.add(

@@ -16,8 +16,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
+from PIL import Image
 
-from input_pipeline.resize import Size, shortest_edge_size
+from input_pipeline.resize import Size, resize, shortest_edge_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,17 @@ class Crop:
   resized_size: Size
   offset: Size  # (y, x) in the resized file
   size: Size
+  ground: tuple[int, int, int] | None = None  # the colour of what lies beyond the file; None: nothing does
+  by_middle: bool = False  # objects whose middle lies outside are left out
+
+
+def take(image: Image.Image, crop: Crop) -> Image.Image:
+  """The pixels of the part."""
+  if crop.ground is None:
+    return resize(image, crop.resized_size, crop.offset, crop.size)
+  ground = Image.new('RGB', crop.size[::-1], crop.ground)
+  ground.paste(image, (-crop.offset[1], -crop.offset[0]))
+  return ground
 
 
 def check(recipe: ConfigDict) -> None:

@@ -11,12 +11,14 @@ from jaxtyping import Float, Float32, Int, Int32, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
-from input_pipeline import random_crop, rasterize
+from input_pipeline import random_crop, rasterize, ssd_augmentation
 from input_pipeline.examples import Objects
 from input_pipeline.polygons import Polygons
 from input_pipeline.random_crop import Crop
 from input_pipeline.resize import Size, inside_size, random_offset, resize, shortest_edge_size
 
+RESIZES = ('shortest_edge', 'large_scale_jitter', 'stretch')
+NO_BOXES = np.zeros((0, 4), np.float32)
 MIN_BOX_SIDE = 1e-5  # pixels; objects with less left are dropped, as in Detectron2
 
 
@@ -56,18 +58,26 @@ class Placement:
 
 
 def training_placement(
-  file_size: Size, canvas: Size, recipe: ConfigDict, flip: float, stream: np.random.Generator, tall: bool | None = None
+  file_size: Size,
+  canvas: Size,
+  recipe: ConfigDict,
+  flip: float,
+  stream: np.random.Generator,
+  tall: bool | None = None,
+  boxes: Float32[np.ndarray, 'N 4'] = NO_BOXES,
 ) -> Placement:
   """A random placement after `recipe`, the configuration's data.resize.
 
   'shortest_edge': the shorter side has one of `sizes`, the longer at most `max_size`; with `crop` of the file, or of a
   random part of it (random_crop.py). 'large_scale_jitter': the image fits into the canvas times a factor from `jitter`,
   then a random part of the canvas's size is cut out (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
-  'stretch': the image becomes the canvas, whatever its aspect ratio.
+  'stretch': the file, or with `window` a random window on it (ssd_augmentation.py), fills the canvas, whatever its
+  shape.
 
   Args:
     flip: probability of a horizontal flip.
     tall: the orientation of what `crop` leaves, where canvases go by that; None: either.
+    boxes: of all objects in the file, on which windows depend.
   """
   if recipe.name == 'shortest_edge':
     crop = random_crop.draw(file_size, recipe, tall, stream) if recipe.crop.probability else None
@@ -80,14 +90,15 @@ def training_placement(
     offset = random_offset(resized, size, stream.random())
     placement = Placement(file_size, resized, offset, size, tight_boxes=True)
   elif recipe.name == 'stretch':
-    placement = _stretched(file_size, canvas)
+    window = ssd_augmentation.draw(file_size, boxes, recipe.window, stream)
+    placement = _stretched(file_size, canvas, window)
   else:
-    raise ValueError(f"unknown data.resize.name '{recipe.name}': choose shortest_edge, large_scale_jitter or stretch")
+    raise ValueError(f"unknown data.resize.name '{recipe.name}': choose one of {', '.join(RESIZES)}")
   return dataclasses.replace(placement, flipped=bool(stream.random() < flip))
 
 
 def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> Placement:
-  """The whole image with `test_size` and `max_size`, or stretched to the canvas, without chance."""
+  """The whole image without chance: with `test_size` and `max_size`, or stretched."""
   if recipe.name == 'stretch':
     return _stretched(file_size, canvas)
   return _whole(file_size, canvas, recipe.test_size, recipe.max_size)
@@ -114,7 +125,7 @@ def cut(placement: Placement, size: Size, stream: np.random.Generator) -> Placem
 def place_image(image: Image.Image, placement: Placement, canvas: UInt8[np.ndarray, 'H W 3']) -> None:
   """Writes the RGB image into the top left of the canvas."""
   if crop := placement.crop:
-    image = resize(image, crop.resized_size, crop.offset, crop.size)
+    image = random_crop.take(image, crop)
   part = resize(image, placement.resized_size, placement.crop_offset, placement.size)
   if placement.flipped:
     part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -176,6 +187,10 @@ def place_objects(objects: Objects, placement: Placement, max_objects: int, mask
     if placement.tight_boxes:
       boxes = np.where(has_polygons[:, None], polygons.boxes(len(boxes)), boxes)
 
+  if placement.crop and placement.crop.by_middle:
+    (y, x), (height_taken, width_taken) = placement.crop.offset, placement.crop.size
+    taken = np.array([[x, y, x + width_taken, y + height_taken]])
+    seen &= ssd_augmentation.has_middle(objects.boxes, taken)[0]
   keep = (objects.crowds == 0) & seen & (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(axis=1)
   without_mask = 0
   if mask_size:
@@ -216,8 +231,8 @@ def place_boxes(boxes: Float32[np.ndarray, 'N 4'], placement: Placement) -> Floa
   return corners.clip(0, (width, height)).reshape(-1, 4)
 
 
-def _stretched(file_size: Size, canvas: Size) -> Placement:
-  return Placement(file_size, canvas, (0, 0), canvas)
+def _stretched(file_size: Size, canvas: Size, crop: Crop | None = None) -> Placement:
+  return Placement(file_size, canvas, (0, 0), canvas, crop=crop)
 
 
 def _whole(file_size: Size, canvas: Size, shortest: int, longest: int) -> Placement:

@@ -13,7 +13,7 @@ def matrix_flops(function: Callable, *args) -> float:
   The program is traced, not compiled. Of branches the longest counts, so that rows that may be left out are counted; a
   loop counts as often as it runs where that is known from shapes, else once; of forms for different platforms that for
   accelerators. Padding is counted as if it were multiplied. RoIAlign is not counted: a few operations for each sample,
-  which a TPU does by many more.
+  which accelerators do by many more.
 
   Args:
     function: pure; may be jitted.

@@ -17,9 +17,12 @@ about = json.load(open(f'{program}.json'))
 image = ImageOps.exif_transpose(Image.open(photo)).convert('RGB')
 images = np.zeros(detector.in_avals[0].shape, np.uint8)
 _, height, width, _ = images.shape
-scale = about['shortest_side'] / min(image.size)
-scale = min(scale, about['longest_side'] / max(image.size), height / image.height, width / image.width)
-resized = image.resize([int(side * scale + 0.5) for side in image.size], Image.Resampling.BILINEAR)
+size = (width, height)
+if not about.get('stretched'):
+  scale = about['shortest_side'] / min(image.size)
+  scale = min(scale, about['longest_side'] / max(image.size), height / image.height, width / image.width)
+  size = [int(side * scale + 0.5) for side in image.size]
+resized = image.resize(size, Image.Resampling.BILINEAR)
 images[0, : resized.height, : resized.width] = resized
 sizes = np.tile(np.int32([[resized.height, resized.width]]), (len(images), 1))
 

@@ -32,6 +32,8 @@ MSRA = Weights('caffe', 'frozen_bn', 'BGR', UNIT_STD)
 # Facebook's ResNeXt 32x8d.
 FAIR = Weights('pytorch', 'frozen_bn', 'BGR')
 GN = Weights('pytorch', 'gn', 'BGR', UNIT_STD)
+# Caffe's VGG, as mmdetection has it for images in RGB; all of it is trained.
+VGG = Weights('caffe', '', pixel_std=UNIT_STD, frozen_stages=-1)
 
 DETECTRON2 = {  # by the name of the argument `weights`
   'msra': MSRA,
@@ -114,6 +116,11 @@ def resnet(
     'deformable_levels': levels,  # the stages
     'deformable_groups': deformable_groups,
   }
+
+
+def vgg16() -> dict:
+  """VGG of 16 layers, as SSD has it."""
+  return {'name': 'vgg', 'depth': 16, 'width': 64, 'fc_channels': 1024}
 
 
 def frozen_stages(count: int) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ def data(
   max_size: int = 1333,
   crop: float = 0.0,
   crop_max_size: int = 1333,
+  window: dict | None = None,
+  photometric: bool = False,
   canvases: tuple[tuple[int, int], ...] = ((800, 1344), (1344, 800)),
 ) -> dict:
   """Files, and how an image reaches the canvas: `config.data`.
@@ -52,11 +54,13 @@ def data(
       alone, as in mmdetection.
     ignore_marked, ignore_min_side: what training leaves out beside crowds: objects that the annotations mark with
       'ignore' (VOC: difficult), and those with a side of fewer pixels of the file.
-    resize: 'shortest_edge', 'large_scale_jitter', or 'stretch': to the canvas, without sizes.
+    resize: 'shortest_edge', 'large_scale_jitter', or 'stretch': to the canvas, whatever the shape.
     sizes, test_size: pixels of the shorter side in training (one is drawn) and evaluation.
     max_size: of the longer side.
     crop, crop_max_size: with this probability DETR's crop in training: the file is resized by a shorter side of 400,
       500 or 600 and a longer one of `crop_max_size`, and a part of it is what `sizes` and `max_size` above are for.
+    window: what of an image is stretched in training, see `windows`; None: the whole.
+    photometric: colours are distorted in training.
     canvases: (height, width); wide ones first.
   """
   return {
@@ -80,10 +84,34 @@ def data(
       'max_size': max_size,
       'jitter': (0.1, 2.0),  # of large_scale_jitter, relative to the canvas
       'crop': {'probability': crop, 'sizes': (400, 500, 600), 'max_size': crop_max_size, 'range': (384, 600)},
+      'window': windows(expand_probability=0.0, min_ious=()) if window is None else window,
+    },
+    'photometric': {
+      'distort': photometric,
+      'brightness': 32.0,  # at most added, of 255
+      'contrast': (0.5, 1.5),  # factors
+      'saturation': (0.5, 1.5),
+      'hue': 18.0,  # degrees that it is turned by at most
     },
     'flip': 0.5,  # probability
     'canvases': canvases,
     'shapes': {'images': 0, 'val_images': 0, 'image_size': 0, 'categories': 0},  # of the generated set
+  }
+
+
+def windows(*, expand_probability: float, min_ious: tuple[float, ...]) -> dict:
+  """SSD's random windows on images, see input_pipeline/ssd_augmentation.py.
+
+  Args:
+    expand_probability: that an image is put onto a larger ground.
+    min_ious: one of these with every object a part must have, or is taken without such a rule; (): no parts.
+  """
+  return {
+    'expand_probability': expand_probability,
+    'expand_ratio': 4.0,  # of the ground's sides to the image's, at most
+    'ground': (123, 116, 103),  # RGB
+    'min_ious': min_ious,
+    'min_side': 0.3,  # of a part, of the whole's
   }
 
 
@@ -186,3 +214,15 @@ def mmdet(dataset: str, sizes: str = '') -> dict:
 def for_queries(dataset: str, crop_max_size: int) -> dict:
   """A data set as query detectors train on it: in part for half of the images; boxes alone, drawn uniformly on COCO."""
   return DATASETS[dataset].data(mask_size=0, max_vertices=0, sizes=QUERY_SIZES, crop=0.5, crop_max_size=crop_max_size)
+
+
+def stretched(dataset: str, size: int) -> dict:
+  """A data set for SSD: images of size x size whatever their shape, in windows and other colours; boxes alone."""
+  return DATASETS[dataset].data(
+    mask_size=0,
+    max_vertices=0,
+    resize='stretch',
+    window=windows(expand_probability=0.5, min_ious=(0.1, 0.3, 0.5, 0.7, 0.9)),
+    photometric=True,
+    canvases=((size, size),),
+  )

@@ -28,6 +28,7 @@ def retinanet(
     'name': 'retinanet',
     'network': two_tower(),
     'anchors': {
+      'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
       'sizes': tuple(tuple(size * 2 ** (k / 3) for k in range(3)) for size in (32, 64, 128, 256, 512)),
       'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
       'major': major,
@@ -112,6 +113,38 @@ def gfl() -> dict:
   }
 
 
+def ssd(*, strides: tuple[int, ...], sizes: tuple[int, ...], aspect_ratios: tuple[tuple[int, ...], ...]) -> dict:
+  """SSD's (Liu et al., 2016): four or six anchors a cell, a softmax, three hard negatives for every positive.
+
+  Args:
+    strides: pixels a cell, of each level.
+    sizes: of the smaller square of each level, in pixels, and the one that would follow.
+    aspect_ratios: of the other anchors of each level, see ops/anchors.py.
+  """
+  return {
+    'name': 'ssd',
+    'network': {'name': 'ssd_head'},
+    'anchors': {
+      'strides': strides,
+      'sizes': tuple(zip(sizes[:-1], sizes[1:], strict=True)),  # of a level and of the next
+      'aspect_ratios': aspect_ratios,  # above 1; their reciprocals are meant too
+      'offset': 0.5,  # of an anchor's centre in its cell, in strides
+    },
+    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'both', 'extra': 0},
+    'matcher': {
+      'negative_iou': 0.5,
+      'positive_iou': 0.5,
+      'low_quality': 'object_first',
+      'low_quality_min_iou': 0.0,
+    },
+    'train_anchors': 'canvas',  # which an image fills
+    'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
+    'negatives': 3,  # an image, for each of its positives
+    'loss': {'name': 'smooth_l1', 'beta': 1.0, 'weight': 1.0},
+    'normalizer': batch_normalizer('images'),
+  }
+
+
 def yolact() -> dict:
   """YOLACT's (Bolya et al., 2019): three anchors a cell, hard negatives, and masks made of prototypes."""
   return {
@@ -163,6 +196,7 @@ def adaptive() -> dict:
 def square_anchors(sides: float, offset: float) -> dict:
   """A square of so many strides in every cell of levels 3 to 7."""
   return {
+    'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
     'sizes': tuple((sides * 2**level,) for level in (3, 4, 5, 6, 7)),
     'aspect_ratios': (1.0,),
     'major': 'size',

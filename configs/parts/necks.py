@@ -35,6 +35,23 @@ def single(stage: int) -> dict:
   return {'name': 'single', 'stage': stage, 'level': 4}
 
 
+def ssd(*, channels: tuple[int, ...], strides: tuple[int, ...], padding: tuple[int, ...], last_size: int = 3) -> dict:
+  """SSD's extra layers (Liu et al., 2016).
+
+  Args:
+    channels, strides, padding: of each level above the backbone's, see necks/ssd_neck.py.
+    last_size: of the last level's kernel.
+  """
+  return {
+    'name': 'ssd_neck',
+    'channels': channels,
+    'strides': strides,
+    'padding': padding,
+    'last_size': last_size,
+    'scale': 20.0,  # the length of the first map's pixels that training begins with
+  }
+
+
 def channel_mapper(levels: tuple[int, ...], *, norm: str, use_bias: bool) -> dict:
   """Every map on its own brought to the channels of a transformer; further levels by strided convolutions.
 

@@ -50,6 +50,7 @@ def rpn(
     'num_convs': num_convs,
     'channels': channels,
     'anchors': {
+      'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
       'sizes': sizes,
       'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
       'major': major,

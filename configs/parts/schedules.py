@@ -142,6 +142,7 @@ def of_mmdet(dataset: str) -> dict:
     '20e': epochs(20, (16, 19), images),
     '24e': epochs(24, (20, 23), images),
     '36e': epochs(36, (28, 34), images),
+    '120e': epochs(24, (16, 22), 5 * images, batch_size=64),  # of five times the images each
     '90k': OF_COCO['1x'],
     '200ep': {
       **jittered(200, (22 / 25, 24 / 25), images),

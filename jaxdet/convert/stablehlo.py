@@ -53,12 +53,14 @@ def export_predict(
 
 def description(categories: Sequence[Category], resize: ConfigDict) -> dict[str, Any]:
   """What one must know to feed such a program and to read its results; `resize` is config.data.resize."""
-  return {
+  about = {
     'categories': [category.name for category in categories],
     'category_ids': [category.id for category in categories],
-    'shortest_side': resize.test_size,  # in pixels, of the resized image; less where a longer side would pass
-    'longest_side': resize.max_size,
   }
+  if resize.name == 'stretch':
+    return about | {'stretched': True}  # images fill the canvas, whatever their shape
+  # In pixels, of the resized image; the shortest side is less where a longer one would pass.
+  return about | {'shortest_side': resize.test_size, 'longest_side': resize.max_size}
 
 
 def parse_canvas(text: str) -> tuple[int, int]:

@@ -12,14 +12,17 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from jaxdet.losses.class_loss import make_class_loss
 from jaxdet.models.backbones.resnet import ResNet
+from jaxdet.models.backbones.vgg import VGG
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
 from jaxdet.models.dense_heads.protonet import Protonet
+from jaxdet.models.dense_heads.ssd_head import SSDHead
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
 from jaxdet.models.dense_heads.yolact_head import YOLACTHead
 from jaxdet.models.dense_methods.atss import ATSS
 from jaxdet.models.dense_methods.fcos import FCOS
 from jaxdet.models.dense_methods.gfl import GFL
 from jaxdet.models.dense_methods.retinanet import RetinaNet
+from jaxdet.models.dense_methods.ssd import SSD
 from jaxdet.models.dense_methods.yolact import YOLACT
 from jaxdet.models.detectors.deformable_detr import PROPOSALS, DeformableDETR
 from jaxdet.models.detectors.dense import MASK_BRANCH, DenseDetector
@@ -31,6 +34,7 @@ from jaxdet.models.forward import Detector
 from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
+from jaxdet.models.necks.ssd_neck import SSDNeck
 from jaxdet.models.poolers.deformable import NETWORK, DeformablePooler
 from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
@@ -102,8 +106,8 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
 
-BACKBONES = {'resnet': ResNet}
-NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel}
+BACKBONES = {'resnet': ResNet, 'vgg': VGG}
+NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel, 'ssd_neck': SSDNeck}
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
@@ -111,9 +115,16 @@ BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 ROI_TASKS = {'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
-DENSE_HEADS = {'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
+DENSE_HEADS = {'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
 MASK_BRANCHES = {'protonet': Protonet}
-DENSE_METHODS = {'retinanet': RetinaNet, 'fcos': FCOS, 'atss': ATSS, 'gfl': GFL, 'yolact': YOLACT}
+DENSE_METHODS = {
+  'retinanet': RetinaNet,
+  'fcos': FCOS,
+  'atss': ATSS,
+  'gfl': GFL,
+  'ssd': SSD,
+  'yolact': YOLACT,
+}
 
 
 def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:

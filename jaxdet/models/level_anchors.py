@@ -1,6 +1,6 @@
-"""The anchors of a pyramid's levels, and which of them take part in training."""
+"""The anchors of levels, and which of them take part in training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,9 +34,9 @@ def level_anchors(maps: Mapping[int, Array], anchors: FrozenConfigDict) -> dict[
     maps: {level: [B, H, W, ...]}
     anchors: of a head's settings.
   """
-  out = {}
+  strides, out = level_strides(maps, anchors), {}
   for (level, level_map), sizes in zip(sorted(maps.items()), anchors.sizes, strict=True):
-    stride, ratios = level_stride(level), anchors.aspect_ratios
+    stride, ratios = strides[level], anchors.aspect_ratios
     if anchors.rounded:
       cell = anchor_ops.legacy_cell_anchors(stride, [size / stride for size in sizes], ratios)
     else:
@@ -45,9 +45,22 @@ def level_anchors(maps: Mapping[int, Array], anchors: FrozenConfigDict) -> dict[
   return out
 
 
-def level_stride(level: int) -> int:
-  """Canvas pixels a cell of a pyramid's level."""
-  return 2**level
+def level_strides(levels: Iterable[int], anchors: FrozenConfigDict) -> dict[int, int]:
+  """Canvas pixels a cell of each level.
+
+  Args:
+    levels: of a head's maps.
+    anchors: of a head's settings; `strides` has one for each level, finest first; (): 2**level, as in a pyramid.
+
+  Raises:
+    ValueError: there are more or fewer strides than levels.
+  """
+  levels = sorted(levels)
+  if not anchors.strides:
+    return {level: 2**level for level in levels}
+  if len(anchors.strides) != len(levels):
+    raise ValueError(f'anchors.strides {anchors.strides} are not one for each of the levels {levels}: give as many')
+  return dict(zip(levels, anchors.strides, strict=True))
 
 
 def training_anchors(
@@ -59,14 +72,14 @@ def training_anchors(
     maps: {level: [B, H, W, A, ...]}
     anchors: of `level_anchors`.
     size: (height, width) of the image.
-    settings: of a head; `train_anchors` and `border` are read.
+    settings: of a head; `anchors.strides`, `train_anchors` and `border` are read.
   """
-  parts = []
+  strides, parts = level_strides(anchors, settings.anchors), []
   for level, level_anchors_ in anchors.items():
     height, width, per_cell = maps[level].shape[1:4]
     if settings.train_anchors == 'image':
       padded = -(-size // PAD_DIVISOR) * PAD_DIVISOR
-      part = anchor_ops.valid_cells((height, width), padded, level_stride(level))
+      part = anchor_ops.valid_cells((height, width), padded, strides[level])
       part = jnp.repeat(part.reshape(-1), per_cell)
     else:
       part = jnp.ones(len(level_anchors_), bool)

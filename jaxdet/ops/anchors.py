@@ -45,6 +45,18 @@ def legacy_cell_anchors(
   return np.round(np.concatenate([middle - half, middle + half], -1)).astype(np.float32)
 
 
+def ssd_cell_anchors(size: float, next_size: float, aspect_ratios: Sequence[float]) -> Float[np.ndarray, 'A 4']:
+  """The anchors of one cell of SSD (Liu et al., 2016), around the origin, two for each ratio and two squares.
+
+  Args:
+    size: side of the smaller square, and root of the area of all that are none, in pixels.
+    next_size: that of the next level; the larger square lies between the two.
+    aspect_ratios: above 1; anchors of each lie, then stand.
+  """
+  ratios = [each for ratio in aspect_ratios for each in (1 / ratio, ratio)]
+  return centered_boxes([size, np.sqrt(size * next_size), *[size] * len(ratios)], [1.0, 1.0, *ratios])
+
+
 def grid_anchors(
   cell: Float[np.ndarray, 'A 4'], grid: tuple[int, int], stride: int, offset: float = 0.0
 ) -> Float[np.ndarray, 'H*W*A 4']:

@@ -162,9 +162,10 @@ def _input_gradient(x, kernel, gradient, geometry: Geometry) -> Float[Array, 'B 
   """
   stride, dilation, *_ = geometry
   turned = lax.optimization_barrier(kernel[::-1, ::-1].swapaxes(2, 3))
-  before = dilation * (len(kernel) - 1) - dilation * (len(kernel) // 2)
+  after = dilation * (len(kernel) // 2)  # less than before where the kernel is of even size
+  before = dilation * (len(kernel) - 1) - after
   padding = [
-    (before, side + before - stride * (made - 1) - 1)
+    (before, side + after - stride * (made - 1) - 1)
     for side, made in zip(x.shape[1:3], gradient.shape[1:3], strict=True)
   ]
   return lax.conv_general_dilated(

@@ -1,7 +1,8 @@
 """RoIAlign on one feature map and on a pyramid (He et al. 2017, Mask R-CNN; Lin et al. 2017, FPN).
 
 The operator is that of Detectron2, torchvision and mmcv to the sample. It has three forms with one result,
-`roi_align_matmul` for a TPU, `roi_align_gather` for a GPU and `roi_align_window` for a CPU; which runs is decided here.
+`roi_align_matmul` for accelerators, `roi_align_window` for a CPU, and `roi_align_gather`, which is for a GPU but not
+yet measured on one (scripts/gpu_report.py does that), and so not chosen; which runs is decided here.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh
 from jaxtyping import Array, Float, Int
 
-from jaxdet.ops import roi_align_gather, roi_align_matmul, roi_align_window
+from jaxdet.ops import roi_align_matmul, roi_align_window
 from jaxdet.ops.on_each_device import cut_mesh, on_each_device
 from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 from jaxdet.ops.roi_weights import Sampling
@@ -92,9 +93,9 @@ def _sampling(output_size, sampling_ratio, aligned):
 
 
 class _ByPlatform:
-  """Windows on a CPU, matrix products on a TPU, gathers elsewhere; decided where the program is compiled, not traced.
+  """Windows on a CPU, matrix products elsewhere; decided where the program is compiled, not traced.
 
-  So a program that is exported for several platforms holds all.
+  So a program that is exported for several platforms holds both.
   """
 
   @staticmethod
@@ -102,16 +103,14 @@ class _ByPlatform:
     def of(form):
       return lambda features, rois, levels: form.pool(features, strides, rois, levels, sampling)
 
-    forms = {'cpu': of(roi_align_window), 'tpu': of(roi_align_matmul), 'default': of(roi_align_gather)}
-    return jax.lax.platform_dependent(features, rois, levels, **forms)
+    return jax.lax.platform_dependent(features, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
 
   @staticmethod
   def spread(cotangents, shapes, strides, rois, levels, sampling):
     def of(form):
       return lambda cotangents, rois, levels: form.spread(cotangents, shapes, strides, rois, levels, sampling)
 
-    forms = {'cpu': of(roi_align_window), 'tpu': of(roi_align_matmul), 'default': of(roi_align_gather)}
-    return jax.lax.platform_dependent(cotangents, rois, levels, **forms)
+    return jax.lax.platform_dependent(cotangents, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
 
 
 _form = _ByPlatform

@@ -14,7 +14,11 @@ def upgraded(model: Tree) -> Tree:
   """`config.model` of version 0.1 as today's: the same parameters by the same names, the same losses and detections."""
   new = {key: value for key, value in model.items() if key not in ('rpn', 'roi', 'proposals')}
   new['backbone'] = {key: value for key, value in model['backbone'].items() if key != 'frozen_stages'}
+  if model['neck']['name'] == 'fpn':
+    new['neck'] = {**model['neck'], 'upsample': 'nearest'}
   new['frozen'] = frozen_stages(model['backbone']['frozen_stages'])
+  if 'anchors' in model.get('head', {}):
+    new['head'] = {**model['head'], 'anchors': _anchors(model['head']['anchors'])}
   if model['name'] in ('mask_rcnn', 'cascade_rcnn', 'proposal_network'):
     new['name'] = 'proposal_network' if model['name'] == 'proposal_network' else 'two_stage'
     new['proposals'] = _proposals(model['rpn'])
@@ -41,7 +45,11 @@ def _proposals(rpn: Tree) -> Tree:
   if not rpn['name']:
     return {'name': 'given', 'count': rpn['test_proposals']['post_nms']}
   matcher, sampler = {'name': 'max_iou', **rpn['matcher']}, {'name': 'random', **rpn['sampler']}
-  return {**rpn, 'matcher': matcher, 'sampler': sampler}
+  return {**rpn, 'anchors': _anchors(rpn['anchors']), 'matcher': matcher, 'sampler': sampler}
+
+
+def _anchors(anchors: Tree) -> Tree:
+  return {'strides': (), **anchors}
 
 
 def _roi(roi: Tree, is_cascade: bool) -> Tree:

@@ -38,6 +38,17 @@ NAMES = {
     'bbox_head.atss_centerness.bias': (1,),
   },
   ('mmdet', 'mmdet/gfl.py:backbone=r18'): {'bbox_head.gfl_reg.weight': (68, 256, 3, 3)},
+  ('mmdet', 'mmdet/ssd.py:size=512'): {
+    'backbone.features.0.weight': (64, 3, 3, 3),
+    'backbone.features.28.weight': (512, 512, 3, 3),
+    'backbone.features.31.weight': (1024, 512, 3, 3),
+    'backbone.features.33.weight': (1024, 1024, 1, 1),
+    'neck.l2_norm.weight': (512,),
+    'neck.extra_layers.4.0.conv.weight': (128, 256, 1, 1),
+    'neck.extra_layers.4.1.conv.weight': (256, 128, 4, 4),
+    'bbox_head.cls_convs.4.0.weight': (486, 256, 3, 3),
+    'bbox_head.reg_convs.6.0.bias': (16,),
+  },
   ('detectron2', 'detectron2/retinanet.py:backbone=r18,weights=torchvision'): {
     'backbone.top_block.p6.weight': (256, 512, 3, 3),
     'head.bbox_subnet.2.weight': (256, 256, 3, 3),

@@ -178,7 +178,7 @@ TEST = {'score_threshold': 0.1, 'iou': 0.5, 'detections': 4, 'pre_nms': 4, 'clip
 
 
 def plain(**test) -> Plain:
-  return Plain(FrozenConfigDict(), FrozenConfigDict({**TEST, **test}), num_classes=1)
+  return Plain(FrozenConfigDict({'anchors': {'strides': ()}}), FrozenConfigDict({**TEST, **test}), num_classes=1)
 
 
 def detected(boxes, scores, **test):

@@ -11,7 +11,14 @@ from upstream_case import load_subject
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  'name', ['mmdet/retinanet_r18_fpn', 'detectron2/fcos_R_50_FPN_1x', 'mmdet/gfl_r50_fpn', 'mmdet/yolact_r50']
+  'name',
+  [
+    'mmdet/retinanet_r18_fpn',
+    'detectron2/fcos_R_50_FPN_1x',
+    'mmdet/gfl_r50_fpn',
+    'mmdet/ssd300_vgg16',
+    'mmdet/yolact_r50',
+  ],
 )
 def test_everything_recorded_is_compared_and_agrees(name):
   subject = load_subject(name)

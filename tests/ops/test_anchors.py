@@ -1,7 +1,5 @@
 """Anchors: sizes, order and place by hand, and as recorded from Detectron2 and mmdetection."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -81,11 +79,10 @@ SSD_SIZES = (21, 45, 99, 153, 207, 261, 315)  # of SSD300 on COCO
 
 
 def ssd(stride):
-  """Two squares, then the smaller size with each ratio and its reciprocal."""
   level = (8, 16, 32, 64, 100, 300).index(stride)
   size, next_size = SSD_SIZES[level], SSD_SIZES[level + 1]
-  ratios = (1 / 2, 2) if level in (0, 4, 5) else (1 / 2, 2, 1 / 3, 3)
-  return anchors.centered_boxes((size, math.sqrt(size * next_size)) + (size,) * len(ratios), (1, 1) + ratios)
+  ratios = (2,) if level in (0, 4, 5) else (2, 3)
+  return anchors.ssd_cell_anchors(size, next_size, ratios)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ def gradients(function, x, kernel):
     ((3, 33, 20, 6), 3, {'stride': 2}),
     ((1, 64, 62, 3), 7, {'stride': 2}),
     ((2, 25, 31, 8), 3, {'dilation': 2}),
+    ((2, 2, 9, 8), 4, {}),  # an even kernel, whose result is a pixel larger
+    ((2, 9, 8, 8), 2, {'stride': 2}),
     ((2, 16, 18, 64), 3, {'groups': 4}),
     ((1, 33, 35, 96), 3, {'groups': 32, 'stride': 2}),  # groups that are merged
   ],

@@ -5,7 +5,8 @@ from ml_collections import ConfigDict
 from jaxdet.convert import torchvision
 from jaxdet.convert.layouts import Layout
 from jaxdet.convert.mmdet.layers import norm_name
-from jaxdet.convert.names import Names
+from jaxdet.convert.names import Named, Names
+from jaxdet.models.backbones.vgg import DEPTHS as VGG_DEPTHS
 
 
 def resnet(settings: ConfigDict, image: Layout) -> Names:
@@ -13,5 +14,20 @@ def resnet(settings: ConfigDict, image: Layout) -> Names:
   return torchvision.resnet(settings, image, norm_name(settings.norm))
 
 
+def vgg(settings: ConfigDict, image: Layout) -> Names:
+  """Names of a VGG by the positions of its layers: a stage is convolutions with a ReLU each, and a pooling."""
+  depths = VGG_DEPTHS[settings.depth]
+
+  def first(stage: int) -> int:
+    return sum(2 * depth + 1 for depth in depths[: stage - 1])
+
+  return {
+    'stage1/conv0': Named('features.0', image),
+    'stage#/conv#': lambda stage, i: f'features.{first(stage) + 2 * i}',
+    'fc6': f'features.{first(6)}',
+    'fc7': f'features.{first(6) + 2}',
+  }
+
+
 # From `config.model.backbone` and the layout of the convolution on the image.
-BACKBONES = {'resnet': resnet}
+BACKBONES = {'resnet': resnet, 'vgg': vgg}

@@ -43,6 +43,9 @@ def protonet(settings: ConfigDict) -> Names:
     'prototypes': f'protonet.{2 * count + 4}',
     'semantic': 'segm_branch.segm_conv',
   }
+def ssd(settings: ConfigDict, neck: ConfigDict) -> Names:
+  """Names of SSD's head, whose layers are counted from level 3 on."""
+  return {'logits#': lambda level: f'cls_convs.{level - 3}.0', 'boxes#': lambda level: f'reg_convs.{level - 3}.0'}
 
 
 def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarray]:
@@ -67,6 +70,7 @@ DENSE_METHODS = {
   'atss': two_towers('atss'),
   'gfl': two_towers('gfl'),
   'yolact': yolact,
+  'ssd': ssd,
 }
 DENSE_CONSTANTS = {'gfl': gfl_constants}
 # From `config.model.head.mask_branch`.

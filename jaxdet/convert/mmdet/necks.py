@@ -23,5 +23,14 @@ def channel_mapper(settings: ConfigDict) -> Names:
   return conv_norm('level#', module, settings.norm)
 
 
+def ssd_neck(settings: ConfigDict) -> Names:
+  """Names of SSD's extra layers, which are counted from the backbone's last level, 4, on."""
+  return {
+    'l2_norm': 'l2_norm',
+    'reduce#': lambda level: f'extra_layers.{level - 5}.0.conv',
+    'output#': lambda level: f'extra_layers.{level - 5}.1.conv',
+  }
+
+
 # From `config.model.neck`.
-NECKS = {'fpn': fpn, 'channel_mapper': channel_mapper}
+NECKS = {'fpn': fpn, 'channel_mapper': channel_mapper, 'ssd_neck': ssd_neck}

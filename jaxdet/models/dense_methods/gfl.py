@@ -30,7 +30,8 @@ class GFL(DenseMethod):
 
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
     settings, by_level = self.settings, self.anchors(outputs)
-    anchors, strides = jnp.asarray(stacked(by_level)), stacked_strides(by_level)[:, None]
+    anchors = jnp.asarray(stacked(by_level))
+    strides = stacked_strides(by_level, self.strides(by_level))[:, None]
     labels, counted, gt_boxes = adaptive_targets(outputs, by_level, batch, self.num_classes, settings)
     positive = labels < self.num_classes
     divisor = self.divisor(call, positive)

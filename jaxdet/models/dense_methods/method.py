@@ -5,6 +5,7 @@ Most methods differ in their targets and losses alone; what they share is here, 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import flax.struct
@@ -18,7 +19,7 @@ from jaxdet.losses import normalizer
 from jaxdet.models.dense_methods.predictions import Outputs, Predictions, level_predictions
 from jaxdet.models.detections import make_detections
 from jaxdet.models.forward import Call, Losses
-from jaxdet.models.level_anchors import Anchors, anchors_per_cell, level_anchors, level_stride
+from jaxdet.models.level_anchors import Anchors, anchors_per_cell, level_anchors, level_strides
 from jaxdet.ops import boxes
 from jaxdet.ops.nms import nms_top_k
 from jaxdet.ops.per_image import per_image
@@ -56,6 +57,10 @@ class DenseMethod:
   def anchors(self, outputs: Outputs) -> Anchors:
     """The anchors that the predictions of each level belong to."""
     return level_anchors(outputs['logits'], self.settings.anchors)
+
+  def strides(self, anchors: Anchors) -> dict[int, int]:
+    """Canvas pixels a cell of each level."""
+    return level_strides(anchors, self.settings.anchors)
 
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
     """The losses over the batch by name.
@@ -106,11 +111,11 @@ class DenseMethod:
 
   def candidates(self, by_level: dict[int, Predictions], anchors: Anchors) -> Candidates:
     """The best `test.pre_nms` pairs above the threshold of every level of one image, decoded."""
-    parts = []
+    strides, parts = self.strides(anchors), []
     for level, predictions in by_level.items():
       index, labels, scores = self.best_pairs(predictions, self.test.pre_nms)
       chosen = {name: x[index] for name, x in predictions.items()}
-      decoded = self.decode(chosen, jnp.asarray(anchors[level])[index], jnp.float32(level_stride(level)))
+      decoded = self.decode(chosen, jnp.asarray(anchors[level])[index], jnp.float32(strides[level]))
       final = self.final_scores(scores, chosen)
       valid = (scores > self.test.score_threshold) & jnp.isfinite(decoded).all(-1) & jnp.isfinite(final)
       parts.append(Candidates(jnp.where(valid[:, None], decoded, 0.0), final, labels, valid, chosen))
@@ -159,6 +164,6 @@ def stacked(anchors: Anchors) -> Float[np.ndarray, 'N 4']:
   return np.concatenate(list(anchors.values()))
 
 
-def stacked_strides(anchors: Anchors) -> Float[np.ndarray, 'N']:
+def stacked_strides(anchors: Anchors, strides: Mapping[int, int]) -> Float[np.ndarray, 'N']:
   """Canvas pixels a cell, for every anchor of all levels."""
-  return np.concatenate([np.full(len(x), level_stride(level), np.float32) for level, x in anchors.items()])
+  return np.concatenate([np.full(len(x), strides[level], np.float32) for level, x in anchors.items()])

@@ -21,7 +21,6 @@ from jaxdet.models.detections import make_detections
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.level_anchors import Anchors, training_anchors
 from jaxdet.models.random_keys import image_keys
-from jaxdet.ops import anchors as anchor_ops
 from jaxdet.ops import box_coder, boxes
 from jaxdet.ops.fast_nms import fast_nms
 from jaxdet.ops.masks import draw_masks, unpack_masks
@@ -40,15 +39,6 @@ class AnchorCandidates(NamedTuple):
 
 class YOLACT(DenseMethod):
   """Anchors with softmax classes, deltas and mask coefficients."""
-
-  def anchors(self, outputs: Outputs) -> Anchors:
-    """Anchors on `anchors.strides`, which belong to the size of the images that the head was trained on."""
-    settings, found = self.settings.anchors, {}
-    maps = sorted(outputs['logits'].items())
-    for (level, level_map), sizes, stride in zip(maps, settings.sizes, settings.strides, strict=True):
-      cell = anchor_ops.cell_anchors(sizes, settings.aspect_ratios, settings.major)
-      found[level] = anchor_ops.grid_anchors(cell, level_map.shape[1:3], stride, settings.offset)
-    return found
 
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
     if batch.objects.masks is None:
