@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int64
 
-from input_pipeline.ragged import Ragged
+from jaxdet.annotations.ragged import Ragged
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,6 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import (
-  annotations,
   copy_paste,
   photometric,
   pipeline,
@@ -29,6 +28,7 @@ from input_pipeline.image_subset import RecordsOfImages, images_of_file
 from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
 from input_pipeline.preparation import prepare
 from input_pipeline.records import Records, RecordsNotFound
+from jaxdet.annotations.files import find
 from jaxdet.structures import Batch, Category
 
 NAMES = ('lvis', 'coco', 'voc', 'shapes')
@@ -172,8 +172,8 @@ def _open_split(
   elsewhere = os.path.join(workdir or _cache_folder(data.dir), os.path.basename(data.records))
   if process_index:
     opened = _wait(split, (beside, elsewhere))
-    return annotations.find(data.dir, names), opened
-  path = annotations.find(data.dir, names)
+    return find(data.dir, names), opened
+  path = find(data.dir, names)
   try:
     return path, prepare(path, data.dir, beside, split)
   except OSError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from input_pipeline.class_counts import ClassCounts, classes_of_images, count_classes
-from input_pipeline.ragged import Ragged
+from jaxdet.annotations.ragged import Ragged
 
 SAMPLERS = ('repeat_factor', 'instance_repeat_factor', 'class_balanced', 'uniform')
 

@@ -8,8 +8,8 @@ import pathlib
 import numpy as np
 from jaxtyping import Int, Int64
 
-from input_pipeline.json_stream import items
 from input_pipeline.records import Records
+from jaxdet.annotations.json_stream import items
 from jaxdet.structures import Category
 
 

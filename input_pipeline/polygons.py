@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int8
 
-from input_pipeline.ragged import Ragged
+from jaxdet.annotations.ragged import Ragged
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,12 +10,13 @@ import tqdm
 from absl import logging
 from array_record.python import array_record_module
 
-from input_pipeline import annotations as annotation_files
 from input_pipeline import examples, images, records, tfds_metadata
-from input_pipeline.annotations import Annotations
 from input_pipeline.examples import Example
-from input_pipeline.ragged import Ragged
 from input_pipeline.records import Index, Records
+from jaxdet.annotations import columns
+from jaxdet.annotations import files as annotation_files
+from jaxdet.annotations.columns import Annotations
+from jaxdet.annotations.ragged import Ragged
 
 VERSION = 2  # of what records hold; another number has them made anew
 SHOWN = 10  # problems in an error message; a file has all
@@ -30,7 +31,7 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
   prepare a split.
 
   Args:
-    annotation_path: LVIS or COCO JSON, or splits of VOC, see `annotations.read`.
+    annotation_path: LVIS or COCO JSON, or splits of VOC, see jaxdet/annotations/files.py.
     image_root: folder of the images, in any layout that `images.find` knows.
     out_dir: folder of the records; splits share it.
     split: 'train', 'val', ...; part of the file names.
@@ -54,7 +55,7 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
     _remove(out_dir, split)
   os.makedirs(out_dir, exist_ok=True)
 
-  annotations = annotation_files.read(annotation_path)
+  annotations = columns.read(annotation_path)
   manifest = {
     'version': VERSION,
     'complete': False,

@@ -20,7 +20,7 @@ import numpy as np
 from array_record.python import array_record_module
 from jaxtyping import Int, Int64
 
-from input_pipeline.ragged import Ragged
+from jaxdet.annotations.ragged import Ragged
 from jaxdet.structures import Category
 
 NAME = 'detection'  # the data set's name for TFDS, with which file names begin

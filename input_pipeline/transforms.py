@@ -12,10 +12,10 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from input_pipeline import random_crop, rasterize, ssd_augmentation
-from input_pipeline.examples import Objects
 from input_pipeline.polygons import Polygons
 from input_pipeline.random_crop import Crop
 from input_pipeline.resize import Size, inside_size, random_offset, resize, shortest_edge_size
+from jaxdet.annotations.objects import Objects
 
 RESIZES = ('shortest_edge', 'large_scale_jitter', 'stretch')
 NO_BOXES = np.zeros((0, 4), np.float32)

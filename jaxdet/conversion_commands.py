@@ -10,7 +10,8 @@ from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from input_pipeline import annotations
+from jaxdet.annotations.categories import read_categories
+from jaxdet.annotations.files import find
 from jaxdet.convert import frameworks, report, stablehlo, state_files
 from jaxdet.convert.rules import import_state
 from jaxdet.models.build import build_detector, build_without_data
@@ -162,7 +163,7 @@ def _own_metadata(path: str, config: ConfigDict | None) -> Metadata:
 def _categories(config: ConfigDict, program: str, state: state_files.State) -> tuple[Category, ...]:
   """The data set's categories, or, without a data set, placeholders; sets the config's number of classes."""
   try:
-    path = annotations.find(config.data.dir, (*config.data.val, *config.data.train))
+    path = find(config.data.dir, (*config.data.val, *config.data.train))
   except FileNotFoundError:
     count = config.model.num_classes or frameworks.count_classes(program, state, config.model) or 1
     categories = placeholders(count)
@@ -172,11 +173,7 @@ def _categories(config: ConfigDict, program: str, state: state_files.State) -> t
       count,
     )
   else:
-    found = (
-      Category(entry['id'], entry['name'], entry.get('frequency', ''), entry.get('image_count', 0))
-      for entry in annotations.entries(path, 'categories')
-    )
-    categories = tuple(sorted(found, key=lambda category: category.id))
+    categories = read_categories(path)
   set_num_classes(config, categories)
   return categories
 

@@ -7,10 +7,12 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from input_pipeline import annotations, shapes
+from input_pipeline import shapes
 from input_pipeline.class_counts import classes_of_images, count_classes, write_num_shots
 from input_pipeline.image_factors import category_factors, check_sampler, image_factors
-from input_pipeline.ragged import Ragged
+from jaxdet.annotations import columns
+from jaxdet.annotations.files import find
+from jaxdet.annotations.ragged import Ragged
 
 GROUPS = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
 
@@ -31,7 +33,7 @@ def print_counts(config: ConfigDict, output: str | None = None) -> None:
     raise ValueError('config.data.train is empty: counts are those of the training annotations')
   if data.name == 'shapes':
     shapes.generate(data.dir, **data.shapes, seed=config.seed)
-  split = annotations.read(annotations.find(data.dir, data.train))
+  split = columns.read(find(data.dir, data.train))
   categories, objects = split.categories, split.objects_in_image
   labels = Ragged(split.labels[objects.values], objects.offsets)
   counts = count_classes(labels, len(categories))

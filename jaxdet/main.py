@@ -20,7 +20,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxdet import bench_command, command_line, compilation
-from jaxdet.training import parallel
+from jaxdet.training import processes
 
 COMMANDS = ('train', 'eval', 'predict', 'import', 'export', 'counts', 'zoo', 'bench')
 IMPORTS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'timm', 'jaxdet')
@@ -64,10 +64,11 @@ def main(argv: list[str]) -> None:
     return
   compilation.use_cache(CONFIG.value and CONFIG.value.get('compilation_cache'))
   compilation.log_compilations()
-  parallel.initialize_processes(MULTIHOST.value)
+  processes.initialize_processes(MULTIHOST.value)
 
   # After the processes have joined: imports may touch devices.
-  from jaxdet import commands, conversion_commands, data_commands, zoo_commands
+  from jaxdet import commands, conversion_commands, data_commands
+  from jaxdet.zoo.printing import print_models
 
   if command == 'train':
     commands.train(CONFIG.value, WORKDIR.value)
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> None:
   elif command == 'counts':
     data_commands.print_counts(CONFIG.value, OUTPUT.value)
   elif command == 'zoo':
-    zoo_commands.print_models(files, OUTPUT.value, FLOPS.value)
+    print_models(files, OUTPUT.value, FLOPS.value)
   elif command == 'import':
     conversion_commands.import_checkpoint(CONFIG.value, WORKDIR.value, FROM.value, files, ALLOW.value)
   elif TO.value == 'stablehlo':

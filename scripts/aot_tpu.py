@@ -134,33 +134,33 @@ def lower_for(devices: list, name: str, config, batch_size: int, dtype: str):
   """`lower` for devices of any kind; with a batch size of 0 two images each."""
   import jax
 
+  from jaxdet import sharding
   from jaxdet.models.build import build_detector
-  from jaxdet.training import parallel
   from jaxdet.training.optimizer import build_optimizer
   from jaxdet.training.state import abstract_state
   from jaxdet.training.step import make_train_step
   from jaxdet.zoo.model_size import num_classes
 
-  mesh = jax.sharding.Mesh(devices, (parallel.DATA,), axis_types=(jax.sharding.AxisType.Auto,))
+  mesh = jax.sharding.Mesh(devices, (sharding.DATA,), axis_types=(jax.sharding.AxisType.Auto,))
   config = config.copy_and_resolve_references().unlock()
   config.train.batch_size = batch_size or 2 * mesh.size
-  parallel.check_batch_size(config.train.batch_size, config.train.accumulate, mesh)
+  sharding.check_batch_size(config.train.batch_size, config.train.accumulate, mesh)
   config.model.dtype = dtype
   config.model.num_classes = num_classes(config)
   detector = build_detector(config.model, config.model.num_classes)
   state = abstract_state(config, detector, mesh)
-  batch = abstract_batch(config, parallel.over_batch(mesh), objects=name == 'train')
+  batch = abstract_batch(config, sharding.over_batch(mesh), objects=name == 'train')
   if name == 'train':
     step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=parallel.replicated(mesh))
+    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
     return step.lower(state, batch, key), mesh.size, config.train.batch_size
 
   def predict(variables, batch):
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
       return forward.predict(detector, variables, batch)
 
-  program = jax.jit(predict, out_shardings=parallel.over_batch(mesh))
+  program = jax.jit(predict, out_shardings=sharding.over_batch(mesh))
   return program.lower(state.variables, batch), mesh.size, config.train.batch_size
 
 

@@ -98,7 +98,7 @@ def measure(config, count: int, epochs: int) -> dict:
   import jax
 
   from input_pipeline import dataset
-  from jaxdet.training.parallel import make_mesh, put_batch
+  from jaxdet.sharding import make_mesh, put_batch
 
   images = dataset.build(config)
   batches = images.train_batches(0)

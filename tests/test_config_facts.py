@@ -11,7 +11,8 @@ import parity_kit
 from jaxdet.configuration import load_config
 from jaxdet.parity.case import Case, case_names, load_case
 from jaxdet.parity.overrides import case_config
-from jaxdet.zoo.lines import Entry, find_config, read_zoo
+from jaxdet.parity.upstream import Entry, find_config
+from jaxdet.zoo.lines import read_zoo
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -31,7 +32,7 @@ def every_recorded() -> list[Recorded]:
   for name in case_names(kit):
     case = load_case(kit, name)
     if found := find_config(table, case):
-      entry = Entry(f'{ROOT}/{found.config}', found.own)
+      entry = Entry(f'{ROOT}/{found.config}', found.is_case_specific)
       runs.append(Recorded(case, entry, load_config(entry.config)))
   assert len(runs) > 90
   return runs

@@ -5,7 +5,8 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLOORS = (  # the lowest first; a module belongs to the longest prefix that fits, and imports its own floor or below
-  ('jaxdet', 'jaxdet.structures', 'jaxdet.parts', 'jaxdet.configuration', 'jaxdet.flops', 'jaxdet.voc_folder'),
+  ('jaxdet', 'jaxdet.structures', 'jaxdet.parts', 'jaxdet.configuration', 'jaxdet.flops', 'jaxdet.annotations')
+  + ('jaxdet.sharding',),
   ('jaxdet.ops', 'jaxdet.visualization', 'jaxdet.assign', 'jaxdet.losses'),
   ('jaxdet.models.layers', 'jaxdet.models.backbones', 'jaxdet.models.necks', 'jaxdet.models.dense_heads')
   + ('jaxdet.models.roi_heads', 'jaxdet.models.transformers'),
@@ -15,7 +16,7 @@ FLOORS = (  # the lowest first; a module belongs to the longest prefix that fits
   ('jaxdet.compilation',),
   ('jaxdet.zoo', 'jaxdet.parity', 'jaxdet.benchmark'),
   ('jaxdet.main', 'jaxdet.command_line', 'jaxdet.commands', 'jaxdet.bench_command', 'jaxdet.conversion_commands')
-  + ('jaxdet.data_commands', 'jaxdet.zoo_commands'),
+  + ('jaxdet.data_commands',),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 COMMANDS = FLOOR_OF['jaxdet.main']

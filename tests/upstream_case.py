@@ -14,7 +14,8 @@ from jaxdet.parity import case as cases
 from jaxdet.parity.case import Case as UpstreamCase
 from jaxdet.parity.overrides import case_config
 from jaxdet.parity.subject import Subject, make_subject
-from jaxdet.zoo.lines import Entry, find_config, read_zoo
+from jaxdet.parity.upstream import Entry, find_config
+from jaxdet.zoo.lines import read_zoo
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 
@@ -45,4 +46,4 @@ def load_subject(name: str) -> Subject:
 
 def _entry(case: UpstreamCase) -> Entry:
   file, colon, variant = find_config(read_zoo([CONFIGS / 'zoo.csv']), case).config.partition(':')
-  return Entry(f'{CONFIGS.parent / file}{colon}{variant}', own=False)
+  return Entry(f'{CONFIGS.parent / file}{colon}{variant}', is_case_specific=False)

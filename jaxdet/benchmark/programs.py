@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxdet import sharding
 from jaxdet.benchmark.matmul import peak_flops
 from jaxdet.benchmark.memory import peak_memory
 from jaxdet.benchmark.timing import timed
@@ -17,7 +18,6 @@ from jaxdet.flops import matrix_flops
 from jaxdet.models import forward
 from jaxdet.models.initialize import initialize
 from jaxdet.structures import Batch, Detections
-from jaxdet.training import parallel
 from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.state import create_state
 from jaxdet.training.step import make_train_step
@@ -85,14 +85,14 @@ def measure(workload: Workload, task: str) -> dict[str, Any]:
 
 def training(workload: Workload) -> Program:
   """The training step, whose state every call consumes."""
-  config, detector, mesh = workload.config, workload.detector(), parallel.make_mesh()
-  parallel.check_batch_size(workload.images, config.train.accumulate, mesh)
+  config, detector, mesh = workload.config, workload.detector(), sharding.make_mesh()
+  sharding.check_batch_size(workload.images, config.train.accumulate, mesh)
   state = create_state(config, detector, jax.random.key(0), mesh)
   step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
-  key = jax.device_put(jax.random.key(1), parallel.replicated(mesh))
+  key = jax.device_put(jax.random.key(1), sharding.replicated(mesh))
   return Program(
     step,
-    (state, parallel.put_batch(workload.batch(), mesh), key),
+    (state, sharding.put_batch(workload.batch(), mesh), key),
     following=lambda arguments, result: (result[0], *arguments[1:]),
     watched=lambda result: {name: result[1][name] for name in ('total_loss', 'grad_norm')},
   )
@@ -100,9 +100,9 @@ def training(workload: Workload) -> Program:
 
 def prediction(workload: Workload) -> Program:
   """The prediction of random weights."""
-  detector, mesh = workload.detector(), parallel.make_mesh()
-  parallel.check_batch_size(workload.images, 1, mesh)
-  everywhere, by_image = parallel.replicated(mesh), parallel.over_batch(mesh)
+  detector, mesh = workload.detector(), sharding.make_mesh()
+  sharding.check_batch_size(workload.images, 1, mesh)
+  replicated, by_image = sharding.replicated(mesh), sharding.over_batch(mesh)
 
   def predict(variables: Mapping, batch: Batch) -> Detections:
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
@@ -111,8 +111,8 @@ def prediction(workload: Workload) -> Program:
   return Program(
     jax.jit(predict, out_shardings=by_image),
     (
-      jax.jit(functools.partial(initialize, detector), out_shardings=everywhere)(jax.random.key(0)),
-      parallel.put_batch(workload.batch(), mesh),
+      jax.jit(functools.partial(initialize, detector), out_shardings=replicated)(jax.random.key(0)),
+      sharding.put_batch(workload.batch(), mesh),
     ),
     following=lambda arguments, result: arguments,
     watched=lambda result: {'score': result.scores},

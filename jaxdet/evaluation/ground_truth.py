@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pycocotools import mask as rle_codec
 
-from jaxdet import voc_folder
+from jaxdet.annotations import voc_folder
+from jaxdet.annotations.categories import parse_category
 from jaxdet.structures import Category
 
 
@@ -81,7 +82,8 @@ def ground_truth(data: Mapping, source: str) -> GroundTruth:
     if key not in data:
       raise ValueError(f"{source} has no '{key}': it is not an annotation file in LVIS or COCO format")
   images = sorted(data['images'], key=lambda image: image['id'])
-  categories = tuple(category(entry) for entry in sorted(data['categories'], key=lambda entry: entry['id']))
+  parsed = (parse_category(entry, source) for entry in data['categories'])
+  categories = tuple(sorted(parsed, key=lambda category: category.id))
   image_position = {image['id']: i for i, image in enumerate(images)}
   label_position = {entry.id: i for i, entry in enumerate(categories)}
   objects = [
@@ -130,10 +132,6 @@ def _with_arrays(entry: dict) -> dict:
   if isinstance(entry.get('segmentation'), list):
     entry['segmentation'] = [np.asarray(polygon, np.float64) for polygon in entry['segmentation']]
   return entry
-
-
-def category(entry: Mapping) -> Category:
-  return Category(entry['id'], entry['name'], entry.get('frequency', ''), entry.get('image_count', 0))
 
 
 def run_lengths(segmentation, height: int, width: int) -> dict:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxdet.models import forward
-from jaxdet.ops.on_each_device import DATA
+from jaxdet.sharding import make_mesh, put_batch, replicated
 from jaxdet.structures import Batch, Detections
 
 Place = Callable[[Batch], Batch]
@@ -22,9 +22,7 @@ def shard_over_devices(batch: Batch) -> Batch:
   images, devices = len(batch.valid), jax.local_device_count()
   if images % devices:
     raise ValueError(f'{images} images a process do not divide over its {devices} devices: change eval.batch_size')
-  mesh = jax.sharding.Mesh(np.asarray(jax.devices()), (DATA,))
-  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DATA))
-  return jax.tree.map(lambda field: jax.make_array_from_process_local_data(sharding, np.asarray(field)), batch)
+  return put_batch(batch, make_mesh())
 
 
 def infer(
@@ -77,7 +75,7 @@ def _on_mesh(predict: Callable, sharding: jax.sharding.Sharding) -> Callable:
 def _replicate(variables: Mapping, sharding: jax.sharding.Sharding) -> Mapping:
   """Variables on the devices of `sharding`; those that are there already stay as they are."""
   if isinstance(sharding, jax.sharding.NamedSharding):
-    sharding = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    sharding = replicated(sharding.mesh)
 
   def move(leaf):
     there = isinstance(leaf, jax.Array) and leaf.sharding.device_set == sharding.device_set

@@ -6,8 +6,8 @@ would fit another. What overlaps a difficult object most, and enough, counts nei
 need not be found.
 
 VOC measures overlaps of boxes whose last pixel is inside, with widths of xmax - xmin + 1. On the edges that
-`jaxdet.voc_folder` makes of them, that is the usual IoU. Detectron2 writes scores with three decimals and boxes with
-one before it reads them again; here nothing is rounded.
+`annotations.voc_folder` makes of them, that is the usual IoU. Detectron2 writes scores with three decimals and boxes
+with one before it reads them again; here nothing is rounded.
 """
 
 import dataclasses

@@ -45,7 +45,7 @@ def level_anchors(maps: Mapping[int, Array], anchors: FrozenConfigDict) -> dict[
   return out
 
 
-def level_strides(levels: Iterable[int], anchors: FrozenConfigDict) -> dict[int, int]:
+def level_strides(levels: Iterable[int], anchors: FrozenConfigDict) -> dict[int, float]:
   """Canvas pixels a cell of each level.
 
   Args:

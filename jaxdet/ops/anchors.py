@@ -58,7 +58,7 @@ def ssd_cell_anchors(size: float, next_size: float, aspect_ratios: Sequence[floa
 
 
 def grid_anchors(
-  cell: Float[np.ndarray, 'A 4'], grid: tuple[int, int], stride: int, offset: float = 0.0
+  cell: Float[np.ndarray, 'A 4'], grid: tuple[int, int], stride: float, offset: float = 0.0
 ) -> Float[np.ndarray, 'H*W*A 4']:
   """The anchors of all cells of a feature map, in the order (y, x, anchor), in pixels.
 
@@ -84,7 +84,7 @@ def inside(anchors: Float[Array, 'N 4'], size: Int[Array, '2'] | tuple[int, int]
   return (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)
 
 
-def valid_cells(grid: tuple[int, int], size: Int[Array, '2'] | tuple[int, int], stride: int) -> Bool[Array, 'H W']:
+def valid_cells(grid: tuple[int, int], size: Int[Array, '2'] | tuple[int, int], stride: float) -> Bool[Array, 'H W']:
   """True for the cells of a feature map that begin within an image of `size` (height, width).
 
   Args:

@@ -6,18 +6,9 @@ import jax
 from jax import lax
 from jax.sharding import AbstractMesh, PartitionSpec
 
-DATA = 'data'  # the mesh axis along which batches are cut
+from jaxdet.sharding import DATA, active_data_mesh
 
-
-def cut_mesh() -> AbstractMesh | None:
-  """The mesh in context (`jax.sharding.use_abstract_mesh`) whose devices hold parts of a batch; None: there is none.
-
-  There is none with one device, nor inside of a function that `on_each_device` runs.
-  """
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or mesh.shape[DATA] == 1 or DATA in mesh.manual_axes:
-    return None
-  return mesh
+cut_mesh = active_data_mesh  # by the name that ops and models know it by
 
 
 def on_each_device(function: Callable, mesh: AbstractMesh | None, *, shared: int = 0, summed: bool = False) -> Callable:

@@ -11,7 +11,7 @@ from jaxdet.configuration import load_config
 from jaxdet.parity import override_detectron2, override_mmdet
 from jaxdet.parity.case import Case
 from jaxdet.parity.override_changes import read
-from jaxdet.zoo.lines import Entry
+from jaxdet.parity.upstream import Entry
 
 # By program; Detic and DisAlign rest on Detectron2.
 RULES = {
@@ -36,7 +36,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
     change = next((rule for pattern, rule in RULES[case.program].items() if re.fullmatch(pattern, key)), None)
     if change:
       change(config, value)
-    elif not entry.own:
+    elif not entry.is_case_specific:
       unknown.append(key)
   if unknown:
     raise ValueError(f'override not understood: {", ".join(unknown)}')

@@ -11,8 +11,8 @@ from jaxdet.parity import compare
 from jaxdet.parity.causes import CAUSES
 from jaxdet.parity.compare import STAGES, Check
 from jaxdet.parity.run import Result
+from jaxdet.parity.upstream import TITLES
 
-TITLES = {'mmdet': 'mmdetection', 'detectron2': 'Detectron2', 'detic': 'Detic and CenterNet2', 'disalign': 'DisAlign'}
 _COLUMNS = [stage for stage in STAGES if stage != 'config']
 
 

@@ -12,7 +12,7 @@ from jaxdet.parity.case import Case, load_case
 from jaxdet.parity.compare import Check, Comparison
 from jaxdet.parity.learning import compare_learning, compare_training
 from jaxdet.parity.subject import Subject, make_subject
-from jaxdet.zoo.lines import Entry, find_config
+from jaxdet.parity.upstream import Entry, find_config
 
 INFERENCE = {  # by `config.model.name`
   'two_stage': two_stage.compare_inference,

@@ -16,8 +16,8 @@ from jaxdet.parity import case as cases
 from jaxdet.parity.case import Case
 from jaxdet.parity.class_knowledge import draw_as_recorded, set_class_counts
 from jaxdet.parity.overrides import case_config
+from jaxdet.parity.upstream import Entry
 from jaxdet.structures import Batch
-from jaxdet.zoo.lines import Entry
 
 # Whose names a recorded program's weights have; Detic rests on Detectron2, DisAlign on cvpods.
 NAMES = {'mmdet': 'mmdet', 'detectron2': 'detectron2', 'detic': 'detectron2', 'disalign': 'cvpods'}

@@ -5,7 +5,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from jaxdet.parity.report import TITLES
+from jaxdet.parity.upstream import TITLES
 
 RANKS = ('PASS', 'ROUNDING', 'FAIL')  # the worst one last
 
@@ -44,7 +44,7 @@ def read_page(path: pathlib.Path) -> list[Verdict]:
 
 
 def summary(verdicts: Sequence[Verdict], upstream: str, config: str) -> str:
-  """What the page says of a line of the table of configs (parity/zoo.py).
+  """What the page says of a line of the table of configs (zoo/lines.py).
 
   Args:
     upstream: the line's first field; where it names a case, that case alone counts.

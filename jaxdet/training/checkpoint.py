@@ -20,8 +20,9 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 import jaxdet
+from jaxdet import sharding
 from jaxdet.structures import Category
-from jaxdet.training import config_0_1, parallel
+from jaxdet.training import config_0_1
 from jaxdet.training.optimizer import path_name
 from jaxdet.training.state import TrainState
 
@@ -144,10 +145,10 @@ def load_for_inference(path: str) -> tuple[Variables, Metadata]:
     FileNotFoundError: where there is no complete checkpoint.
   """
   folder = _find(pathlib.Path(path).absolute())
-  everywhere = parallel.replicated(parallel.make_mesh())
+  replicated = sharding.replicated(sharding.make_mesh())
 
   def load(item):
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), _stored(folder / item))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), _stored(folder / item))
     return _restore(folder / item, like)
 
   variables = load('variables')
@@ -180,7 +181,8 @@ def initialize_from(state: TrainState, path: str, trainable: Any, anew: Sequence
   loaded = traverse_util.flatten_dict(variables, sep='/')
   loaded = {name: x for name, x in loaded.items() if not any(fnmatch.fnmatch(name, pattern) for pattern in anew)}
   fixed = {f'params/{name}' for name, is_trained in _flat(trainable).items() if not is_trained}
-  taken, missing = [], []
+  taken: list[str] = []
+  missing: dict[str, str] = {}  # by name: the shape here, and what is there
 
   def choose(key_path, value):
     name = path_name(key_path)
@@ -188,19 +190,21 @@ def initialize_from(state: TrainState, path: str, trainable: Any, anew: Sequence
       taken.append(name)
       return loaded[name].astype(value.dtype)
     found = f'there {loaded[name].shape}' if name in loaded else 'not there'
-    missing.append(f'{name} {value.shape}: {found}')
+    missing[name] = f'{name} {value.shape}: {found}'
     return value
 
   new = jax.tree_util.tree_map_with_path(choose, {'params': state.params, **state.collections})
   if not taken:
-    raise ValueError(f'train.init_from: no parameter of {path} has a name and shape of this model, e.g. {missing[0]}')
-  if unset := [line for line in missing if line.partition(' ')[0] in fixed]:
+    raise ValueError(
+      f'train.init_from: no parameter of {path} has a name and shape of this model, e.g. {next(iter(missing.values()))}'
+    )
+  if unset := [line for name, line in missing.items() if name in fixed]:
     raise ValueError(
       f'train.init_from: {len(unset)} arrays that this training does not change are not in {path} as they should be, '
       f'and would stay random: {"; ".join(unset[:3])}'
     )
   logging.info('loaded %d of %d arrays from %s', len(taken), len(taken) + len(missing), path)
-  for line in missing:
+  for line in missing.values():
     logging.info('  not loaded: %s', line)
   for name in sorted(set(loaded) - set(taken)):
     logging.info('  not used: %s %s', name, loaded[name].shape)

@@ -11,8 +11,9 @@ from absl import logging
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
+from jaxdet import sharding
 from jaxdet.structures import Batch, Dataset
-from jaxdet.training import freezing, parallel, schedules
+from jaxdet.training import freezing, schedules
 from jaxdet.training.checkpoint import Checkpoints, Metadata, initialize_from
 from jaxdet.training.metric_writer import MetricWriter
 from jaxdet.training.optimizer import build_optimizer
@@ -57,10 +58,10 @@ class _Run:
     self.config, self.dataset, self.evaluate = config, dataset, evaluate
     self.started = time.perf_counter()
     self.until_first_step: float | None = None  # seconds, until they are written
-    self.mesh = parallel.make_mesh()
-    parallel.check_batch_size(config.train.batch_size, config.train.accumulate, self.mesh)
-    everywhere = parallel.replicated(self.mesh)
-    keys = jax.jit(lambda: tuple(jax.random.split(jax.random.key(config.seed))), out_shardings=everywhere)
+    self.mesh = sharding.make_mesh()
+    sharding.check_batch_size(config.train.batch_size, config.train.accumulate, self.mesh)
+    replicated = sharding.replicated(self.mesh)
+    keys = jax.jit(lambda: tuple(jax.random.split(jax.random.key(config.seed))), out_shardings=replicated)
     init_key, self.key = keys()
     self.metadata = Metadata(config, tuple(dataset.categories))
     self.checkpoints = Checkpoints(str(workdir / 'checkpoints'), config.train.keep_checkpoints)

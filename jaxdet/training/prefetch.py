@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import jax
 from jax.sharding import Mesh
 
+from jaxdet.sharding import put_batch
 from jaxdet.structures import Batch
-from jaxdet.training.parallel import put_batch
 
 
 class Prefetcher:

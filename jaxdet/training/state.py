@@ -10,8 +10,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
+from jaxdet import sharding as parallel
 from jaxdet.models.initialize import initialize
-from jaxdet.training import freezing, parallel
+from jaxdet.training import freezing
 from jaxdet.training.freezing import Params
 from jaxdet.training.optimizer import build_optimizer
 

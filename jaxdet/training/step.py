@@ -10,9 +10,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from jaxdet import sharding as parallel
 from jaxdet.models import forward
 from jaxdet.structures import Batch
-from jaxdet.training import freezing, parallel
+from jaxdet.training import freezing
 from jaxdet.training.freezing import Params
 from jaxdet.training.schedules import build_schedule
 from jaxdet.training.state import TrainState

@@ -6,24 +6,16 @@ that begin with '#', empty lines and a heading before the first config are skipp
 """
 
 import dataclasses
+import difflib
+import fnmatch
 import pathlib
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from jaxdet.parity.case import Case
+from jaxdet.parity.upstream import bare
 
 PROGRAMS = ('detectron2', 'mmdet', 'detic', 'disalign')
-
-_PREFIXES = re.compile(r'^(?:.*/)?(?:configs|DisAlign)/')  # of upstream's paths; what follows tells configs apart
-_EXTENSION = re.compile(r'\.(?:ya?ml|py)$')
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-  """What the table says of a case."""
-
-  config: str  # FILE or FILE:VARIANT
-  own: bool  # the line names this case, so that the config means its overrides too
+TABLE = pathlib.Path('configs', 'zoo.csv')
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,14 +60,45 @@ def read_zoo(files: Iterable[pathlib.Path]) -> dict[str, str]:
   return {line.upstream: line.config for file in files for line in read_lines(file)}
 
 
-def find_config(table: dict[str, str], case: Case) -> Entry | None:
-  """The case's line, None where there is none."""
-  if case.name in table:
-    return Entry(table[case.name], own=True)
-  config = table.get(bare(case.meta['config']))
-  return None if config is None else Entry(config, own=False)
+def find_root() -> pathlib.Path:
+  """The folder that has the table: this one, or that of the checkout.
+
+  Raises:
+    FileNotFoundError: neither has it.
+  """
+  places = (pathlib.Path.cwd(), CHECKOUT)
+  for place in places:
+    if (place / TABLE).is_file():
+      return place
+  raise FileNotFoundError(
+    f'there is no {TABLE} in {" or in ".join(map(str, places))}: run zoo in a checkout of jaxdet, which has configs'
+  )
 
 
-def bare(path: str) -> str:
-  """An upstream config's path without the folder of all configs and without ending."""
-  return _EXTENSION.sub('', _PREFIXES.sub('', path))
+def read_models(root: pathlib.Path) -> dict[str, Line]:
+  """The table's lines by name, 'program/upstream config'; of lines with the same name the last one.
+
+  Raises:
+    ValueError: on a line without a config.
+  """
+  return {f'{line.program}/{line.upstream}': line for line in read_lines(root / TABLE)}
+
+
+def select(models: Mapping[str, Line], patterns: Sequence[str]) -> dict[str, Line]:
+  """The models whose name, upstream config or own config matches one of the globs, in order; all without globs.
+
+  Raises:
+    ValueError: a glob matches none; names the nearest.
+  """
+  texts = {name: (name, line.upstream, line.config) for name, line in models.items()}
+  chosen = set()
+  for pattern in patterns:
+    found = {name for name in models if any(fnmatch.fnmatchcase(text, pattern) for text in texts[name])}
+    if not found:
+      known = dict.fromkeys(text for of_model in texts.values() for text in of_model)
+      [nearest] = difflib.get_close_matches(pattern, known, n=1, cutoff=0.0)
+      raise ValueError(
+        f"no model of {TABLE} matches '{pattern}'; the nearest is '{nearest}'; *, ? and [..] stand for other text"
+      )
+    chosen |= found
+  return {name: line for name, line in models.items() if not patterns or name in chosen}

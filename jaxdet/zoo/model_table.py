@@ -5,8 +5,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from jaxdet.parity.report import TITLES
-from jaxdet.zoo.lines import bare
+from jaxdet.parity.upstream import TITLES, bare
 from jaxdet.zoo.model_size import Size
 
 COLUMNS = ('parameters', 'GFLOPs', 'box AP', 'mask AP', 'other', 'parity')
@@ -25,7 +24,7 @@ class Published:
 class Row:
   """A model."""
 
-  program: str  # a key of parity/report.py's TITLES
+  program: str  # a key of parity/upstream.py's TITLES
   upstream: str  # its config there
   config: str  # FILE or FILE:VARIANT
   size: Size

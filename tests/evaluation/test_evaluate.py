@@ -11,8 +11,8 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from jaxdet.annotations.categories import parse_category
 from jaxdet.evaluation import evaluate, predict
-from jaxdet.evaluation.ground_truth import category
 from jaxdet.structures import Batch, BoxMasks, Detections, Objects
 from jaxdet.training.loop import flat_metrics
 
@@ -67,7 +67,7 @@ class Split:
   processes: int = 1
   images: int = 5  # the first ones
 
-  categories = tuple(category(entry) for entry in ANNOTATIONS['categories'])
+  categories = tuple(parse_category(entry, 'x.json') for entry in ANNOTATIONS['categories'])
   image_ids = np.arange(100, 105)
   image_files = ()
   num_train_images = 0

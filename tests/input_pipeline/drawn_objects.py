@@ -3,8 +3,8 @@
 import numpy as np
 
 from input_pipeline import rasterize
-from input_pipeline.examples import Objects
 from input_pipeline.transforms import place_image
+from jaxdet.annotations.objects import Objects
 
 
 def objects(*polygons, boxes=None, crowds=None, ignored=None, rle=None):

@@ -12,8 +12,9 @@ from PIL import Image
 
 import voc_case
 from configs.detectron2 import faster_rcnn
-from input_pipeline import annotations, dataset
+from input_pipeline import dataset
 from input_pipeline.examples import parse
+from jaxdet.annotations.files import find
 from jaxdet.data_commands import print_counts
 from jaxdet.evaluation import evaluate
 from jaxdet.evaluation.ground_truth import load_ground_truth
@@ -150,7 +151,7 @@ class TestVoc:
   def test_missing_splits_are_named(self, folder):
     names = ('VOC2007/trainval+VOC2010/trainval', 'VOC2007/val')
     with pytest.raises(FileNotFoundError, match='none of .*VOC2010/ImageSets/Main/trainval.txt, .*Main/val.txt exists'):
-      annotations.find(str(folder), names)
+      find(str(folder), names)
 
   def test_training_with_masks_is_an_error(self, folder):
     with pytest.raises(ValueError, match='no object of .*trainval has a mask.*config.data.mask_size'):

@@ -1,10 +1,10 @@
 """Prepared folders read through TFDS."""
 
-import annotation_files
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+import annotation_files
 from input_pipeline import builder, examples, preparation, records
 from input_pipeline.records import Records
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.class_counts import classes_of_images, count_classes, read_num_shots, write_num_shots
-from input_pipeline.ragged import Ragged
+from jaxdet.annotations.ragged import Ragged
 
 
 def test_counts_by_hand():

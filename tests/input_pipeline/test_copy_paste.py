@@ -11,9 +11,9 @@ from pycocotools import mask as coco_mask
 import mini_photos
 from input_pipeline import copy_paste, dataset, rasterize
 from input_pipeline.copy_paste import CopyPaste, choose, draw, pixels_of, put_on_top, uncovered
-from input_pipeline.examples import Objects
 from input_pipeline.sampling import random_stream
 from input_pipeline.transforms import Placement, place_objects
+from jaxdet.annotations.objects import Objects
 from jaxdet.configuration import load_config
 
 HEIGHT, WIDTH = 60, 80

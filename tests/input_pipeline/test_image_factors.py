@@ -4,8 +4,8 @@ import pytest
 import parity_kit
 from input_pipeline.class_counts import count_classes
 from input_pipeline.image_factors import category_factors, image_factors
-from input_pipeline.ragged import Ragged
 from input_pipeline.sampling import BatchSampler
+from jaxdet.annotations.ragged import Ragged
 
 
 def ragged(rows):

@@ -4,12 +4,13 @@ import json
 import os
 import pathlib
 
-import annotation_files
 import numpy as np
 import pytest
 
-from input_pipeline import annotations, examples, preparation, records
+import annotation_files
+from input_pipeline import examples, preparation, records
 from input_pipeline.records import Records
+from jaxdet.annotations import columns
 from parity_kit import photos
 
 
@@ -57,7 +58,7 @@ def test_every_image_has_a_row_in_the_files_order(source):
 
 def test_finished_records_are_opened_as_they_are(source, monkeypatch):
   prepare(source)
-  monkeypatch.setattr(annotations, 'read', None)
+  monkeypatch.setattr(columns, 'read', None)
   assert len(prepare(source)) == 3
   os.utime(source[0])  # another time, the same content
   assert len(prepare(source)) == 3

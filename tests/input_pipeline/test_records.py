@@ -9,9 +9,10 @@ import pytest
 from array_record.python import array_record_module
 
 from input_pipeline import examples, records, tf_example
-from input_pipeline.examples import Example, Objects
-from input_pipeline.ragged import Ragged
+from input_pipeline.examples import Example
 from input_pipeline.records import Index, Records
+from jaxdet.annotations.objects import Objects
+from jaxdet.annotations.ragged import Ragged
 
 FEATURES = {
   'bytes': [b'jpeg', b'', b'\x00\xff' * 200],

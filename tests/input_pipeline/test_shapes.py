@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from input_pipeline import annotations, preparation, shape_drawing, shapes
+from input_pipeline import preparation, shape_drawing, shapes
 from input_pipeline.outlines import OUTLINES
+from jaxdet.annotations import columns
 
 SMALL = {'images': 20, 'val_images': 6, 'image_size': 64, 'categories': 12}
 
@@ -184,7 +185,7 @@ def test_what_is_drawn_is_what_its_polygons_cover(outline):
 
 
 def test_the_set_is_prepared_like_any_other(folder, tmp_path):
-  found = annotations.read(str(folder / 'train.json'))
+  found = columns.read(str(folder / 'train.json'))
   assert sum(count for name, count in found.counts.items() if name.startswith('dropped')) == 0
   prepared = preparation.prepare(str(folder / 'train.json'), str(folder), str(tmp_path), 'train')
   assert len(prepared) == 20 and len(prepared.categories) == 12

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from configs.parts import datasets
 from input_pipeline import transforms
 from input_pipeline.sampling import random_stream
 from input_pipeline.transforms import Placement, evaluation_placement, place_boxes, place_objects
@@ -19,6 +20,7 @@ SHORTEST_EDGE = ConfigDict(
     'max_size': 133,
     'jitter': (0.1, 2.0),
     'crop': {'probability': 0.0, 'sizes': (40, 50, 60), 'max_size': 133, 'range': (38, 60)},
+    'window': datasets.windows(expand_probability=0.0, min_ious=()),
   }
 )
 JITTER = ConfigDict({**SHORTEST_EDGE.to_dict(), 'name': 'large_scale_jitter'})

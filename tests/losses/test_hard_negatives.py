@@ -19,6 +19,8 @@ def test_the_largest_losses_among_some(count, rows):
 
 def test_as_many_as_asked_for_also_of_equal_losses():
   assert hardest(np.zeros(6, np.float32), AMONG, 2).sum() == 2
+
+
 OF_IMAGE = np.float32([[5, 1, 9, 2, 7, 3, 0, 4]])
 POSITIVE = np.array([[1, 0, 0, 0, 0, 0, 0, 0]], bool)
 NEGATIVE = np.array([[0, 1, 0, 1, 1, 1, 1, 1]], bool)  # the third is neither

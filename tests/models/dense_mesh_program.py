@@ -11,9 +11,9 @@ import sys
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxdet import sharding
 from jaxdet.models import forward
 from jaxdet.models.initialize import initialize
-from jaxdet.training import parallel
 from small_dense import small_dense_config, small_dense_detector
 from small_detector import make_batch
 
@@ -23,7 +23,7 @@ QUICK = {'xla_backend_optimization_level': 0}  # most of the time goes into comp
 def main(variant: str) -> None:
   detector = small_dense_detector(small_dense_config(variant))
   variables = jax.jit(functools.partial(initialize, detector), compiler_options=QUICK)(jax.random.key(0))
-  batch, mesh = make_batch(images=4), parallel.make_mesh()
+  batch, mesh = make_batch(images=4), sharding.make_mesh()
 
   def loss(params, others, batch):
     losses, state = forward.loss(detector, others | {'params': params}, batch, jax.random.key(1))
@@ -40,7 +40,7 @@ def main(variant: str) -> None:
     return wrapped
 
   one = jax.device_put((variables, batch), jax.devices()[0])
-  every = jax.device_put(variables, NamedSharding(mesh, PartitionSpec())), parallel.put_batch(batch, mesh)
+  every = jax.device_put(variables, NamedSharding(mesh, PartitionSpec())), sharding.put_batch(batch, mesh)
   on_one, on_every = compiled(gradient, *one), compiled(on_mesh(gradient), *every)
   printed = {
     'devices': mesh.size,

@@ -10,8 +10,8 @@ import sys
 import jax
 import numpy as np
 
+from jaxdet import sharding
 from jaxdet.models.build import build_detector
-from jaxdet.training import parallel
 from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.state import create_state
 from jaxdet.training.step import make_train_step
@@ -21,9 +21,9 @@ from small_detector import CLASSES, make_batch, small_config
 def main() -> None:
   config = small_config()
   detector = build_detector(config.model, CLASSES)
-  mesh = parallel.make_mesh()
+  mesh = sharding.make_mesh()
   state = create_state(config, detector, jax.random.key(0), mesh)
-  batch = parallel.put_batch(make_batch(images=4), mesh)
+  batch = sharding.put_batch(make_batch(images=4), mesh)
   step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
   compiled = step.lower(state, batch, jax.random.key(1)).compile()
   collectives = re.findall(r' (all-[a-z]+|reduce-scatter|collective-[a-z]+)(?:-[a-z]+)?\(', compiled.as_text())

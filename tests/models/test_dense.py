@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -41,6 +42,9 @@ def built(variant: str):
   return detector, variables, quick_jit(jax.grad(total, has_aux=True)), predict
 
 
+OF_A_LEVEL = re.compile(r"(scale|output|lateral)\d")  # a level without a positive may have no gradient
+
+
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_losses_are_finite_and_reach_every_array_above_the_backbone(variant):
   detector, variables, loss, _ = built(variant)
@@ -49,8 +53,8 @@ def test_losses_are_finite_and_reach_every_array_above_the_backbone(variant):
   assert {'loss_class', 'loss_box'} <= set(losses) and all(name.startswith('loss_') for name in losses)
   for network in ('neck', 'head'):
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients[network]):
-      assert np.isfinite(gradient).all(), path
-    assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(gradients[network]))
+      name = f'{network}{jax.tree_util.keystr(path)}'
+      assert np.isfinite(gradient).all() and (np.abs(gradient).max() > 0 or OF_A_LEVEL.search(name)), name
 
 
 def test_the_backbones_frozen_stages_are_not_trained():

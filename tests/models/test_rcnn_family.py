@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +97,10 @@ def batch_for(change: str, images: int = 2):
   )
 
 
+# A level without a RoI has no gradient; the signs of L1 may cancel in a bias.
+MAY_VANISH = re.compile(r"(output|lateral)\d|'deltas'.*'bias'")
+
+
 @pytest.mark.parametrize('change', CHANGES)
 def test_losses_are_finite_and_reach_every_network(change):
   _, variables, loss, _ = built(change)
@@ -104,8 +109,9 @@ def test_losses_are_finite_and_reach_every_network(change):
   for network, gradient in gradients.items():
     if network == 'backbone':
       continue
-    largest = [float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient)]
-    assert np.isfinite(largest).all() and max(largest, default=1) > 0, network
+    for path, g in jax.tree_util.tree_leaves_with_path(gradient):
+      name = f'{network}{jax.tree_util.keystr(path)}'
+      assert np.isfinite(g).all() and (jnp.abs(g).max() > 0 or MAY_VANISH.search(name)), name
 
 
 @pytest.mark.parametrize('change', CHANGES)

@@ -5,13 +5,13 @@ import re
 import pytest
 
 from jaxdet.parity.overrides import case_config
-from jaxdet.zoo.lines import Entry
+from jaxdet.parity.upstream import Entry
 from small_case import small_case
 from upstream_case import CONFIGS
 
-MODEL = Entry(f'{CONFIGS}/detectron2/mask_rcnn.py', own=False)
-MMDET = Entry(f'{CONFIGS}/mmdet/mask_rcnn.py', own=False)
-SYNC_BN = Entry(f'{CONFIGS}/detectron2/mask_rcnn.py:weights=syncbn,schedule=3x', own=False)
+MODEL = Entry(f'{CONFIGS}/detectron2/mask_rcnn.py', is_case_specific=False)
+MMDET = Entry(f'{CONFIGS}/mmdet/mask_rcnn.py', is_case_specific=False)
+SYNC_BN = Entry(f'{CONFIGS}/detectron2/mask_rcnn.py:weights=syncbn,schedule=3x', is_case_specific=False)
 RGB = {'image_mean': [123.675, 116.28, 103.53], 'image_std': [58.395, 57.12, 57.375], 'channel_order': 'RGB'}
 STD = {'MODEL.PIXEL_STD': [57.375, 57.12, 58.395]}
 
@@ -73,7 +73,7 @@ def test_an_unknown_override_is_named_unless_the_line_is_the_cases_own():
   case = small_case(overrides={'MODEL.NEW': 1, **STD})
   with pytest.raises(ValueError, match='override not understood: MODEL.NEW'):
     case_config(case, MODEL)
-  case_config(case, Entry(MODEL.config, own=True))
+  case_config(case, Entry(MODEL.config, is_case_specific=True))
 
 
 def test_the_recorded_threshold_is_taken_and_the_configs_own_compared():

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdet import sharding
 from jaxdet.structures import Batch
-from jaxdet.training import loop, parallel
+from jaxdet.training import loop
 from jaxdet.training.prefetch import Prefetcher
 from toy_detector import ToyDataset, ToyDetector, toy_config
 
@@ -150,7 +151,7 @@ def test_prefetching_keeps_the_order_and_reads_one_batch_ahead():
       taken.append(step)
       yield ToyDataset().batch(step)
 
-  prefetcher = Prefetcher(batches(), parallel.make_mesh())
+  prefetcher = Prefetcher(batches(), sharding.make_mesh())
   for step in range(3):
     batch = prefetcher.next_batch()
     np.testing.assert_array_equal(batch.objects.labels, ToyDataset().batch(step).objects.labels)
@@ -164,7 +165,7 @@ def test_no_thread_of_the_prefetching_outlives_it():
     while True:
       yield ToyDataset().batch(0)
 
-  prefetcher = Prefetcher(batches(), parallel.make_mesh())
+  prefetcher = Prefetcher(batches(), sharding.make_mesh())
   prefetcher.next_batch()
   prefetcher.close()
   assert 'prefetch' not in [thread.name for thread in threading.enumerate()]

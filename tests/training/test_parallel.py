@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from jaxdet.training import parallel
+from jaxdet import sharding
+from jaxdet.training import processes
 from toy_detector import toy_config
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -20,24 +21,25 @@ STEPS = """
 import json, re, sys
 import jax
 from toy_detector import ToyDataset, ToyDetector, toy_config
-from jaxdet.training import parallel
+from jaxdet import sharding
+from jaxdet.training import processes
 from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.state import create_state
 from jaxdet.training.step import make_train_step
 
-parallel.initialize_processes()
+processes.initialize_processes()
 accumulate = int(sys.argv[1])
 config = toy_config(**{'train.accumulate': accumulate, 'train.batch_size': 16, 'train.optimizer.clip_norm': 1.0})
-mesh = parallel.make_mesh()
+mesh = sharding.make_mesh()
 detector = ToyDetector()
 state = create_state(config, detector, jax.random.key(0), mesh)
 step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
-key = jax.jit(lambda: jax.random.key(1), out_shardings=parallel.replicated(mesh))()
+key = jax.jit(lambda: jax.random.key(1), out_shardings=sharding.replicated(mesh))()
 
 def batch(number):
   local = 16 // jax.process_count()
   part = slice(jax.process_index() * local, (jax.process_index() + 1) * local)
-  return parallel.put_batch(jax.tree.map(lambda x: x[part], ToyDataset(16).batch(number)), mesh)
+  return sharding.put_batch(jax.tree.map(lambda x: x[part], ToyDataset(16).batch(number)), mesh)
 
 program = step.lower(state, batch(0), key).compile().as_text()
 losses = []
@@ -117,12 +119,12 @@ def test_two_processes_give_the_losses_of_one(one_device):
   ],
 )
 def test_finds_jobs_of_several_processes(environment, several):
-  assert parallel.describes_several_processes(environment) == several
+  assert processes.describes_several_processes(environment) == several
 
 
 def test_a_batch_that_cannot_be_cut_is_an_error():
-  mesh = parallel.make_mesh()
-  parallel.check_batch_size(toy_config().train.batch_size, 2, mesh)
+  mesh = sharding.make_mesh()
+  sharding.check_batch_size(toy_config().train.batch_size, 2, mesh)
   message = re.escape(f'train.batch_size 8 is no multiple of {mesh.size} devices * 3 micro-batches')
   with pytest.raises(ValueError, match=message):
-    parallel.check_batch_size(8, 3, mesh)
+    sharding.check_batch_size(8, 3, mesh)

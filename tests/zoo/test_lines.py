@@ -1,9 +1,15 @@
 """The table from upstream configs to jaxdet's."""
 
+import pathlib
+
 import pytest
 
-from jaxdet.zoo.lines import Entry, Line, find_config, read_lines, read_zoo
+from jaxdet.parity.upstream import Entry, find_config
+from jaxdet.zoo import lines
+from jaxdet.zoo.lines import Line, read_lines, read_zoo, select
 from small_case import small_case
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 TABLE = """program,upstream config,jaxdet config
 # a comment
@@ -33,12 +39,12 @@ def table(tmp_path):
   ],
 )
 def test_paths_are_found_with_and_without_their_folder_and_ending(table, upstream, config):
-  assert find_config(table, small_case(config=upstream)) == Entry(config, own=False)
+  assert find_config(table, small_case(config=upstream)) == Entry(config, is_case_specific=False)
 
 
 def test_the_line_of_a_case_wins_over_that_of_its_config(table):
   case = small_case('detectron2/small_agnostic')
-  assert find_config(table, case) == Entry('configs/detectron2/mask_rcnn.py:class_agnostic=true', own=True)
+  assert find_config(table, case) == Entry('configs/detectron2/mask_rcnn.py:class_agnostic=true', is_case_specific=True)
 
 
 def test_a_config_that_is_in_no_line_has_none(table):
@@ -70,3 +76,37 @@ def test_a_broken_line_is_named(tmp_path, line, error):
   (tmp_path / 'zoo.csv').write_text(f'mmdet,x.yaml,configs/a.py\n{line}\n')
   with pytest.raises(ValueError, match=error):
     read_zoo([tmp_path / 'zoo.csv'])
+
+
+MODELS = {
+  'mmdet/rpn/small': Line(1, 'mmdet', 'rpn/small', 'configs/mmdet/rpn.py'),
+  'mmdet/fcos/small': Line(2, 'mmdet', 'fcos/small', 'configs/mmdet/fcos.py:form=center'),
+}
+
+
+@pytest.mark.parametrize('pattern', ['mmdet/fcos/*', 'fcos/small', '*form=center*', '*f?os*'])
+def test_patterns_match_names_and_configs(pattern):
+  assert list(select(MODELS, [pattern])) == ['mmdet/fcos/small']
+
+
+def test_without_patterns_all_are_chosen_and_several_add_up_in_order():
+  assert list(select(MODELS, [])) == list(MODELS)
+  assert list(select(MODELS, ['fcos/*', 'rpn/*'])) == list(MODELS)
+
+
+def test_a_pattern_that_matches_nothing_names_the_nearest():
+  with pytest.raises(ValueError, match=r"matches 'fcos/smal'; the nearest is 'fcos/small'"):
+    select(MODELS, ['rpn/*', 'fcos/smal'])
+
+
+def test_a_models_config_is_in_the_folder_of_its_program():
+  for line in read_lines(ROOT / 'configs' / 'zoo.csv'):
+    assert line.config.startswith(f'configs/{line.program}/'), line
+
+
+def test_without_a_table_it_is_said_where_it_was_looked_for(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert lines.find_root() == ROOT  # beside the package
+  monkeypatch.setattr(lines, 'CHECKOUT', tmp_path / 'installed')
+  with pytest.raises(FileNotFoundError, match=f'no configs/zoo.csv in {tmp_path} or in {tmp_path}/installed'):
+    lines.find_root()

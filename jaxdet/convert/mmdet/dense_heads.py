@@ -43,6 +43,8 @@ def protonet(settings: ConfigDict) -> Names:
     'prototypes': f'protonet.{2 * count + 4}',
     'semantic': 'segm_branch.segm_conv',
   }
+
+
 def ssd(settings: ConfigDict, neck: ConfigDict) -> Names:
   """Names of SSD's head, whose layers are counted from level 3 on."""
   return {'logits#': lambda level: f'cls_convs.{level - 3}.0', 'boxes#': lambda level: f'reg_convs.{level - 3}.0'}

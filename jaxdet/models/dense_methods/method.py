@@ -58,7 +58,7 @@ class DenseMethod:
     """The anchors that the predictions of each level belong to."""
     return level_anchors(outputs['logits'], self.settings.anchors)
 
-  def strides(self, anchors: Anchors) -> dict[int, int]:
+  def strides(self, anchors: Anchors) -> dict[int, float]:
     """Canvas pixels a cell of each level."""
     return level_strides(anchors, self.settings.anchors)
 
@@ -164,6 +164,6 @@ def stacked(anchors: Anchors) -> Float[np.ndarray, 'N 4']:
   return np.concatenate(list(anchors.values()))
 
 
-def stacked_strides(anchors: Anchors, strides: Mapping[int, int]) -> Float[np.ndarray, 'N']:
+def stacked_strides(anchors: Anchors, strides: Mapping[int, float]) -> Float[np.ndarray, 'N']:
   """Canvas pixels a cell, for every anchor of all levels."""
   return np.concatenate([np.full(len(x), strides[level], np.float32) for level, x in anchors.items()])

@@ -3,18 +3,19 @@
 import gzip
 import json
 
-import annotation_files
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from input_pipeline import annotations
+import annotation_files
+from jaxdet.annotations import columns
+from jaxdet.annotations.files import find
 from jaxdet.structures import Category
 from parity_kit import photos
 
 
 def read(tmp_path, content):
-  return annotations.read(annotation_files.write(tmp_path, content))
+  return columns.read(annotation_files.write(tmp_path, content))
 
 
 def test_categories_are_sorted_by_id_and_labels_are_positions(tmp_path):
@@ -160,33 +161,33 @@ def test_a_file_that_was_cut_off_is_an_error_with_its_size(tmp_path):
   text = json.dumps(annotation_files.lvis())[:700]
   (tmp_path / 'cut.json').write_text(text)
   with pytest.raises(ValueError, match=r'cut\.json ends at byte 700 before its JSON does'):
-    annotations.read(str(tmp_path / 'cut.json'))
+    columns.read(str(tmp_path / 'cut.json'))
   (tmp_path / 'cut.json.gz').write_bytes(gzip.compress(json.dumps(annotation_files.lvis()).encode())[:300])
   with pytest.raises(ValueError, match=r'cut\.json\.gz ends at byte'):
-    annotations.read(str(tmp_path / 'cut.json.gz'))
+    columns.read(str(tmp_path / 'cut.json.gz'))
 
 
 def test_invalid_json_is_an_error_with_the_bytes(tmp_path):
   text = ' ' * 100_000 + json.dumps(annotation_files.lvis()).replace('"bbox":', '"bbox"', 1)
   (tmp_path / 'bad.json').write_text(text)
   with pytest.raises(ValueError, match=r'bad\.json is not valid JSON between bytes 65536 and \d+ '):
-    annotations.read(str(tmp_path / 'bad.json'))
+    columns.read(str(tmp_path / 'bad.json'))
 
 
 def test_a_missing_file_is_an_error_with_all_names_tried(tmp_path):
   with pytest.raises(FileNotFoundError, match=r'none of .*/a/train\.json, .*/train_v1\.json exists.*config\.data\.dir'):
-    annotations.find(str(tmp_path), ('a/train.json', 'train_v1.json'))
+    find(str(tmp_path), ('a/train.json', 'train_v1.json'))
   annotation_files.write(tmp_path, annotation_files.lvis(), 'train_v1.json')
-  assert annotations.find(str(tmp_path), ('a/train.json', 'train_v1.json')) == str(tmp_path / 'train_v1.json')
+  assert find(str(tmp_path), ('a/train.json', 'train_v1.json')) == str(tmp_path / 'train_v1.json')
   with pytest.raises(FileNotFoundError, match='no annotation file'):
-    annotations.read(str(tmp_path / 'nothing.json'))
+    columns.read(str(tmp_path / 'nothing.json'))
 
 
 def test_real_lvis_and_coco_files():
   folder = photos()
-  lvis = annotations.read(str(folder / 'mini_lvis/train.json'))
+  lvis = columns.read(str(folder / 'mini_lvis/train.json'))
   assert (len(lvis), lvis.counts['objects'], len(lvis.categories)) == (343, 2945, 80)
-  coco = annotations.read(str(folder / 'mini_lvis/coco_instances_train.json.gz'))
+  coco = columns.read(str(folder / 'mini_lvis/coco_instances_train.json.gz'))
   assert (len(coco), coco.counts['objects'], coco.counts['crowds']) == (343, 2974, 29)
   assert {category.frequency for category in coco.categories} == {''}
   np.testing.assert_array_equal(coco.image_ids, lvis.image_ids)
@@ -197,14 +198,14 @@ def test_real_lvis_and_coco_files():
     np.testing.assert_array_equal(ours.boxes, theirs.boxes[single])
     np.testing.assert_array_equal(ours.polygon_points, theirs.polygon_points)
     assert all(bool(rle) == bool(crowd) for rle, crowd in zip(theirs.rle, theirs.crowds, strict=True))
-  old = annotations.read(str(folder / 'lvis_val_photos/val_v0.5.json'))
+  old = columns.read(str(folder / 'lvis_val_photos/val_v0.5.json'))
   assert (len(old), old.counts['objects'], len(old.categories)) == (12, 93, 1230)
 
 
 def test_columns_equal_the_json(tmp_path):
   path = photos() / 'mini_lvis/val_v1ids.json'
   content = json.loads(path.read_text())
-  found = annotations.read(str(path))
+  found = columns.read(str(path))
   by_image = {image['id']: [] for image in content['images']}
   for annotation in content['annotations']:
     by_image[annotation['image_id']].append(annotation)

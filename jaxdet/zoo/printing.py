@@ -1,12 +1,10 @@
-"""What the command line does with the table of models: prints it, or writes it as a page."""
+"""The table of models on the terminal and as a page, counted line by line."""
 
 import contextlib
-import difflib
-import fnmatch
 import json
 import pathlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 import jax
@@ -16,10 +14,7 @@ from ml_collections import ConfigDict
 from jaxdet import configuration
 from jaxdet.parity import verdicts
 from jaxdet.zoo import model_size, model_table
-from jaxdet.zoo.lines import Line, read_lines
-
-TABLE = pathlib.Path('configs', 'zoo.csv')
-CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+from jaxdet.zoo.lines import TABLE, Line, find_root, read_models, select
 
 
 def print_models(patterns: Sequence[str] = (), output: str | None = None, flops: bool = False) -> None:
@@ -71,50 +66,6 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
     text = model_table.page(rows, f'python -m jaxdet.main zoo {shlex.join(arguments)}', made_with)
     pathlib.Path(output).write_text(text)
     logging.info('wrote %d models into %s', len(rows), output)
-
-
-def find_root() -> pathlib.Path:
-  """The folder that has the table: this one, or that of the checkout.
-
-  Raises:
-    FileNotFoundError: neither has it.
-  """
-  places = (pathlib.Path.cwd(), CHECKOUT)
-  for place in places:
-    if (place / TABLE).is_file():
-      return place
-  raise FileNotFoundError(
-    f'there is no {TABLE} in {" or in ".join(map(str, places))}: run zoo in a checkout of jaxdet, which has configs'
-  )
-
-
-def read_models(root: pathlib.Path) -> dict[str, Line]:
-  """The table's lines by name, 'program/upstream config'; of lines with the same name the last one.
-
-  Raises:
-    ValueError: on a line without a config.
-  """
-  return {f'{line.program}/{line.upstream}': line for line in read_lines(root / TABLE)}
-
-
-def select(models: Mapping[str, Line], patterns: Sequence[str]) -> dict[str, Line]:
-  """The models whose name, upstream config or own config matches one of the globs, in order; all without globs.
-
-  Raises:
-    ValueError: a glob matches none; names the nearest.
-  """
-  texts = {name: (name, line.upstream, line.config) for name, line in models.items()}
-  chosen = set()
-  for pattern in patterns:
-    found = {name for name in models if any(fnmatch.fnmatchcase(text, pattern) for text in texts[name])}
-    if not found:
-      known = dict.fromkeys(text for of_model in texts.values() for text in of_model)
-      [nearest] = difflib.get_close_matches(pattern, known, n=1, cutoff=0.0)
-      raise ValueError(
-        f"no model of {TABLE} matches '{pattern}'; the nearest is '{nearest}'; *, ? and [..] stand for other text"
-      )
-    chosen |= found
-  return {name: line for name, line in models.items() if not patterns or name in chosen}
 
 
 def _key(config: ConfigDict) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 import voc_case
-from jaxdet import voc_folder
+from jaxdet.annotations import voc_folder
 
 TRAINVAL_2007 = {
   '000007': ((20, 30), [('dog', (1, 1, 30, 20), 0), ('person', (3, 5, 12, 9), 1)]),

@@ -16,17 +16,17 @@ import array
 import collections
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import tqdm
 from jaxtyping import Float32, Int, Int64
 from pycocotools import mask as coco_mask
 
-from input_pipeline.examples import Objects
-from input_pipeline.json_stream import items
-from input_pipeline.ragged import Ragged
-from jaxdet import voc_folder
+from jaxdet.annotations.categories import read_categories, required
+from jaxdet.annotations.files import entries, files
+from jaxdet.annotations.objects import Objects
+from jaxdet.annotations.ragged import Ragged
 from jaxdet.structures import Category
 
 COUNTS = (
@@ -85,46 +85,6 @@ class Annotations:
     )
 
 
-def find(folder: str, names: Sequence[str]) -> str:
-  """The path of the first of `names` that exists below `folder`.
-
-  A name is that of a file, or of splits of VOC as 'VOC2007/trainval+VOC2012/trainval' (see `jaxdet.voc_folder`).
-
-  Raises:
-    FileNotFoundError: none does; the message has every file that is missing.
-  """
-  paths = [os.path.join(folder, name) for name in names]
-  missing = []
-  for path in paths:
-    lacking = [file for file in _first_files(path) if not os.path.exists(file)]
-    if not lacking:
-      return path
-    missing += lacking
-  raise FileNotFoundError(
-    f'no annotation file: none of {", ".join(missing)} exists. Download and unpack the annotations there '
-    '(https://www.lvisdataset.org/dataset, https://cocodataset.org/#download or '
-    'http://host.robots.ox.ac.uk/pascal/VOC), or set config.data.dir to their folder'
-  )
-
-
-def files(path: str) -> list[str]:
-  """All files that `read` reads; raises FileNotFoundError where one that names others is not there."""
-  for file in _first_files(path):
-    if not os.path.exists(file):
-      raise FileNotFoundError(f'no annotation file {file}')
-  return voc_folder.files(path) if voc_folder.is_split(path) else [path]
-
-
-def _first_files(path: str) -> list[str]:
-  """The files that `path` itself names."""
-  return voc_folder.image_lists(path) if voc_folder.is_split(path) else [path]
-
-
-def entries(path: str, name: str) -> Iterator[dict]:
-  """The entries of one of an annotation file's lists, one at a time; see `json_stream.items`, `voc_folder.entries`."""
-  return voc_folder.entries(path, name) if voc_folder.is_split(path) else items(path, name)
-
-
 def read(path: str) -> Annotations:
   """Reads an annotation file, also one that is packed with gzip, or splits of VOC.
 
@@ -135,7 +95,7 @@ def read(path: str) -> Annotations:
   """
   path = os.fspath(path)
   files(path)  # all there
-  categories = _read_categories(path)
+  categories = read_categories(path)
   label_of = {category.id: label for label, category in enumerate(categories)}
   images = _read_images(path, label_of)
   objects = _read_objects(path, images, label_of)
@@ -171,23 +131,6 @@ def read(path: str) -> Annotations:
   )
 
 
-def _read_categories(path: str) -> tuple[Category, ...]:
-  categories = {}
-  for entry in entries(path, 'categories'):
-    category = Category(
-      id=_get(entry, 'id', path, 'category'),
-      name=_get(entry, 'name', path, 'category'),
-      frequency=entry.get('frequency', ''),
-      image_count=entry.get('image_count', 0),
-    )
-    if category.id in categories:
-      raise ValueError(f'{path}: category id {category.id} is defined twice')
-    categories[category.id] = category
-  if not categories:
-    raise ValueError(f'{path} has no categories: is it an annotation file of LVIS or COCO?')
-  return tuple(categories[id] for id in sorted(categories))
-
-
 class _Images:
   """Columns of the list `images`."""
 
@@ -206,11 +149,11 @@ class _Images:
 def _read_images(path: str, label_of: Mapping[int, int]) -> _Images:
   images = _Images()
   for entry in entries(path, 'images'):
-    image_id = _get(entry, 'id', path, 'image')
+    image_id = required(entry, 'id', path, 'image')
     if image_id in images.position:
       raise ValueError(f'{path}: image id {image_id} is defined twice')
     images.position[image_id] = len(images.position)
-    images.sizes.append((_get(entry, 'height', path, 'image'), _get(entry, 'width', path, 'image')))
+    images.sizes.append((required(entry, 'height', path, 'image'), required(entry, 'width', path, 'image')))
     images.file_names.append(_file_name(entry, path))
     for key, labels, lengths in (
       ('neg_category_ids', images.neg_labels, images.num_neg),
@@ -254,14 +197,14 @@ def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _O
   progress = f'objects of {os.path.basename(path)}'
   for entry in tqdm.tqdm(entries(path, 'annotations'), desc=progress, unit='', leave=False):
     annotation_id = entry.get('id')
-    image_id = _get(entry, 'image_id', path, 'annotation')
+    image_id = required(entry, 'image_id', path, 'annotation')
     if image_id not in images.position:
       raise ValueError(f'{path}: annotation {annotation_id} is of image {image_id}, which is not in the file')
-    category_id = _get(entry, 'category_id', path, 'annotation')
+    category_id = required(entry, 'category_id', path, 'annotation')
     if category_id not in label_of:
       raise ValueError(f'{path}: annotation {annotation_id} has category {category_id}, which is not in the table')
-    x, y, width, height = _get(entry, 'bbox', path, 'annotation')
-    area = _get(entry, 'area', path, 'annotation')
+    x, y, width, height = required(entry, 'bbox', path, 'annotation')
+    area = required(entry, 'area', path, 'annotation')
     if not (width > 0 and height > 0):
       objects.counts['dropped_boxes_without_area'] += 1
       continue
@@ -301,9 +244,3 @@ def _compressed(rle: dict, size: tuple[int, int], path: str, annotation_id: int)
   if isinstance(rle['counts'], list):
     return coco_mask.frPyObjects(rle, *size)['counts']
   return rle['counts'].encode()
-
-
-def _get(entry: dict, key: str, path: str, kind: str):
-  if key not in entry:
-    raise ValueError(f"{path}: {kind} {entry.get('id', entry)} has no '{key}'")
-  return entry[key]

@@ -1,0 +1,41 @@
+"""The category table of an annotation file, whichever reader wants it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxdet.annotations.files import entries
+from jaxdet.structures import Category
+
+
+def read_categories(path: str) -> tuple[Category, ...]:
+  """The categories of an annotation file or of splits of VOC, sorted by id.
+
+  Raises:
+    ValueError: there are none, an id is used twice, or an entry lacks its id or name; says which.
+  """
+  categories: dict[int, Category] = {}
+  for entry in entries(path, 'categories'):
+    category = parse_category(entry, path)
+    if category.id in categories:
+      raise ValueError(f'{path}: category id {category.id} is defined twice')
+    categories[category.id] = category
+  if not categories:
+    raise ValueError(f'{path} has no categories: is it an annotation file of LVIS or COCO?')
+  return tuple(categories[id] for id in sorted(categories))
+
+
+def parse_category(entry: Mapping[str, Any], source: str) -> Category:
+  """The category of an entry of the list 'categories'; `source` is the file, for errors."""
+  return Category(
+    id=required(entry, 'id', source, 'category'),
+    name=required(entry, 'name', source, 'category'),
+    frequency=entry.get('frequency', ''),
+    image_count=entry.get('image_count', 0),
+  )
+
+
+def required(entry: Mapping[str, Any], key: str, source: str, kind: str) -> Any:
+  """A value that every entry of its kind has; raises ValueError that names the file and the entry without it."""
+  if key not in entry:
+    raise ValueError(f"{source}: {kind} {entry.get('id', entry)} has no '{key}'")
+  return entry[key]

@@ -1,0 +1,47 @@
+"""Annotation files by path: JSON of LVIS or COCO, or splits of VOC's folders, as lists of the same entries."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from jaxdet.annotations import voc_folder
+from jaxdet.annotations.json_stream import items
+
+
+def find(folder: str, names: Sequence[str]) -> str:
+  """The path of the first of `names` that exists below `folder`.
+
+  A name is that of a file, or of splits of VOC as 'VOC2007/trainval+VOC2012/trainval' (see `voc_folder`).
+
+  Raises:
+    FileNotFoundError: none does; the message has every file that is missing.
+  """
+  paths = [os.path.join(folder, name) for name in names]
+  missing = []
+  for path in paths:
+    lacking = [file for file in _first_files(path) if not os.path.exists(file)]
+    if not lacking:
+      return path
+    missing += lacking
+  raise FileNotFoundError(
+    f'no annotation file: none of {", ".join(missing)} exists. Download and unpack the annotations there '
+    '(https://www.lvisdataset.org/dataset, https://cocodataset.org/#download or '
+    'http://host.robots.ox.ac.uk/pascal/VOC), or set config.data.dir to their folder'
+  )
+
+
+def files(path: str) -> list[str]:
+  """All files that are read for a path; raises FileNotFoundError where one that names others is not there."""
+  for file in _first_files(path):
+    if not os.path.exists(file):
+      raise FileNotFoundError(f'no annotation file {file}')
+  return voc_folder.files(path) if voc_folder.is_split(path) else [path]
+
+
+def _first_files(path: str) -> list[str]:
+  """The files that `path` itself names."""
+  return voc_folder.image_lists(path) if voc_folder.is_split(path) else [path]
+
+
+def entries(path: str, name: str) -> Iterator[dict]:
+  """The entries of one of an annotation file's lists, one at a time; see `json_stream.items`, `voc_folder.entries`."""
+  return voc_folder.entries(path, name) if voc_folder.is_split(path) else items(path, name)

@@ -1,0 +1,34 @@
+"""The annotated objects of one image, as they lie in columns and in records."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+  """N objects of one image, in the order of the annotation file.
+
+  An object has polygons, or a run-length encoding (COCO's crowds), or neither (VOC): then only its box is known.
+  """
+
+  labels: Int64[np.ndarray, 'N']  # positions in the category table
+  boxes: Float32[np.ndarray, 'N 4']  # xyxy, pixels of the file
+  areas: Float32[np.ndarray, 'N']  # of the mask, as the annotation file has it
+  crowds: Int64[np.ndarray, 'N']  # 1: a group of objects, which training leaves out
+  ignored: Int64[np.ndarray, 'N']  # 1: marked by 'ignore', such as VOC's difficult objects
+  polygons_per_object: Int64[np.ndarray, 'N']
+  polygon_lengths: Int64[np.ndarray, 'P']  # coordinates of each polygon: twice its points
+  polygon_points: Float32[np.ndarray, 'F']  # x, y, x, y, ...
+  rle: list[bytes]  # N of COCO's compressed counts, over the file's height x width; b'': none
+
+  def polygons(self) -> list[list[np.ndarray]]:
+    """For each object its polygons, float32 [points, 2]; views of `polygon_points`."""
+    ends = np.cumsum(self.polygon_lengths)
+    parts = [
+      self.polygon_points[end - length : end].reshape(-1, 2)
+      for end, length in zip(ends.tolist(), self.polygon_lengths.tolist(), strict=True)
+    ]
+    last = np.cumsum(self.polygons_per_object).tolist()
+    return [parts[end - count : end] for end, count in zip(last, self.polygons_per_object.tolist(), strict=True)]
