@@ -122,23 +122,30 @@ def expected_time(text: str, ghz: float) -> dict:
 
 def lower(name: str, args: argparse.Namespace):
   """(the lowered program, number of chips, images over all chips)."""
-  import jax
   from jax.experimental import topologies
 
-  from jaxdet import sharding
   from jaxdet.configuration import load_config
+
+  topology = topologies.get_topology_desc(platform='tpu', topology_name=args.topology)
+  return lower_for(topology.devices, name, load_config(args.config), args.batch, args.dtype)
+
+
+def lower_for(devices: list, name: str, config, batch_size: int, dtype: str):
+  """`lower` for devices of any kind; with a batch size of 0 two images each."""
+  import jax
+
+  from jaxdet import sharding
   from jaxdet.models.build import build_detector
   from jaxdet.training.optimizer import build_optimizer
   from jaxdet.training.state import abstract_state
   from jaxdet.training.step import make_train_step
   from jaxdet.zoo.model_size import num_classes
 
-  topology = topologies.get_topology_desc(platform='tpu', topology_name=args.topology)
-  mesh = jax.sharding.Mesh(topology.devices, (sharding.DATA,), axis_types=(jax.sharding.AxisType.Auto,))
-  config = load_config(args.config).copy_and_resolve_references().unlock()
-  config.train.batch_size = args.batch or 2 * mesh.size
+  mesh = jax.sharding.Mesh(devices, (sharding.DATA,), axis_types=(jax.sharding.AxisType.Auto,))
+  config = config.copy_and_resolve_references().unlock()
+  config.train.batch_size = batch_size or 2 * mesh.size
   sharding.check_batch_size(config.train.batch_size, config.train.accumulate, mesh)
-  config.model.dtype = args.dtype
+  config.model.dtype = dtype
   config.model.num_classes = num_classes(config)
   detector = build_detector(config.model, config.model.num_classes)
   state = abstract_state(config, detector, mesh)

@@ -1,6 +1,6 @@
 """Measures jaxdet on one GPU in a few minutes, the most telling figures first.
 
-  python scripts/gpu_report.py --json report.json [--seconds 460] [--tiny] [--only PATTERN]
+  python scripts/gpu_report.py --json report.json [--docs PAGE] [--seconds 460] [--tiny] [--only PATTERN]
 
 Every line is written as soon as it is measured, so that a run that is cut loses nothing; no line is begun after
 `--seconds`. Lines: peak of a matrix product and of memory copies; training steps and predictions of Mask R-CNN,
@@ -28,6 +28,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from jaxdet.benchmark import counterparts, programs, records, torchvision_side  # noqa: E402
+from jaxdet.benchmark.gpu_page import write_gpu_page  # noqa: E402
 from jaxdet.benchmark.kernel_profile import profile  # noqa: E402
 from jaxdet.benchmark.matmul import peak_flops  # noqa: E402
 from jaxdet.benchmark.timing import timed  # noqa: E402
@@ -64,6 +65,7 @@ def main() -> None:
   parser.add_argument('--json', required=True, help='file to which a line is added for every measurement')
   parser.add_argument('--seconds', type=float, default=460, help='after which no line is begun')
   parser.add_argument('--tiny', action='store_true', help='small shapes')
+  parser.add_argument('--docs', help='page in which the tables of --json are put between its markers (gpu: begin, end)')
   parser.add_argument('--only', default='*', help="glob of lines, as 'train*' or 'op *'")
   args = parser.parse_args()
   started = time.perf_counter()
@@ -81,6 +83,8 @@ def main() -> None:
     took = time.perf_counter() - started - spent
     records.append_record(args.json, {'line': name, 'took_s': took, **figures, **common})
     print(f'{name}: {shown(figures)} ({took:.0f} s)', flush=True)
+  if args.docs:
+    write_gpu_page(args.docs, args.json)
 
 
 def lines(tiny: bool):

@@ -47,7 +47,7 @@ def estimated_cycles(text: str) -> Estimate:
   """
   if '"estimated_cycles"' not in text:
     raise ValueError('the compiled program holds no estimates: only the TPU compiler writes them')
-  computations, entry = _computations(text)
+  computations, entry = parse_computations(text)
 
   def of_computation(name: str) -> Estimate:
     estimate = Estimate(Counter(), Counter(), Counter())
@@ -85,7 +85,7 @@ def _add(estimate: Estimate, other: Estimate, rounds: int = 1) -> None:
       own[part] += count * rounds
 
 
-def _computations(text: str) -> tuple[dict[str, list[str]], str]:
+def parse_computations(text: str) -> tuple[dict[str, list[str]], str]:
   """The lines of every computation by name, and the name of the first to run."""
   computations, entry, lines = {}, '', []
   for line in text.splitlines():

@@ -15,7 +15,12 @@ SHOWN = ('jax', 'torch', 'torchvision')  # versions
 
 
 def write_page(file: str, records: Sequence[Record]) -> None:
-  """Puts the tables of all records between the markers of a page; the rest of it stays as it is.
+  """Puts the tables of all records between the markers of a page; the rest of it stays as it is."""
+  write_between(file, BEGIN, END, section(records))
+
+
+def write_between(file: str, begin_marker: str, end_marker: str, text: str) -> None:
+  """Puts a text between two markers of a page.
 
   Raises:
     FileNotFoundError: there is no such page.
@@ -24,12 +29,12 @@ def write_page(file: str, records: Sequence[Record]) -> None:
   path = pathlib.Path(file)
   if not path.is_file():
     raise FileNotFoundError(f'there is no page {file}')
-  text = path.read_text()
-  before, begin, rest = text.partition(BEGIN)
-  _, end, after = rest.partition(END)
+  page = path.read_text()
+  before, begin, rest = page.partition(begin_marker)
+  _, end, after = rest.partition(end_marker)
   if not begin or not end:
-    raise ValueError(f'{file} has no place for the tables: put a line {BEGIN} and a line {END} into it')
-  path.write_text(f'{before}{BEGIN}\n\n{section(records)}\n\n{END}{after}')
+    raise ValueError(f'{file} has no place for the tables: put a line {begin_marker} and a line {end_marker} into it')
+  path.write_text(f'{before}{begin}\n\n{text}\n\n{end}{after}')
 
 
 def section(records: Sequence[Record]) -> str:

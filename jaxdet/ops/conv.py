@@ -111,6 +111,8 @@ def _pointwise_forward(x, kernel, dtype: jnp.dtype):
 
 def _pointwise_backward(dtype: jnp.dtype, residual, gradient):
   x, kernel = residual
+  # Operands in the type of the forward pass, also where its result was wider: a GPU would multiply them as float32.
+  gradient = gradient.astype(x.dtype)
   # A product of two matrices: the sum over several axes that jax.grad makes takes a CPU up to three times as long.
   pixels, gradients = (a.reshape(-1, a.shape[-1]) for a in (x, gradient))
   wider = jnp.promote_types(x.dtype, jnp.float32)

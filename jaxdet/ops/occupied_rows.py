@@ -24,8 +24,22 @@ def map_occupied(
     occupied: rows that matter. They should come first, or little is left out.
     rows: arrays [B, R, ...].
   """
-  if jax.default_backend() == 'gpu':
+
+  def by_blocks(occupied, *rows):
+    return map_blocks(function, occupied, *rows)
+
+  def all_rows(occupied, *rows):
+    del occupied
     return function(*rows)
+
+  # Decided where the program is compiled, not traced.
+  return lax.platform_dependent(occupied, *rows, cpu=by_blocks, tpu=by_blocks, default=all_rows)
+
+
+def map_blocks(
+  function: Callable[..., Float[Array, '1 N ...']], occupied: Bool[Array, 'B R'], *rows: Array
+) -> Float[Array, 'B R ...']:
+  """The form of `map_occupied` that leaves out blocks."""
   images, count = occupied.shape
   blocks = -(-count // BLOCK)
   size = -(-count // blocks)

@@ -40,3 +40,12 @@ def test_gradients_flow_through_occupied_blocks_alone():
   found, wanted = (jax.jit(jax.grad(f, argnums=(0, 1)))(weight, x) for f in (total, expected))
   np.testing.assert_allclose(found[0], wanted[0], rtol=1e-5)
   np.testing.assert_allclose(found[1], wanted[1], rtol=1e-5)
+
+
+def test_a_gpu_computes_all_rows_at_once_and_others_go_over_blocks():
+  def lowered(platform):
+    traced = jax.jit(lambda occupied, x: map_occupied(jnp.tanh, occupied, x)).trace(np.ones((2, ROWS), bool), rows())
+    return traced.lower(lowering_platforms=(platform,)).as_text()
+
+  assert 'while' not in lowered('cuda')
+  assert 'while' in lowered('cpu') and 'while' in lowered('tpu')

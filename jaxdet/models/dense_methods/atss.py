@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 
 from jaxdet.assign.centerness import centerness
 from jaxdet.losses.box_regression import weighted_iou_loss
-from jaxdet.losses.focal import focal_loss
+from jaxdet.losses.focal import focal_loss_of_levels
 from jaxdet.models.dense_methods.adaptive_targets import adaptive_targets
 from jaxdet.models.dense_methods.method import DenseMethod, stacked
-from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions
+from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions, level_rows
 from jaxdet.models.forward import Call, Losses
 from jaxdet.ops import box_coder
 from jaxdet.structures import Batch
@@ -33,8 +33,9 @@ class ATSS(DenseMethod):
     predictions = all_predictions(outputs)
     decoded = self._decode(jnp.where(positive[..., None], predictions['box_regression'], 0.0), anchors)
     per_anchor = optax.sigmoid_binary_cross_entropy(predictions['centerness'], target)
+    loss_class = focal_loss_of_levels(level_rows(outputs, 'logits'), labels, counted, **settings.class_loss)
     return {
-      'loss_class': focal_loss(predictions['logits'], labels, counted, **settings.class_loss) / divisor,
+      'loss_class': loss_class / divisor,
       'loss_box': weighted_iou_loss(decoded, gt_boxes, target, settings.loss) / jnp.maximum(target.sum(), 1.0),
       'loss_centerness': jnp.where(positive, per_anchor, 0.0).sum() / divisor,
     }

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 from jaxdet.assign.centerness import centerness
 from jaxdet.assign.points import match_points
 from jaxdet.losses.box_regression import weighted_iou_loss
-from jaxdet.losses.focal import focal_loss
+from jaxdet.losses.focal import focal_loss_of_levels
 from jaxdet.models.dense_methods.method import DenseMethod, stacked
-from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions
+from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions, level_rows
 from jaxdet.models.forward import Call, Losses
 from jaxdet.ops import box_coder
 from jaxdet.ops.per_image import per_image
@@ -49,8 +49,9 @@ class FCOS(DenseMethod):
     decoded = self._decode(jnp.where(positive[..., None], predictions['box_regression'], 0.0), squares)
     per_point = optax.sigmoid_binary_cross_entropy(predictions['centerness'], target)
     every_point = jnp.ones_like(positive)
+    loss_class = focal_loss_of_levels(level_rows(outputs, 'logits'), labels, every_point, **settings.class_loss)
     return {
-      'loss_class': focal_loss(predictions['logits'], labels, every_point, **settings.class_loss) / divisor,
+      'loss_class': loss_class / divisor,
       'loss_box': weighted_iou_loss(decoded, gt_boxes, weights, settings.loss) / box_divisor,
       'loss_centerness': jnp.where(positive, per_point, 0.0).sum() / divisor,
     }

@@ -19,6 +19,11 @@ def level_predictions(outputs: Outputs) -> dict[int, dict[str, Array]]:
   return {level: {name: _rows(maps[level]) for name, maps in by_name.items()} for level in sorted(outputs['logits'])}
 
 
+def level_rows(outputs: Outputs, name: str) -> list[Array]:
+  """One output of each level, finest first, as [B, H * W * A, ...]."""
+  return [_rows(outputs[name][level]) for level in sorted(outputs[name])]
+
+
 def all_predictions(outputs: Outputs) -> dict[str, Array]:
   """The predictions of all levels, finest first, as {name: [B, N, ...]}."""
   levels = list(level_predictions(outputs).values())

@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 
 from jaxdet.assign.matcher import match
 from jaxdet.losses.box_regression import regression_loss
-from jaxdet.losses.focal import focal_loss
+from jaxdet.losses.focal import focal_loss_of_levels
 from jaxdet.models.dense_methods.method import DenseMethod, stacked
-from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions
+from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions, level_rows
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.level_anchors import training_anchors
 from jaxdet.ops import box_coder
@@ -38,7 +38,7 @@ class RetinaNet(DenseMethod):
     positive = labels < self.num_classes
     divisor = self.divisor(call, positive)
     predictions = all_predictions(outputs)
-    loss_class = focal_loss(predictions['logits'], labels, counted, **settings.class_loss)
+    loss_class = focal_loss_of_levels(level_rows(outputs, 'logits'), labels, counted, **settings.class_loss)
     deltas = predictions['box_regression']
     loss_box = regression_loss(deltas, anchors, gt_boxes, positive, settings.coder, settings.loss)
     return {'loss_class': loss_class / divisor, 'loss_box': loss_box / divisor}
