@@ -26,7 +26,7 @@ CHOICES = {
 }
 RPN = {'fpn': {}, 'c4': {}, 'dc5': {'border': 0}}
 BOX_LOSS = {'cityscapes': {'beta': 1.0}}
-DECAY = {'scratch_gn': {'weight_decay_norm': 0.0}}
+DECAY = {'scratch_gn': {'norm_decay': 0.0}}
 
 
 def get_config(variant: str = '') -> ConfigDict:

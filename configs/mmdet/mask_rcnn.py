@@ -24,7 +24,7 @@ CHOICES = {
 RPN = {'fpn': {}, 'c4': {'border': 0}}
 ROI = {'fpn': {'low_quality': 'object', 'low_quality_min_iou': 0.5}, 'c4': {}}
 BOX_LOSS = {'cityscapes': {'beta': 1.0}}
-DECAY = {'scratch_gn': {'weight_decay_norm': 0.0}}
+DECAY = {'scratch_gn': {'norm_decay': 0.0}}
 
 
 def get_config(variant: str = '') -> ConfigDict:
