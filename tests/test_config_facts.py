@@ -50,7 +50,7 @@ def matcher(assigner: dict) -> tuple:
 
 
 def ours(settings: ConfigDict) -> tuple:
-  low = settings.low_quality != 'none'
+  low = settings.low_quality_matches != 'off'
   return settings.negative_iou, settings.positive_iou, low, settings.low_quality_min_iou if low else 0
 
 

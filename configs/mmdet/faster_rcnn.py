@@ -49,7 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
         **BOX_LOSS.get(args.dataset, {}),
         deformable_pooling=args.deformable_pooling,
       ),
-      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty=False),
+      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty_boxes=False),
     ),
     data=datasets.mmdet(args.dataset, args.sizes),
     train=schedules.mmdet(args.dataset, args.schedule, optimizer=DECAY.get(args.weights, {})),

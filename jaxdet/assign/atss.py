@@ -32,7 +32,7 @@ def match_atss(
   targets: Float[Array, 'M 4'],
   targets_valid: Bool[Array, 'M'],
   *,
-  candidates: Bool[Array, 'N'],
+  valid_anchors: Bool[Array, 'N'],
   num_nearest: int,
 ) -> AtssMatch:
   """Gives every anchor an object or none, as mmdetection's ATSSAssigner; without gradient.
@@ -44,7 +44,7 @@ def match_atss(
     level_sizes: how many anchors each level has.
     targets: objects.
     targets_valid: rows of `targets` that hold one.
-    candidates: anchors that take part.
+    valid_anchors: those that take part.
     num_nearest: candidates of an object on every level; 9 in the paper.
   """
   anchors, targets = lax.stop_gradient((jnp.asarray(anchors), targets))
@@ -55,7 +55,7 @@ def match_atss(
   def nearest(target: Float[Array, '4']) -> tuple[Int[Array, 'C'], Bool[Array, 'C']]:
     """The candidates of an object, and which of them there are."""
     distance = jnp.sqrt(((centres - _centres(target)) ** 2).sum(-1))
-    distance = jnp.where(candidates, distance, jnp.inf)
+    distance = jnp.where(valid_anchors, distance, jnp.inf)
     rows, found, start = [], [], 0
     for size in level_sizes:
       closest, index = lax.top_k(-distance[start : start + size], min(num_nearest, size))

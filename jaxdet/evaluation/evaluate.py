@@ -119,7 +119,7 @@ def evaluate_results(
   print(report.table(metrics, protocol.name))
   print(report.group_table(metrics, scores))
   if incomplete:
-    print(f'{incomplete} images had more candidates than model.test.candidates: some detections may be missing')
+    print(f'{incomplete} images had more candidates than model.test.pre_nms_topk: some detections may be missing')
   findings = [*findings, *diagnose(truth, table, metrics, config.model.test.score_threshold, protocol)]
   for finding in findings:
     print(f'diagnosis: {finding}')

@@ -15,8 +15,18 @@ NAMES = {'detectron2': 'detectron2', 'detic': 'detectron2', 'disalign': 'cvpods'
 OF_NO_NAME = {
   'model': ('test', 'pixel_mean', 'pixel_std', 'channel_order', 'class_counts', 'match', 'loss_weights', 'frozen'),
   'backbone': ('style', 'groups', 'group_width', 'deformable_groups', 'dilate_last'),
-  'proposals': ('channels', 'anchors', 'coder', 'matcher', 'border', 'loss', 'train_proposals', 'test_proposals'),
-  'roi': ('coder', 'loss', 'matcher', 'sampler', 'cascade'),
+  'proposals': (
+    'channels',
+    'anchors',
+    'coder',
+    'clip_border',
+    'matcher',
+    'border',
+    'loss',
+    'train_proposals',
+    'test_proposals',
+  ),
+  'roi': ('coder', 'clip_border', 'loss', 'matcher', 'sampler', 'cascade'),
   'head': ('anchors', 'loss', 'box_loss', 'class_loss', 'matcher', 'centre', 'ranges'),
 }
 
