@@ -53,7 +53,7 @@ def detect(
     )
     incomplete = (eligible.sum() > best.shape[0]) & ~kept_valid.all()
     if test.drop_empty_boxes:
-      kept_valid &= boxes.has_sides(decoded[kept], 0.0)
+      kept_valid &= boxes.nonempty(decoded[kept], 0.0)
     return make_detections(decoded[kept], best[kept], labels[kept], kept_valid, incomplete)
 
   return per_image(one_image)(scores, regression, proposals.boxes, proposals.valid, image_size)

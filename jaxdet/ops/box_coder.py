@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxdet.ops.boxes import clip
+from jaxdet.ops.boxes import centres, clip
 from jaxdet.parts import find_with_settings
 
 # A box grows by no more than this factor, nor shrinks where both sides are clamped.
@@ -112,8 +112,7 @@ def decode_sides(deltas: Float[Array, '... 4'], boxes: Float[Array, '... 4'], re
 def _centre_and_sides(
   boxes: Float[Array, '... 4'], legacy_plus_one: bool = False
 ) -> tuple[Float[Array, '... 2'], Float[Array, '... 2']]:
-  top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
-  return 0.5 * (top_left + bottom_right), bottom_right - top_left + float(legacy_plus_one)
+  return centres(boxes), boxes[..., 2:] - boxes[..., :2] + float(legacy_plus_one)
 
 
 def _unit(sides: Float[Array, '... 2'], relative: bool) -> Float[Array, '... 4']:

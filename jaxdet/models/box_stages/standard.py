@@ -105,7 +105,7 @@ class StandardStage:
     """
     labels = jnp.where(targets.positive, targets.labels, self.scores(outputs).argmax(-1))
     moved = self.refine(outputs, targets.boxes, image_size, labels)
-    kept = ~targets.is_gt_box if self.settings.cascade.resample else boxes.has_sides(moved, 0.0)
+    kept = ~targets.is_gt_box if self.settings.cascade.resample else boxes.nonempty(moved, 0.0)
     valid = targets.valid & kept
     return Proposals(jnp.where(valid[..., None], moved, 0.0), jnp.zeros(valid.shape), valid)
 

@@ -135,7 +135,7 @@ class DenseMethod:
     """
     test, valid, decoded = self.test, candidates.valid, candidates.boxes
     clipped = boxes.clip(decoded, size - int(test.legacy_plus_one))
-    has_area = boxes.has_sides(clipped, 0.0)
+    has_area = boxes.nonempty(clipped, 0.0)
     if test.clip_before_nms:
       decoded, valid = clipped, valid & has_area
     count = min(test.detections, candidates.scores.shape[0])

@@ -14,7 +14,7 @@ from jaxdet.assign.matcher import match
 from jaxdet.losses.box_regression import regression_loss
 from jaxdet.losses.hard_negatives import hard_negatives
 from jaxdet.losses.prototype_masks import prototype_mask_loss, semantic_loss
-from jaxdet.losses.regions import harmless_rows
+from jaxdet.losses.regions import mask_padding
 from jaxdet.models.dense_methods.method import DenseMethod, stacked
 from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions, level_predictions
 from jaxdet.models.detections import make_detections
@@ -58,7 +58,7 @@ class YOLACT(DenseMethod):
     positive = labels < self.num_classes
     divisor = self.divisor(call, positive)
     predictions = all_predictions(outputs)
-    logits, labels = harmless_rows(predictions['logits'], labels, counted, background=self.num_classes)
+    logits, labels = mask_padding(predictions['logits'], labels, counted, background=self.num_classes)
     each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     hard = hard_negatives(each, positive, counted & ~positive, settings.negatives)
     loss_box = regression_loss(predictions['box_regression'], anchors, gt_boxes, positive, self.coder, settings.loss)

@@ -91,7 +91,7 @@ def propose(
         decoded = coder.decode(deltas[level][index], best_anchors)
       finite = jnp.isfinite(decoded).all(-1) & jnp.isfinite(scores)
       decoded = jnp.where(finite[:, None], decoded, 0.0)
-      per_level.append((decoded, scores, finite & boxes.has_sides(decoded, limits.min_size)))
+      per_level.append((decoded, scores, finite & boxes.nonempty(decoded, limits.min_size)))
     # Levels are suppressed side by side: padded to equal length, one vmap.
     length = max(scores.shape[0] for _, scores, _ in per_level)
     level_boxes, scores, valid = (
