@@ -1,4 +1,4 @@
-"""How detections are chosen: `config.model.test`."""
+"""Selection of detections: `config.model.test`."""
 
 
 def two_stage(score_threshold: float, detections: int, *, drop_empty_boxes: bool = True) -> dict:
@@ -25,7 +25,7 @@ def dense(
   clip_before_nms: bool = False,
   legacy_plus_one: bool = False,
 ) -> dict:
-  """The best of every level, suppression within classes, then the best.
+  """The best of every level, suppression within classes, then the best of an image.
 
   Args:
     score_threshold, detections: from which on, and how many an image; datasets.py knows them.
@@ -44,7 +44,7 @@ def dense(
 
 
 def yolact(score_threshold: float, detections: int) -> dict:
-  """The best anchors of every level, fast suppression within classes, then the best."""
+  """The best anchors of every level, fast suppression within classes, then the best of an image."""
   return {
     'score_threshold': score_threshold,
     'iou': 0.5,
@@ -55,10 +55,10 @@ def yolact(score_threshold: float, detections: int) -> dict:
 
 
 def queries(detections: int, *, clip: bool = True) -> dict:
-  """Of all pairs of a query and a class (DETR: of all queries) the best; nothing is suppressed.
+  """The best of all (query, class) pairs (DETR: of all queries), without suppression.
 
   Args:
-    detections: how many an image; datasets.py knows them.
-    clip: boxes to the image; Detic: False.
+    detections: number per image, see datasets.py.
+    clip: clip boxes to the image; Detic: False.
   """
   return {'score_threshold': 0.0, 'detections': detections, 'clip': clip}

@@ -1,16 +1,16 @@
-"""A complete configuration, put together from its parts: every number that a user may change is in it."""
+"""Assembles a complete config, with every value that a user may change."""
 
 from ml_collections import ConfigDict, config_dict
 
 
 def experiment(*, model: dict, data: dict, train: dict, evaluation: dict) -> ConfigDict:
-  """The configuration of a recipe, locked; the best checkpoint is that of the evaluation's main metric."""
+  """Makes the locked config of a recipe; the evaluation's main metric chooses the best checkpoint."""
   train = {**train, 'best_metric': best_metric(evaluation)}
   return ConfigDict(
     {
       'seed': 0,
-      # Folder where compiled programs are kept from run to run; '': none. None: JAX_COMPILATION_CACHE_DIR where that is
-      # set, else the user's cache folder.
+      # Folder of the compilation cache; '': no cache. None: JAX_COMPILATION_CACHE_DIR if set, else the user's cache
+      # folder.
       'compilation_cache': config_dict.placeholder(str),
       'model': model,
       'data': data,
@@ -21,7 +21,7 @@ def experiment(*, model: dict, data: dict, train: dict, evaluation: dict) -> Con
 
 
 def evaluation(protocol: str, masks: bool) -> dict:
-  """How detections are scored."""
+  """Settings of evaluation."""
   return {
     'batch_size': 8,
     'protocol': protocol,  # 'lvis', 'coco', 'lvis_fixed' (fixed AP) or 'voc'
@@ -29,7 +29,7 @@ def evaluation(protocol: str, masks: bool) -> dict:
     'image_ids': '',
     'iou_types': ('bbox', 'segm') if masks else ('bbox',),
     'pictures': 16,  # drawn into the workdir
-    'picture_threshold': 0.5,  # score from which a detection is drawn
+    'picture_threshold': 0.5,  # least score of drawn detections
   }
 
 

@@ -1,14 +1,14 @@
-"""Annotations of LVIS v1, LVIS v0.5, COCO and PASCAL VOC as columns of NumPy arrays.
+"""Reads annotations of LVIS v1, LVIS v0.5, COCO and PASCAL VOC into columns of NumPy arrays.
 
-The file is read as a stream, once for each of its three lists, into flat columns: LVIS v1's training split
-(1.1 GB, 1.27M objects) takes less than 1 GB. What upstream leaves out is left out here and counted:
+The file is streamed, once for each of its three lists, into flat columns: LVIS v1's training split (1.1 GB, 1.27M
+objects) takes less than 1 GB. Entries that upstream leaves out are left out and counted:
 
 - boxes without area are dropped (Detectron2 drops them when an image is read);
-- polygons of fewer than three points are dropped, and objects of which none is left (as Detectron2 does for
+- polygons of fewer than three points are dropped, and so are objects without remaining polygons (as Detectron2 does for
   COCO; for LVIS it stops);
-- objects that have no `segmentation`, or an empty one, are kept with their box alone; whether they take part
-  is the pipeline's choice;
-- crowds are kept and marked; training leaves them out, evaluation ignores what matches them;
+- objects without `segmentation`, or with an empty one, are kept with only their box; the pipeline decides whether to
+  use them;
+- crowds are kept and marked; training leaves them out, evaluation ignores detections that match them;
 - objects with 'ignore', such as VOC's difficult ones, are kept and marked; `config.data.ignore` leaves them out.
 """
 
@@ -171,7 +171,7 @@ def _read_images(path: str, label_of: Mapping[int, int]) -> _Images:
 
 
 def _file_name(entry: dict, path: str) -> str:
-  """LVIS v1 has no `file_name`: there the last two parts of `coco_url` say where the image lies."""
+  """File name of an image; for LVIS v1, without `file_name`, the last two parts of `coco_url`."""
   if 'file_name' in entry:
     return entry['file_name']
   if 'coco_url' in entry:
@@ -238,7 +238,7 @@ def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _O
 
 
 def _compressed(rle: dict, size: tuple[int, int], path: str, annotation_id: int) -> bytes:
-  """COCO's compressed counts of a run-length encoding, which may have its counts as a list."""
+  """COCO's compressed counts of a run-length encoding, whose counts may be a list."""
   if tuple(rle['size']) != size:
     raise ValueError(f'{path}: the mask of annotation {annotation_id} is of size {rle["size"]}, its image of {size}')
   if isinstance(rle['counts'], list):

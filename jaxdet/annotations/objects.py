@@ -10,12 +10,12 @@ from jaxtyping import Float32, Int64
 class Objects:
   """N objects of one image, in the order of the annotation file.
 
-  An object has polygons, or a run-length encoding (COCO's crowds), or neither (VOC): then only its box is known.
+  An object has polygons, or a run-length encoding (COCO's crowds), or only a box (VOC).
   """
 
   labels: Int64[np.ndarray, 'N']  # positions in the category table
   boxes: Float32[np.ndarray, 'N 4']  # xyxy, pixels of the file
-  areas: Float32[np.ndarray, 'N']  # of the mask, as the annotation file has it
+  areas: Float32[np.ndarray, 'N']  # of the mask, from the annotation file
   crowds: Int64[np.ndarray, 'N']  # 1: a group of objects, which training leaves out
   ignored: Int64[np.ndarray, 'N']  # 1: marked by 'ignore', such as VOC's difficult objects
   polygons_per_object: Int64[np.ndarray, 'N']
@@ -24,7 +24,7 @@ class Objects:
   rle: list[bytes]  # N of COCO's compressed counts, over the file's height x width; b'': none
 
   def polygons(self) -> list[list[np.ndarray]]:
-    """For each object its polygons, float32 [points, 2]; views of `polygon_points`."""
+    """Polygons of each object, float32 [points, 2]; views of `polygon_points`."""
     ends = np.cumsum(self.polygon_lengths)
     parts = [
       self.polygon_points[end - length : end].reshape(-1, 2)

@@ -100,7 +100,7 @@ def evaluate_results(
       `eval.image_ids` is noted.
     truth: the split's objects, from `load_ground_truth`; results of other images are left out.
     incomplete: images whose candidates were cut off.
-    findings: what is known to be wrong already.
+    findings: problems known already.
 
   Returns:
     What `metrics.json` holds.

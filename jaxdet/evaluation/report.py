@@ -1,4 +1,4 @@
-"""Metrics as a table to read, as JSON and as CSV by category; all in percent."""
+"""Writes metrics as tables, as JSON and as CSV by category; all in percent."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def table(metrics: Mapping[str, Mapping[str, float | None]], protocol: str) -> s
 
 
 def group_table(metrics: Mapping[str, Mapping[str, float | None]], scores: Mapping[str, Scores | VocScores]) -> str:
-  """An aligned table with a row for each IoU type and group of categories, as `table`.
+  """Formats an aligned table with a row for each IoU type and group of categories, as `table`.
 
   Args:
     metrics: by IoU type and metric, in percent.
@@ -68,7 +68,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_metrics(metrics: Mapping, path: str) -> None:
-  """Writes JSON in one step, so that no reader sees half a file."""
+  """Writes JSON atomically, so that readers never see an incomplete file."""
   with open(path + '.part', 'w') as file:
     json.dump(metrics, file, indent=2)
     file.write('\n')
@@ -76,7 +76,7 @@ def write_metrics(metrics: Mapping, path: str) -> None:
 
 
 def write_per_category(truth: GroundTruth, scores: Mapping[str, Scores | VocScores], path: str) -> None:
-  """CSV with a row for each category: its metrics by IoU type, empty where it has no objects."""
+  """Writes CSV with a row for each category: its metrics by IoU type, empty if it has no objects."""
   instances = np.bincount(truth.label, minlength=len(truth.categories))
   columns = {f'{t}_{name}': values for t in scores for name, values in scores[t].per_category().items()}
   with open(path, 'w', newline='') as file:

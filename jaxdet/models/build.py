@@ -1,6 +1,6 @@
-"""From a config to a detector: one table a role, from a name to what makes it.
+"""Builds detectors from configs: one table per role, from a name to the function that makes the part.
 
-A part is made from its own settings and from `Shared`, what all parts of a model have in common.
+A part is made from its own settings and from `Shared`, the settings that all parts have in common.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def deformable_pooler(pooler: FrozenConfigDict, size: int, shared: Shared) -> De
 def standard_stage(
   roi: FrozenConfigDict, end: str, shared_head: Mapping[str, nn.Module], shared: Shared
 ) -> StandardStage:
-  """A standard box stage; `end` is of its network's name, such as '0' of 'box_head0'."""
+  """A standard box stage; `end` is the suffix of its network's name, such as '0' of 'box_head0'."""
   settings, head = roi.box_head, f'box_head{end}'
   class_loss = make_class_loss(roi.class_loss, shared.num_classes, shared.class_counts)
   pooler = find(POOLERS, roi.pooler.name, 'roi.pooler.name')(roi.pooler, settings.roi_size, shared)
@@ -92,7 +92,7 @@ def standard_stage(
 
 
 def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> MaskTask:
-  """The mask task; `stages` are the ends of the box stages' names."""
+  """The mask task; `stages` are the suffixes of the box stages' names."""
   settings = roi.mask_head
   make = find(MASK_HEADS, settings.name, 'roi.mask_head.name')
   ends = {'first': stages[:1], 'every': stages}
@@ -101,7 +101,7 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
     f'mask_head{end}': make(**network, num_classes=shared.num_classes, dtype=shared.dtype)
     for end in find(ends, settings.stages, 'roi.mask_head.stages')
   }
-  # Deformable pooling is for the box head alone.
+  # Only the box head uses deformable pooling.
   pooler = None if roi.shared_head else roi_align(_without(roi.pooler, 'version'), settings.roi_size, shared)
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
@@ -128,7 +128,7 @@ DENSE_METHODS = {
 
 
 def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
-  """Fast, Faster, Mask or Cascade R-CNN, as the parts say."""
+  """Fast, Faster, Mask or Cascade R-CNN, depending on the parts."""
   roi = config.roi
   if 'cascade' in roi and roi.pooler.name == 'deformable':
     raise ValueError("deformable pooling belongs to one stage, not to a cascade: set roi.pooler.name to 'roi_align'")
@@ -152,7 +152,7 @@ def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
 
 
 def cascade_stages(roi: FrozenConfigDict) -> tuple[FrozenConfigDict, ...]:
-  """`config.model.roi` for each stage, with the values of `cascade` in their places."""
+  """Returns `config.model.roi` for each stage, with the stage's values of `cascade` inserted."""
   stages = []
   for k, (iou, weights) in enumerate(zip(roi.cascade.ious, roi.cascade.coder_weights, strict=True)):
     settings = ConfigDict(roi.to_dict())
@@ -165,13 +165,13 @@ def cascade_stages(roi: FrozenConfigDict) -> tuple[FrozenConfigDict, ...]:
 
 
 def proposal_network(config: FrozenConfigDict, shared: Shared) -> ProposalNetwork:
-  """A proposal generator alone."""
+  """A proposal generator as a detector of its own."""
   generator = _proposal_generator(config, shared)
   return ProposalNetwork(_preprocess(config), _backbone_and_neck(config, shared) | generator.networks, generator)
 
 
 def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
-  """A dense one-stage detector; `head.name` says which method."""
+  """A dense one-stage detector; `head.name` chooses the method."""
   method = find(DENSE_METHODS, config.head.name, 'head.name')(config.head, config.test, shared.num_classes)
   network = config.head.network
   head = find(DENSE_HEADS, network.name, 'head.network.name')(
@@ -196,7 +196,7 @@ def detr(config: FrozenConfigDict, shared: Shared) -> DETR:
 
 
 def deformable_detr(config: FrozenConfigDict, shared: Shared) -> DeformableDETR:
-  """Deformable DETR, of two stages where `encoder_proposals` says so."""
+  """Deformable DETR, two-stage if `encoder_proposals` is set."""
   networks = _backbone_and_neck(config, shared) | _transformer(config, shared, DeformableEncoder, DeformableDecoder)
   if 'encoder_proposals' in config:
     networks[PROPOSALS] = QueryProposals(shared.num_classes, shared.dtype)
@@ -213,10 +213,10 @@ DETECTORS: dict[str, Callable[[FrozenConfigDict, Shared], Detector]] = {
 
 
 def build_detector(config: ConfigDict, num_classes: int) -> Detector:
-  """The detector that `config.model` describes, for `num_classes` classes.
+  """Builds the detector of `config.model` for `num_classes` classes.
 
   Raises:
-    ValueError: where a name is in no table; says the nearest.
+    ValueError: a name is in no table; the message has the nearest one.
   """
   settings = ConfigDict(config.to_dict())
   settings.num_classes = num_classes
@@ -226,9 +226,9 @@ def build_detector(config: ConfigDict, num_classes: int) -> Detector:
 
 
 def build_without_data(config: ConfigDict, num_classes: int) -> Detector:
-  """As `build_detector`, for names, shapes and initial values alone: every class counts as seen once if nobody counted.
+  """Builds a detector for names, shapes and initial values only; missing class counts are set to 1.
 
-  Class losses for long tails ask how often each class is seen in training, which no variable depends on.
+  Class losses for long tails need the class counts of the training data, but no variable depends on them.
   """
   settings = ConfigDict(config.to_dict())
   if not settings.class_counts.images:

@@ -1,4 +1,4 @@
-"""Why a recorded number is missed, where that is known and neither side is wrong."""
+"""Known causes of differences from recorded numbers where neither side is wrong."""
 
 EQUAL_PROBABILITIES = (
   'The weights saturate the region proposal network: many anchors have the same float32 probability, 0.9999999. '

@@ -1,4 +1,4 @@
-"""Overrides of Detectron2's configs, and of its descendants': regular expressions of keys, and the change of each."""
+"""Overrides of configs of Detectron2 and its descendants: regular expressions of keys, and their changes."""
 
 from collections.abc import Mapping
 
@@ -110,5 +110,5 @@ RULES: Mapping[str, Change] = {
   r'model\.roi_heads\.batch_size_per_image': sample('roi.sampler.num'),
   r'model\.roi_heads\.positive_fraction': put('roi.sampler.positive_fraction'),
   r'model\.pixel_std': pixel_std,
-  r'SyncBN': nothing,  # runs on running statistics, as everything here
+  r'SyncBN': nothing,  # recorded with running statistics, as everywhere here
 }

@@ -1,4 +1,4 @@
-"""Overrides of mmdetection's configs: regular expressions of keys, and the change of each."""
+"""Overrides of mmdetection's configs: regular expressions of keys, and their changes."""
 
 from collections.abc import Mapping
 
@@ -90,5 +90,5 @@ RULES: Mapping[str, Change] = {
   r'model\.train_cfg\.allowed_border': put('head.border'),
   r'model\.data_preprocessor\.batch_augments': nothing,
   r'model\.data_preprocessor\.pad_size_divisor': padded,
-  r'SyncBN': nothing,  # runs on running statistics, as everything here
+  r'SyncBN': nothing,  # recorded with running statistics, as everywhere here
 }

@@ -1,6 +1,6 @@
-"""What a recorded run changed in its upstream config, said in jaxdet's.
+"""Applies the overrides of a recorded run to jaxdet's config.
 
-Recorded runs leave nothing to chance: samplers take everything, and few proposals keep the files small.
+Recorded runs are deterministic: samplers take all rows, and few proposals keep the files small.
 """
 
 import re
@@ -13,7 +13,7 @@ from jaxdet.parity.case import Case
 from jaxdet.parity.override_changes import read
 from jaxdet.parity.upstream import Entry
 
-# By program; Detic and DisAlign rest on Detectron2.
+# By program; Detic and DisAlign are based on Detectron2.
 RULES = {
   'mmdet': override_mmdet.RULES,
   'detectron2': override_detectron2.RULES,
@@ -24,14 +24,14 @@ OBJECTS = 8  # at least so many an image: their boxes join the proposals
 
 
 class OverrideNotUnderstood(ValueError):
-  """A recorded run changed something in its config that jaxdet's cannot say."""
+  """A recorded run has an override that jaxdet's config cannot express."""
 
 
 def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
-  """The config of a recorded run, unlocked, and what it and the recording disagree about.
+  """Makes the config of a recorded run, unlocked, and lists its differences from the recording.
 
   Raises:
-    OverrideNotUnderstood: names the overrides that are not.
+    OverrideNotUnderstood: the message names the overrides.
   """
   config = load_config(entry.config).unlock()
   model = config.model
@@ -57,7 +57,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
 
 
 def disagreements(model: ConfigDict, case: Case) -> list[str]:
-  """Sentences on what `config.model` says and the recorded run did otherwise."""
+  """Describes the differences between `config.model` and the recorded run, one sentence each."""
   meta = case.meta
   expected = {
     'pixel_mean': case.pixel_mean,
@@ -95,7 +95,7 @@ def _take_everything_in_fewer_rows(model: ConfigDict) -> None:
 
 
 def _still_batch_norm(tree: ConfigDict) -> None:
-  """Batch norms use their running statistics in recorded runs, in training too."""
+  """Makes batch norms use running statistics in training too, as in recorded runs."""
   for key, value in tree.items():
     if isinstance(value, ConfigDict):
       _still_batch_norm(value)

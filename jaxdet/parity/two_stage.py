@@ -1,4 +1,4 @@
-"""Inference of two-stage detectors against a recorded run."""
+"""Compares the inference of two-stage detectors with a recorded run."""
 
 import dataclasses
 import functools
@@ -21,13 +21,13 @@ from jaxdet.parity.names import level_names, region_names
 from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections, Proposals
 
-Rows = list[np.ndarray]  # of each image our row for each recorded one, -1 where there is none
-LAYERS = ('logits', 'confidence')  # of a box head, whose inputs and results are recorded
+Rows = list[np.ndarray]  # per image our row for each recorded one, -1 if there is none
+LAYERS = ('logits', 'confidence')  # layers of a box head with recorded inputs and results
 
 
 @flax.struct.dataclass
 class Inference:
-  """Tensors on the way from images to detections, named as in `names.region_names`."""
+  """Intermediate tensors from images to detections, named as in `names.region_names`."""
 
   input: Float[Array, 'B H W 3']
   maps: dict[str, dict[int, Array]]  # feature maps by part and level
@@ -40,13 +40,13 @@ class Inference:
 
 
 def compare_inference(subject: Subject, comparison: Comparison) -> None:
-  """Adds the checks of everything that was recorded of an inference pass."""
+  """Adds the checks of all recorded tensors of an inference pass."""
   case = subject.case
   regions, real = fixed_regions(case)
   threshold = case.meta.get('fixed_roi_score_thr', case.meta.get('score_thr'))
-  # Masks of all classes are large: only those of as many detections as there should be.
+  # Masks of all classes are large: only for the recorded number of detections.
   mask_rows = max(len(case.arrays[f'det{image}/boxes']) for image in range(len(real)))
-  # Detectron2's recordings put the same boxes through every stage of a cascade.
+  # In Detectron2's recordings every stage of a cascade gets the same boxes.
   same_boxes = case.program != 'mmdet'
   given = Proposals(regions, np.zeros(real.shape, np.float32), real)
   detector, variables, batch = subject.detector, subject.variables, subject.batch
@@ -91,23 +91,23 @@ def infer(
   same_boxes: bool,
   mask_rows: int,
 ) -> Inference:
-  """Runs a detector on images, and its RoI stages on given RoIs too.
+  """Runs a detector on images, and its RoI stages also on given RoIs.
 
   Args:
-    detector: of parts.
+    detector: a two-stage detector.
     variables: of the detector.
     batch: images.
     given: the RoIs.
-    threshold: of scores, for the detections of these RoIs.
-    same_boxes: every stage of a cascade sees the RoIs, not those that the stage before refined.
-    mask_rows: detections of an image whose masks are made for every class, best first.
+    threshold: score threshold for the detections of these RoIs.
+    same_boxes: every stage of a cascade gets the given RoIs, not those refined by the previous stage.
+    mask_rows: number of detections per image, best first, with masks of every class.
   """
   record = functools.partial(Record, detector.networks, variables, layers=LAYERS)
   call = record()
   detections = detector.predict(call, batch)
   pyramid = call.result('neck')
   fixed_batch = batch.replace(proposals=given)
-  # Recorded before upstream's last step, in which Detectron2 drops boxes without area.
+  # Recorded before the last step upstream, in which Detectron2 drops boxes without area.
   test = FrozenConfigDict({**detector.test.to_dict(), 'score_threshold': threshold, 'drop_empty_boxes': False})
   on_given = dataclasses.replace(detector, proposals=Given(), test=test)
 
@@ -130,7 +130,7 @@ def infer(
 
 
 def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
-  """The tensors of every box stage, '0/feats' and so on, each [B, P, ...], from a record."""
+  """Tensors of every box stage, '0/feats' and so on, each [B, P, ...], from a record."""
   tensors = {}
   for k, stage in enumerate(detector.stages):
     [head] = call.of(stage.head)
@@ -151,7 +151,7 @@ def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
 def mask_tensors(
   detector: TwoStage, call: Record, pyramid: dict[int, Array], boxes: Float[Array, 'B R 4']
 ) -> dict[str, Array]:
-  """'mask/feats' and 'mask/logits' of RoIs, of all classes; 'mask0/feats' and so on where every stage has masks."""
+  """'mask/feats' and 'mask/logits' of RoIs, for all classes; 'mask0/feats' and so on if every stage has masks."""
   tensors = {}
   for task in detector.tasks:
     features = (task.pooler or detector.stages[-1].features)(call, pyramid, boxes)
@@ -163,7 +163,7 @@ def mask_tensors(
 
 
 def _maps(call: Record) -> dict[str, dict[int, Array]]:
-  """Feature maps by the parts that are recorded."""
+  """Feature maps by recorded part."""
   maps = {'backbone': call.result('backbone'), 'neck': call.result('neck')}
   if call.of('rpn_head'):
     maps['rpn/cls'], maps['rpn/reg'] = call.result('rpn_head')
@@ -171,7 +171,7 @@ def _maps(call: Record) -> dict[str, dict[int, Array]]:
 
 
 def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals) -> np.ndarray:
-  """Adds the checks of an image's proposals; our row for each recorded one, of which there may be the best only."""
+  """Adds the checks of an image's proposals; returns our row for each recorded one (maybe only the best)."""
   case, name = comparison.case, f'proposals{image}'
   valid = proposals.valid[image]
   if f'{name}/boxes' not in case.arrays:  # those that were given
@@ -183,9 +183,9 @@ def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals)
 def _compare_rows(
   comparison: Comparison, prefix: str, tensors: dict[str, Array], valid: Bool[np.ndarray, 'B P'], matched: Rows
 ) -> None:
-  """Compares tensors [B, P, ...] whose rows are recorded image after image, in upstream's order.
+  """Compares tensors [B, P, ...] with rows recorded image by image, in upstream's order.
 
-  Rows that `matched` does not know are not compared: of many proposals only the best are recorded.
+  Rows without a match in `matched` are not compared: of many proposals only the best are recorded.
   """
   orders, known = [], []
   for mask, rows in zip(valid, matched, strict=True):

@@ -12,12 +12,12 @@ LIMITS = {'pre_nms': 'pre_nms_topk', 'post_nms': 'post_nms_topk'}
 
 
 def is_of_0_1(model: Tree) -> bool:
-  """Whether `config.model` has the keys of version 0.1."""
+  """True if `config.model` has the keys of version 0.1."""
   return 'frozen' not in model
 
 
 def upgraded(model: Tree) -> Tree:
-  """`config.model` of version 0.1 as today's: the same parameters by the same names, the same losses and detections."""
+  """Upgrades `config.model` of version 0.1: same parameters by the same names, same losses and detections."""
   new = {key: value for key, value in model.items() if key not in ('rpn', 'roi', 'proposals')}
   new['backbone'] = {key: value for key, value in model['backbone'].items() if key != 'frozen_stages'}
   if model['neck']['name'] == 'fpn':
@@ -41,7 +41,7 @@ def upgraded(model: Tree) -> Tree:
 
 
 def frozen_stages(count: int) -> tuple[str, ...]:
-  """The pattern of the stem (0), or the stem and `count` stages; none for -1."""
+  """Pattern that freezes the stem (0), or the stem and `count` stages; no pattern for -1."""
   if count < 0:
     return ()
   parts = ['stem', *(f'stage{level}' for level in range(2, 2 + count))]

@@ -1,4 +1,4 @@
-"""The training loop: batches in, checkpoints and metrics out; it goes on where the workdir ends."""
+"""Training loop: reads batches, writes checkpoints and metrics; resumes from the workdir."""
 
 import pathlib
 import time
@@ -24,29 +24,29 @@ from jaxdet.training.state import TrainState, abstract_state, create_state
 from jaxdet.training.step import make_train_step
 
 Evaluate = Callable[[dict[str, Any]], Mapping[str, Any]]
-PREEMPTED = 128 + 15  # exit status, as of a process that SIGTERM ended
+PREEMPTED = 128 + 15  # exit status of a process that SIGTERM ended
 
 
 def train(config: ConfigDict, workdir: str, dataset: Dataset, detector, evaluate: Evaluate | None = None) -> TrainState:
   """Trains for `config.train.steps` steps, from the last checkpoint in the workdir if there is one.
 
   Writes `checkpoints/` (the last few), `best/` (the best by `train.best_metric`), `metrics.jsonl` and
-  `tensorboard/`. On SIGTERM it writes a checkpoint and ends the process with status 143; the same command
-  goes on from there.
+  `tensorboard/`. On SIGTERM it writes a checkpoint and ends the process with status 143; the same command resumes from
+  it.
 
   Args:
     config: the whole configuration.
-    workdir: folder of this run.
+    workdir: folder of the run.
     dataset: training batches and the category table.
     detector: see docs/design.md, 'A detector'.
-    evaluate: from variables to metrics, {'bbox': {'AP': ..}, ..}; called every `train.eval_every` steps and
+    evaluate: function from variables to metrics, {'bbox': {'AP': ..}, ..}; called every `train.eval_every` steps and
       at the end.
 
   Returns:
     The state after the last step.
 
   Raises:
-    FloatingPointError: where a loss or the gradient norm is not finite; no such state is written.
+    FloatingPointError: a loss or the gradient norm is not finite; such a state is never written.
   """
   return _Run(config, pathlib.Path(workdir), dataset, detector, evaluate).run()
 
@@ -57,7 +57,7 @@ class _Run:
   def __init__(self, config: ConfigDict, workdir: pathlib.Path, dataset: Dataset, detector, evaluate: Evaluate | None):
     self.config, self.dataset, self.evaluate = config, dataset, evaluate
     self.started = time.perf_counter()
-    self.until_first_step: float | None = None  # seconds, until they are written
+    self.until_first_step: float | None = None  # seconds; None once written
     self.mesh = sharding.make_mesh()
     sharding.check_batch_size(config.train.batch_size, config.train.accumulate, self.mesh)
     replicated = sharding.replicated(self.mesh)
@@ -99,7 +99,7 @@ class _Run:
       self._close()
 
   def _start(self, detector, key: Array) -> TrainState:
-    """The state that training begins with: of the last checkpoint, or with the parameters of another run."""
+    """Initial state: from the last checkpoint, or with the parameters of another run."""
     config, step = self.config, self.checkpoints.latest()
     if step is not None:
       logging.info('going on from step %d', step)
@@ -111,7 +111,7 @@ class _Run:
     return initialize_from(state, config.train.init_from, trainable, config.train.init_except)
 
   def _advance(self) -> None:
-    """Dispatches a step, then reads the metrics of the one before it, which the devices have finished."""
+    """Dispatches a step, then reads the metrics of the previous step, which is finished."""
     running = self.pending_metrics[1]['total_loss'] if self.pending_metrics else None
     batch = self.prefetcher.next_batch(running)
     known = batch.image.shape in self.shapes
@@ -133,13 +133,13 @@ class _Run:
     self.pending_metrics = (self.step, metrics, known)
 
   def _dispatch(self, batch: Batch) -> dict[str, Array]:
-    # Nothing may cross between host and devices unasked.
+    # No implicit transfers between host and devices.
     with jax.transfer_guard('disallow'):
       self.state, metrics = self.train_step(self.state, batch, self.key)
     return metrics
 
   def _read(self) -> None:
-    """Takes pending metrics to the host and looks at them."""
+    """Reads pending metrics to the host and checks that they are finite."""
     if self.pending_metrics is None:
       return
     (step, metrics, timed), self.pending_metrics = self.pending_metrics, None
@@ -162,7 +162,7 @@ class _Run:
       self.counters = counters
 
   def _save(self) -> None:
-    # Only what is known to be finite is written.
+    # Read first, so that only a state with finite metrics is written.
     self._read()
     with self.progress.pause():
       self.checkpoints.save(self.state, self.metadata)
@@ -203,7 +203,7 @@ class _Run:
 
 
 def check_finite(step: int, metrics: Mapping[str, float]) -> None:
-  """Raises FloatingPointError where a loss or the gradient norm is not finite, with all of them."""
+  """Raises FloatingPointError with all metrics if a loss or the gradient norm is not finite."""
   watched = {k: v for k, v in metrics.items() if k.startswith('loss_') or k in ('total_loss', 'grad_norm')}
   if not all(np.isfinite(value) for value in watched.values()):
     values = ', '.join(f'{name} {value:g}' for name, value in sorted(watched.items()))
@@ -213,7 +213,7 @@ def check_finite(step: int, metrics: Mapping[str, float]) -> None:
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = '') -> dict[str, float]:
-  """{'segm': {'AP': 30.0}} as {'segm/AP': 30.0}; what is no finite number is left out."""
+  """Flattens {'segm': {'AP': 30.0}} to {'segm/AP': 30.0}; drops values that are not finite numbers."""
   flat = {}
   for name, value in metrics.items():
     if isinstance(value, Mapping):

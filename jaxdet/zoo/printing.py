@@ -1,4 +1,4 @@
-"""The table of models on the terminal and as a page, counted line by line."""
+"""Prints the table of models on the terminal and as a page, and measures them line by line."""
 
 import contextlib
 import json
@@ -19,16 +19,16 @@ from jaxdet.zoo.lines import TABLE, Line, find_root, read_models, select
 
 
 def print_models(patterns: Sequence[str] = (), output: str | None = None, flops: bool = False) -> None:
-  """Prints a line for each model of configs/zoo.csv as soon as it is counted; equal models are counted once.
+  """Prints a line for each model of configs/zoo.csv as soon as it is measured; equal models are measured once.
 
   Args:
-    patterns: globs of the names or configs that are shown; none: all.
-    output: a Markdown file for the table; None: nothing is written.
-    flops: count them too, which takes seconds a model.
+    patterns: globs of the names or configs to show; none: all.
+    output: a Markdown file for the table; None: no file.
+    flops: count FLOPs too, which takes seconds per model.
 
   Raises:
-    FileNotFoundError: there is no such table, neither here nor beside the package.
-    ValueError: a pattern matches nothing, or a line makes no config; says which.
+    FileNotFoundError: there is no table, neither here nor beside the package.
+    ValueError: a pattern matches nothing, or a line has no valid config; the message says which.
   """
   if output and not output.endswith('.md'):
     raise ValueError(f"--output is '{output}': the table is written as Markdown, give FILE.md")
@@ -76,7 +76,7 @@ def _key(config: ConfigDict) -> str:
 
 @contextlib.contextmanager
 def _blaming(root: pathlib.Path, line: Line) -> Iterator[None]:
-  """Errors of the user's name the line of the table."""
+  """Adds the line of the table to ValueErrors."""
   try:
     yield
   except (ValueError, OSError) as error:

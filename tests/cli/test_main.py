@@ -74,7 +74,7 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
     ),
     (['import', '--workdir=x', '--from=mmdet', 'a.pkl', 'b.pkl'], "import takes one FILE, and 'b.pkl' is one more"),
     (['import', '--workdir=x', '--from=mmdet', f'--config={CONFIG}:mini', 'no.pth'], 'there is no file no.pth'),
-    (['export', '--workdir=x', '--output=x.pth'], 'export needs --to PROGRAM, the program that is to read the file'),
+    (['export', '--workdir=x', '--output=x.pth'], 'export needs --to PROGRAM, the program that will read the file'),
     (['export', '--workdir=x', '--to=mmdet', '--output=x.pth'], 'no checkpoint in'),
     (['export', '--workdir=x', '--to=stablehlo', '--output=x', '--batch_size=0'], 'flag --batch_size=0'),
   ],

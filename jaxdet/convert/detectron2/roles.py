@@ -1,4 +1,4 @@
-"""The networks of a detector in Detectron2, cvpods and Detic: the one place here that knows `config.model`."""
+"""Networks of a detector in Detectron2, cvpods and Detic: the only place here that reads `config.model`."""
 
 from jaxdet.convert.detectron2.backbones import BACKBONES
 from jaxdet.convert.detectron2.dense_heads import DENSE_METHODS, RPN_HEADS

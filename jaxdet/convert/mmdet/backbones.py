@@ -10,7 +10,7 @@ from jaxdet.models.backbones.vgg import DEPTHS as VGG_DEPTHS
 
 
 def resnet(settings: ConfigDict, image: Layout) -> Names:
-  """Names of a ResNet or ResNeXt: torchvision's, but that a group norm is called so."""
+  """Names of a ResNet or ResNeXt: torchvision's, except for group norms ('gn')."""
   return torchvision.resnet(settings, image, norm_name(settings.norm))
 
 

@@ -1,4 +1,4 @@
-"""Names of mmdetection's heads on the levels of a pyramid: those of dense detectors, and of proposals."""
+"""Names of mmdetection's heads on pyramid levels: dense heads and RPN."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from jaxdet.convert.names import Names
 
 
 def two_towers(last: str) -> Callable[[ConfigDict, ConfigDict], Names]:
-  """Names of a head with two towers, whose last layers' names begin with `last`."""
+  """Names of a head with two towers; names of the last layers begin with `last`."""
 
   def names(settings: ConfigDict, neck: ConfigDict) -> Names:
     norm = norm_name(settings.network.norm)
@@ -36,7 +36,7 @@ def yolact(settings: ConfigDict, neck: ConfigDict) -> Names:
 
 
 def protonet(settings: ConfigDict) -> Names:
-  """Names of YOLACT's mask branch: in a list with activations, and with one upsampling before the last but one."""
+  """Names of YOLACT's mask branch: a list of layers with activations and one upsampling before the last but one."""
   count = settings.num_convs
   return {
     'conv#': lambda i: f'protonet.{2 * i if i < count else 2 * i + 2}',
@@ -46,12 +46,12 @@ def protonet(settings: ConfigDict) -> Names:
 
 
 def ssd(settings: ConfigDict, neck: ConfigDict) -> Names:
-  """Names of SSD's head, whose layers are counted from level 3 on."""
+  """Names of SSD's head; layers are counted from level 3."""
   return {'logits#': lambda level: f'cls_convs.{level - 3}.0', 'boxes#': lambda level: f'reg_convs.{level - 3}.0'}
 
 
 def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarray]:
-  """The numbers that GFL's distributions are over."""
+  """Constants of GFL's head: the values of its distributions, 0 to `largest`."""
   return {'integral.project': np.arange(settings.largest + 1, dtype=np.float32)}
 
 

@@ -1,4 +1,4 @@
-"""Names of mmdetection's heads on RoIs."""
+"""Names of mmdetection's RoI heads."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from jaxdet.convert.names import Named, Names
 
 
 def res5(backbone: ConfigDict) -> Names:
-  """Names of a backbone's last stage, which are those in the backbone."""
+  """Names of a backbone's last stage, the same as in the backbone."""
   return BACKBONES[backbone.name](backbone, CONV)
 
 
 def deformable_roi_pool(levels: Sequence[int], size: int) -> Names:
-  """Names of the layers that move and weigh the bins of regions, which every level has for itself."""
+  """Names of the offset and weight layers of deformable RoI pooling, separate for every level."""
   flattened = linear_after_flatten(size)
 
   def names(path: str, module: str) -> Names:
@@ -48,7 +48,7 @@ def conv_mask(settings: ConfigDict) -> Names:
 
 
 def seesaw(settings: ConfigDict) -> Names:
-  """Name of the counts that the seesaw loss keeps."""
+  """Name of the seesaw loss's counts."""
   return {'samples': 'loss_cls.cum_samples'}
 
 

@@ -1,4 +1,4 @@
-"""The networks of a detector in mmdetection 2 and 3: the one place here that knows `config.model`."""
+"""Networks of a detector in mmdetection 2 and 3: the only place here that reads `config.model`."""
 
 from jaxdet.convert.layouts import first_conv
 from jaxdet.convert.mmdet.backbones import BACKBONES
@@ -8,7 +8,7 @@ from jaxdet.convert.mmdet.queries import DECODERS, ENCODERS, PROPOSALS
 from jaxdet.convert.mmdet.roi_heads import BOX_HEADS, CLASS_LOSSES, MASK_HEADS, ROI_POOLS, SHARED_HEADS
 from jaxdet.convert.parts import Part, part
 
-# A network for proposals alone is a one-stage detector there.
+# A proposal network alone is a one-stage detector there.
 RPN_PREFIXES = {'proposal_network': 'bbox_head.'}
 
 ROLES = {

@@ -1,7 +1,7 @@
-"""The standard box stage: classes and box deltas of RoIs, as Fast R-CNN has them (Girshick, 2015).
+"""Standard box stage: classes and box deltas of RoIs, as in Fast R-CNN (Girshick, 2015).
 
-`settings` is `config.model.roi`, in a cascade with the values of the stage; its comments say where Detectron2 and
-mmdetection differ.
+`settings` is `config.model.roi`, in a cascade with the values of the stage; its comments mark differences between
+Detectron2 and mmdetection.
 """
 
 import dataclasses
@@ -40,14 +40,14 @@ class StandardStage:
   num_classes: int
 
   def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
-    """The sampled RoIs with their targets; `keys` [B] choose them."""
+    """Sampled RoIs with their targets; `keys` [B] choose them."""
     s = self.settings
     rules = {'num_classes': self.num_classes, 'matcher': s.matcher, 'sampler': s.sampler}
     sample = partial(label_and_sample, **rules, add_ground_truth=s.add_ground_truth)
     return call.step('sampling of regions', sample, proposals, batch.objects, keys, gradient=0)
 
   def features(self, call: Call, pyramid: Mapping[int, Array], rois: Float[Array, 'B R 4']) -> Array:
-    """The input of the head [B, R, S, S, C]: pooled, and put through the shared head if there is one (C4)."""
+    """Input of the head [B, R, S, S, C]: pooled features, passed through the shared head if there is one (C4)."""
     pooled = self.pooler(call, pyramid, rois)
     return call(SHARED_HEAD, pooled) if SHARED_HEAD in self.networks else pooled
 
@@ -57,7 +57,7 @@ class StandardStage:
     return BoxOutputs(*call(self.head, features))
 
   def loss(self, call: Call, outputs: BoxOutputs, targets: RoITargets, batch: Batch, key: Array) -> Losses:
-    """The losses of classes and boxes; `key` is for class losses that draw."""
+    """Class loss, box loss and values for the log; `key` is for class losses that sample."""
     with jax.named_scope('box_losses'):
       name = class_loss_name(self.head)
       state = call.state(name, lambda: self.class_loss.state)
@@ -92,16 +92,16 @@ class StandardStage:
   def refine(
     self, outputs: BoxOutputs, rois: Float[Array, 'B R 4'], image_size: Int[Array, 'B 2'], labels=None
   ) -> Float[Array, 'B R 4']:
-    """RoIs moved by the deltas of their class, by default the likeliest, and clipped to the image; without gradient."""
+    """Applies to each RoI the deltas of its class (default: the likeliest) and clips it; without gradient."""
     if labels is None:
       labels = self.scores(outputs).argmax(-1)
     return jax.lax.stop_gradient(jax.vmap(self._moved)(_of_class(outputs.regression, labels), rois, image_size))
 
   def refined_proposals(self, outputs: BoxOutputs, targets: RoITargets, image_size: Int[Array, 'B 2']) -> Proposals:
-    """The proposals that a cascade's next stage is trained on: RoIs moved by the deltas of the class they belong to.
+    """Training proposals of a cascade's next stage: RoIs refined by the deltas of their target class.
 
-    Background goes by its likeliest class. With `cascade.resample` the objects' own boxes are left out, since the next
-    stage adds them again (mmdetection); without, only RoIs that became empty are (Detectron2).
+    Background RoIs use their likeliest class. With `cascade.resample` ground-truth boxes are left out, since the next
+    stage adds them again (mmdetection); otherwise only RoIs that became empty are left out (Detectron2).
     """
     labels = jnp.where(targets.positive, targets.labels, self.scores(outputs).argmax(-1))
     moved = self.refine(outputs, targets.boxes, image_size, labels)
@@ -111,7 +111,7 @@ class StandardStage:
 
   @property
   def coder(self) -> BoxCoder:
-    """What the head's numbers for the box of a RoI stand for."""
+    """Box coder of the head's deltas, from `settings.coder`."""
     return make_coder(self.settings.coder)
 
   def _moved(
@@ -122,7 +122,7 @@ class StandardStage:
     return self.coder.decode(regression, rois)
 
   def _box_loss(self, deltas: Float[Array, 'B R K|1 4'], targets: RoITargets, batch: Batch) -> Float[Array, '']:
-    """Regression summed over positives, divided by all sampled RoIs; the loss is `settings.loss`."""
+    """Regression loss `settings.loss` summed over positives, divided by the number of sampled RoIs."""
     gt_boxes = jnp.take_along_axis(batch.objects.boxes, targets.gt_index[..., None], axis=1)
     own = _of_class(deltas, targets.labels)
     s = self.settings
@@ -132,11 +132,11 @@ class StandardStage:
 
 
 def class_loss_name(head: str) -> str:
-  """Under which a box head's class loss keeps its state: 'class_loss0' for 'box_head0'."""
+  """Name of the state of a box head's class loss: 'class_loss0' for 'box_head0'."""
   return head.replace('box_head', 'class_loss')
 
 
 def _of_class(deltas: Float[Array, 'B R K 4'], labels: Int[Array, 'B R']) -> Float[Array, 'B R 4']:
-  """The deltas of each RoI's own class; those of class-agnostic heads serve every class."""
+  """Deltas of each RoI's own class; class-agnostic deltas are used for every class."""
   index = jnp.minimum(labels, deltas.shape[2] - 1)
   return jnp.take_along_axis(deltas, index[..., None, None], axis=2)[:, :, 0]

@@ -1,4 +1,4 @@
-"""Dense one-stage detectors: every anchor or point of every level is classified and moved, at once."""
+"""Dense one-stage detectors: classify and regress every anchor or point of every level."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from jaxdet.models.forward import Call, Losses
 from jaxdet.models.preprocess import Preprocess
 from jaxdet.structures import Batch, Detections
 
-MASK_BRANCH = 'mask_branch'  # a second network on the pyramid, for what masks are made of; methods of boxes have none
+MASK_BRANCH = 'mask_branch'  # optional second network on the pyramid, for mask prototypes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseDetector:
-  """Networks `backbone`, `neck`, `head` and maybe MASK_BRANCH, and the method that trains and reads their outputs."""
+  """A detector with `backbone`, `neck`, `head`, optionally MASK_BRANCH, and the method for their outputs."""
 
   preprocess: Preprocess
   networks: Mapping[str, nn.Module]

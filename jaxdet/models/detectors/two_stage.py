@@ -1,7 +1,7 @@
 """Two-stage detectors: proposals, one or more box stages, and tasks on RoIs.
 
 Fast, Faster, Mask and Cascade R-CNN are this class with other parts (Girshick, 2015; Ren et al., 2015; He et al., 2017;
-Cai & Vasconcelos, 2018). Where Detectron2 and mmdetection differ is in `config.model.roi`.
+Cai & Vasconcelos, 2018). Differences between Detectron2 and mmdetection are settings in `config.model.roi`.
 """
 
 import dataclasses
@@ -28,49 +28,49 @@ Pyramid = Mapping[int, Float[Array, 'B _ _ C']]
 
 
 class ProposalGenerator(Protocol):
-  """Boxes that may hold an object, from the pyramid."""
+  """Makes proposals from the pyramid."""
 
   networks: Mapping[str, nn.Module]
 
   def train(self, call: Call, pyramid: Pyramid, batch: Batch, keys: Array) -> tuple[Losses, Proposals]:
-    """Its losses, and proposals for the box stages; without gradient into them. `keys` [B] are of the images."""
+    """Losses of the generator, and training proposals without gradient; `keys` [B] are the images' random keys."""
 
   def propose(self, call: Call, pyramid: Pyramid, batch: Batch) -> Proposals:
-    """The proposals of inference."""
+    """Proposals for inference."""
 
 
 class BoxStage(Protocol):
-  """Classes and better boxes of RoIs."""
+  """Classifies RoIs and refines their boxes."""
 
   networks: Mapping[str, nn.Module]
 
   def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
-    """The RoIs to train on, with targets."""
+    """Training RoIs with their targets."""
 
   def features(self, call: Call, pyramid: Pyramid, rois: Float[Array, 'B R 4']) -> Array:
-    """The input of the stage's network [B, R, ...]."""
+    """Input of the stage's network [B, R, ...]."""
 
   def outputs(self, call: Call, features: Array, rois: Float[Array, 'B R 4']) -> BoxOutputs:
-    """The outputs of the stage's network."""
+    """Outputs of the stage's network."""
 
   def loss(self, call: Call, outputs: BoxOutputs, targets: RoITargets, batch: Batch, key: Array) -> Losses:
-    """The losses of the stage."""
+    """Losses of the stage."""
 
   def scores(self, outputs: BoxOutputs) -> Float[Array, 'B R K']:
     """Class scores."""
 
   def decode(self, regression, rows, labels, rois: Float[Array, 'R 4'], image_size: Int[Array, '2']):
-    """Boxes [n, 4] of (RoI, class) pairs of one image."""
+    """Decodes the boxes [n, 4] of (RoI, class) pairs of one image."""
 
   def refine(self, outputs: BoxOutputs, rois: Float[Array, 'B R 4'], image_size: Int[Array, 'B 2']):
-    """The RoIs of the next stage [B, R, 4] in inference; without gradient."""
+    """RoIs of the next stage [B, R, 4] in inference; without gradient."""
 
   def refined_proposals(self, outputs: BoxOutputs, targets: RoITargets, image_size: Int[Array, 'B 2']) -> Proposals:
-    """The proposals that the next stage is trained on; without gradient."""
+    """Training proposals of the next stage; without gradient."""
 
 
 class RoITask(Protocol):
-  """Something else that is predicted of RoIs: masks, keypoints, grid points."""
+  """A further prediction for each RoI: masks, keypoints, grid points."""
 
   networks: Mapping[str, nn.Module]
 
@@ -85,10 +85,10 @@ class RoITask(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Cascade:
-  """How the stages of a cascade belong together; a single stage has the defaults."""
+  """Settings shared by the stages of a cascade; a single stage has the defaults."""
 
   loss_weights: tuple[float, ...] = (1.0,)
-  feature_gradient: float = 1.0  # the share of the box heads' gradient that features get (Detectron2: a third)
+  feature_gradient: float = 1.0  # factor of the box heads' gradient to the features (Detectron2: a third)
   average: str = 'probabilities'  # over the stages, in inference; or 'logits' (mmdetection)
 
   def __post_init__(self):
@@ -127,7 +127,7 @@ class TwoStage:
     return losses
 
   def predict(self, call: Call, batch: Batch) -> Detections:
-    """Classes by the average of the stages, boxes of the last one, and what the tasks predict of these."""
+    """Detections with the stages' average class scores, the last stage's boxes and the tasks' predictions."""
     pyramid = self.pyramid(call, batch)
     proposals = self.proposals.propose(call, pyramid, batch)
     detections = self.detections(call, pyramid, proposals, batch)
@@ -136,7 +136,7 @@ class TwoStage:
     return detections
 
   def detections(self, call: Call, pyramid: Pyramid, proposals: Proposals, batch: Batch) -> Detections:
-    """The detections that the box stages make of proposals."""
+    """Detections of the box stages, from proposals."""
     all_outputs = []
     for k, stage in enumerate(self.stages):
       outputs = stage.outputs(call, stage.features(call, pyramid, proposals.boxes), proposals.boxes)
@@ -157,5 +157,5 @@ class TwoStage:
     return sum(by_stage) / len(by_stage)
 
   def pyramid(self, call: Call, batch: Batch) -> Pyramid:
-    """The features {level: [B, H, W, C]} that all heads see."""
+    """Features {level: [B, H, W, C]} shared by all heads."""
     return call('neck', call('backbone', self.preprocess(batch)))

@@ -1,4 +1,4 @@
-"""Normalisation by name: batch norm in three degrees of freezing, and group norm.
+"""Normalisation layers by name: batch norm in three degrees of freezing, and group norm.
 
 | name        | scale, bias | mean, var     | in training normalises by     | upstream                              |
 |-------------|-------------|---------------|-------------------------------|---------------------------------------|
@@ -27,21 +27,21 @@ MOMENTUM = 0.1  # torch's: the weight of the new value
 AFFINE = {'frozen_bn': 'constants', 'bn_eval': 'params', 'sync_bn': 'params', 'gn': 'params', 'gn_ws': 'params'}
 STATISTICS = {'frozen_bn': 'constants', 'bn_eval': 'constants', 'sync_bn': 'batch_stats'}
 
-# Of the last norm of a residual branch where the statistics are constants. Until weights are loaded nothing
-# normalises there, and every block with scale 1 would double the variance: 2**33 in ResNet-101.
+# Initial scale of the last norm of a residual branch if the statistics are constants. Until weights are loaded such a
+# norm does not normalise, and every block with scale 1 would double the variance: 2**33 in ResNet-101.
 RESIDUAL_SCALE = 0.2
 
 
 def norm(
   kind: str, *, train: bool = False, ends_branch: bool = False, dtype: jnp.dtype = jnp.float32, name: str | None = None
 ) -> nn.Module:
-  """The layer that the table above calls `kind`.
+  """Makes the layer `kind` of the table above.
 
   Args:
     kind: 'frozen_bn', 'bn_eval', 'sync_bn', 'gn' or 'gn_ws'.
-    train: whether 'sync_bn' takes and updates statistics; the others ignore it.
-    ends_branch: whether the layer is the last of a residual branch.
-    dtype: of the result; the arithmetic is float32, or float64 on such an array.
+    train: True: 'sync_bn' uses and updates batch statistics; the others ignore it.
+    ends_branch: True for the last layer of a residual branch.
+    dtype: of the result; the arithmetic is float32, or float64 for float64 input.
     name: of the submodule.
   """
   if kind not in AFFINE:
@@ -60,15 +60,15 @@ def norm(
 
 
 def standardizes(kind: str) -> bool:
-  """Whether the convolution before a norm of this kind standardises its kernel."""
+  """True if the convolution before a norm of this kind standardises its kernel."""
   return kind == 'gn_ws'
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation as one multiplication and one addition a channel (Ioffe & Szegedy, 2015).
+  """Batch normalisation as one multiplication and one addition per channel (Ioffe & Szegedy, 2015).
 
-  In training the statistics are those of all rows of the array; under jit with a sharded batch that is the
-  global batch. The running variance is the unbiased one, as in torch; the batch is normalised by the biased.
+  In training the statistics are over all rows of the array; under jit with a sharded batch that is the global batch.
+  As in torch, the running variance is unbiased, and the batch is normalised by the biased variance.
   """
 
   affine: str  # collection that holds scale and bias

@@ -5,5 +5,5 @@ from jaxtyping import Array, Float
 
 
 def upsample_bilinear(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:
-  """A map at a size that is no smaller: torch's `interpolate`, bilinear with align_corners=False."""
+  """Resizes a map to a size that is not smaller, as torch's bilinear `interpolate` with align_corners=False."""
   return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), 'bilinear', antialias=False)

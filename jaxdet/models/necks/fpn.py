@@ -13,26 +13,26 @@ from jaxdet.parts import find
 
 
 class FPN(nn.Module):
-  """Pyramid of one width: a top-down path of upsampling over lateral 1 x 1 convolutions.
+  """Top-down pyramid: upsampled levels added to lateral 1 x 1 convolutions, all with the same channels.
 
   Levels above the backbone's last come from `extra`:
 
-  - 'pool': every other pixel of the level below, as in Faster R-CNN upstream.
+  - 'pool': every other pixel of the level below, as in upstream's Faster R-CNN.
   - 'input': 3 x 3 convolutions of stride 2, one after the other, on the backbone's last map (RetinaNet; mmdetection's
     `on_input`, Detectron2's LastLevelP6P7 from res5).
-  - 'output': the same on the pyramid's own last map (FCOS; `on_output`, LastLevelP6P7 from p5).
+  - 'output': the same convolutions on the pyramid's last map (FCOS; `on_output`, LastLevelP6P7 from p5).
 
   Submodules are `lateral<level>` and `output<level>`, with a norm `lateral<level>_norm` and so on.
 
   Raises:
-    ValueError: for another `extra` or `upsample`.
+    ValueError: for an unknown `extra` or `upsample`.
   """
 
   levels: tuple[int, ...]
   channels: int
-  norm: str = ''  # '': none, and biases; else a kind of layers/norm.py
+  norm: str = ''  # '': none, with biases; else a kind of layers/norm.py
   extra: str = 'pool'
-  extra_relu: bool = False  # before every such convolution but the first
+  extra_relu: bool = False  # before every extra convolution but the first
   upsample: str = 'nearest'  # or 'bilinear'
   dtype: jnp.dtype = jnp.float32
 

@@ -1,7 +1,7 @@
-"""Class logits and box deltas of pooled regions (Girshick, 2015), in the forms that upstream uses.
+"""Box head: class logits and box deltas from pooled RoI features (Girshick, 2015), in upstream's forms.
 
-Two fully connected layers are the standard; four convolutions and one such layer go with group norm (Wu & He, 2018);
-no layer at all, but the mean over the region, follows a stage of the backbone (C4).
+Standard are two fully connected layers; with group norm four convolutions and one such layer (Wu & He, 2018); after a
+stage of the backbone (C4) only the mean over the RoI.
 """
 
 import flax.linen as nn
@@ -21,7 +21,7 @@ class ConvFCBoxHead(nn.Module):
   """
 
   num_classes: int
-  num_logits: int  # K + 1, unless the class loss wants other columns
+  num_logits: int  # K + 1, unless the class loss has other columns
   num_convs: int
   conv_channels: int
   norm: str  # of the convolutions; '': none, and biases; else a kind of layers/norm.py
@@ -29,8 +29,8 @@ class ConvFCBoxHead(nn.Module):
   channels: int  # of the hidden layers
   class_agnostic: bool  # one box a region, not one a class
   classifier: str = 'linear'  # or 'cosine', 'normed'; see classifiers.py
-  class_bias: float = 0.0  # of a linear classifier, that the classes begin with
-  tau: float = 0.0  # of a linear classifier: how far its vectors are normalised, 0: not at all
+  class_bias: float = 0.0  # of a linear classifier: initial bias of the classes
+  tau: float = 0.0  # of a linear classifier: exponent of its weight normalisation, 0: none
   cosine_scale: float = 20.0  # of a cosine classifier
   cosine_scale_learned: bool = True
   cosine_bias: bool = False
