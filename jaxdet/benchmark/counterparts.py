@@ -91,7 +91,7 @@ def _model(config: ConfigDict) -> str:
   else:
     found = OF_DENSE.get(name) if model.name == 'dense' else None
   backbone = model.backbone
-  plain = (backbone.depth, backbone.groups, backbone.deformable, model.neck.name) == (50, 1, '', 'fpn')
+  plain = (backbone.depth, backbone.groups, backbone.conv3x3.name, model.neck.name) == (50, 1, 'plain', 'fpn')
   if found is None or not plain:
     raise ValueError(
       f'torchvision has no {name} on a {model.neck.name} neck and this backbone (depth {backbone.depth}): leave --vs '

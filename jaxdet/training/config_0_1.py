@@ -19,7 +19,7 @@ def is_of_0_1(model: Tree) -> bool:
 def upgraded(model: Tree) -> Tree:
   """`config.model` of version 0.1 as today's: the same parameters by the same names, the same losses and detections."""
   new = {key: value for key, value in model.items() if key not in ('rpn', 'roi', 'proposals')}
-  new['backbone'] = {key: value for key, value in model['backbone'].items() if key != 'frozen_stages'}
+  new['backbone'] = _backbone(model['backbone'])
   if model['neck']['name'] == 'fpn':
     new['neck'] = {**model['neck'], 'upsample': 'nearest'}
   new['frozen'] = frozen_stages(model['backbone']['frozen_stages'])
@@ -46,6 +46,19 @@ def frozen_stages(count: int) -> tuple[str, ...]:
     return ()
   parts = ['stem', *(f'stage{level}' for level in range(2, 2 + count))]
   return (rf'^backbone/({"|".join(parts)})/',)
+
+
+def _backbone(backbone: Tree) -> Tree:
+  moved = ('frozen_stages', 'deformable', 'deformable_levels', 'deformable_groups')
+  conv3x3 = {'name': 'plain'}
+  if backbone['deformable']:
+    conv3x3 = {
+      'name': 'deformable',
+      'levels': backbone['deformable_levels'],
+      'version': backbone['deformable'],
+      'offset_groups': backbone['deformable_groups'],
+    }
+  return {key: value for key, value in backbone.items() if key not in moved} | {'conv3x3': conv3x3}
 
 
 def _proposals(rpn: Tree) -> Tree:
