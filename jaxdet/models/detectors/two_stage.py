@@ -75,12 +75,14 @@ class RoITask(Protocol):
   networks: Mapping[str, nn.Module]
 
   def loss(
-    self, call: Call, stage: int, pyramid: Pyramid, features: Array, targets: RoITargets, batch: Batch
+    self, call: Call, stage: int, pyramid: Pyramid, features: Array, targets: RoITargets, batch: Batch, key: Array
   ) -> Losses:
-    """The losses on the RoIs of a box stage."""
+    """The losses on the RoIs of a box stage; `key` is for tasks that draw."""
 
-  def predict(self, call: Call, pyramid: Pyramid, box_features, detections: Detections) -> Detections:
-    """The detections with what the task predicts."""
+  def predict(
+    self, call: Call, pyramid: Pyramid, box_features, detections: Detections, image_size: Int[Array, 'B 2']
+  ) -> Detections:
+    """The detections with what the task predicts, which may be better boxes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +119,10 @@ class TwoStage:
       targets = stage.label(call, proposals, batch, keys[:, 1 + k])
       features = stage.features(call, pyramid, targets.boxes)
       outputs = stage.outputs(call, optax.scale_gradient(features, self.cascade.feature_gradient), targets.boxes)
-      of_stage = stage.loss(call, outputs, targets, batch, jax.random.fold_in(key, k))
+      stage_key = jax.random.fold_in(key, k)
+      of_stage = stage.loss(call, outputs, targets, batch, stage_key)
       for task in self.tasks:
-        of_stage |= task.loss(call, k, pyramid, features, targets, batch)
+        of_stage |= task.loss(call, k, pyramid, features, targets, batch, stage_key)
       end, weight = (f'_{k}' if len(self.stages) > 1 else ''), self.cascade.loss_weights[k]
       losses |= {name + end: weight * x if name.startswith('loss_') else x for name, x in of_stage.items()}
       if k + 1 < len(self.stages):
@@ -130,10 +133,7 @@ class TwoStage:
     """Classes by the average of the stages, boxes of the last one, and what the tasks predict of these."""
     pyramid = self.pyramid(call, batch)
     proposals = self.proposals.propose(call, pyramid, batch)
-    detections = self.detections(call, pyramid, proposals, batch)
-    for task in self.tasks:
-      detections = task.predict(call, pyramid, self.stages[-1].features, detections)
-    return detections
+    return self.with_tasks(call, pyramid, self.detections(call, pyramid, proposals, batch), batch)
 
   def detections(self, call: Call, pyramid: Pyramid, proposals: Proposals, batch: Batch) -> Detections:
     """The detections that the box stages make of proposals."""
@@ -147,6 +147,12 @@ class TwoStage:
     scores, last = self.scores(all_outputs), self.stages[-1]
     found = partial(detect, decode=last.decode, test=self.test)
     return call.step('detections', found, scores, all_outputs[-1].regression, proposals, batch.image_size, gradient=0)
+
+  def with_tasks(self, call: Call, pyramid: Pyramid, detections: Detections, batch: Batch) -> Detections:
+    """The detections with what the tasks predict of them, one after the other."""
+    for task in self.tasks:
+      detections = task.predict(call, pyramid, self.stages[-1].features, detections, batch.image_size)
+    return detections
 
   def scores(self, all_outputs: list[BoxOutputs]) -> Float[Array, 'B P K']:
     """Class scores from the outputs of all stages."""

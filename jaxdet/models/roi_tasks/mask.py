@@ -27,7 +27,14 @@ class MaskTask:
   most_positives: int | None  # leading RoIs of an image that can be positive; None: all
 
   def loss(
-    self, call: Call, stage: int, pyramid: Mapping[int, Array], features: Array, targets: RoITargets, batch: Batch
+    self,
+    call: Call,
+    stage: int,
+    pyramid: Mapping[int, Array],
+    features: Array,
+    targets: RoITargets,
+    batch: Batch,
+    key: Array,
   ) -> Losses:
     """`loss_mask` of a stage; {} where the stage trains no mask head.
 
@@ -38,7 +45,9 @@ class MaskTask:
       features: of the box head, for all RoIs.
       targets: the RoIs.
       batch: ground truth.
+      key: not used, nothing is drawn.
     """
+    del key
     if stage >= len(self.networks):
       return {}
     rois = targets.leading(self.most_positives)
@@ -49,7 +58,14 @@ class MaskTask:
     logits = call.on_valid_rows(list(self.networks)[stage], rois.positive, features, rois.labels)
     return {'loss_mask': call.step('mask loss', mask_loss, logits, rois, batch, gradient=1)}
 
-  def predict(self, call: Call, pyramid: Mapping[int, Array], box_features, detections: Detections) -> Detections:
+  def predict(
+    self,
+    call: Call,
+    pyramid: Mapping[int, Array],
+    box_features,
+    detections: Detections,
+    image_size: Int[Array, 'B 2'],
+  ) -> Detections:
     """The detections with masks.
 
     Args:
@@ -57,7 +73,9 @@ class MaskTask:
       pyramid: of the neck.
       box_features: (call, pyramid, boxes) -> features of the box head.
       detections: without masks.
+      image_size: not used, masks are relative to their boxes.
     """
+    del image_size
     features = (self.pooler or box_features)(call, pyramid, detections.boxes)
     logits = [call.on_valid_rows(head, detections.valid, features, detections.labels) for head in self.networks]
     probabilities = [jax.nn.sigmoid(x) for x in logits]
