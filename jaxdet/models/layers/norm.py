@@ -105,17 +105,18 @@ class BatchNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-  """Group normalisation (Wu & He, 2018) with 32 groups, fewer in channels too few for them.
+  """Group normalisation (Wu & He, 2018) with 32 groups or another number, fewer in channels too few for them.
 
-  The number of groups is the largest that divides the channels, is at most 32 and leaves two channels each.
+  The number of groups is the largest that divides the channels, is at most `groups` and leaves two channels each.
   """
 
+  groups: int = 32
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H W C']:
     channels = x.shape[-1]
-    groups = max(g for g in range(1, 33) if channels % g == 0 and (g == 1 or 2 * g <= channels))
+    groups = max(g for g in range(1, self.groups + 1) if channels % g == 0 and (g == 1 or 2 * g <= channels))
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     wide = at_least_float32(x)
