@@ -100,7 +100,14 @@ def mmdet_1x(**settings) -> dict:
   return mmdet(**own | settings)
 
 
-def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, class_agnostic: bool = False) -> dict:
+def box_head(
+  norm: str = '',
+  *,
+  num_fcs: int | None = None,
+  roi_size: int = 7,
+  class_agnostic: bool = False,
+  box_regression: bool = True,
+) -> dict:
   """Two layers of 1024, or with a norm four convolutions and one layer (Wu & He, 2018).
 
   Args:
@@ -108,6 +115,7 @@ def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, c
     num_fcs: 0: the mean over the region; None: as said above.
     roi_size: bins along the side of a region.
     class_agnostic: one box a region; a cascade's boxes always are.
+    box_regression: False: classes alone.
   """
   return {
     'name': 'conv_fc',
@@ -118,6 +126,7 @@ def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, c
     'channels': 1024,
     'roi_size': roi_size,
     'class_agnostic': class_agnostic,
+    'box_regression': box_regression,
     'classifier': 'linear',  # or 'cosine'; 'normed': mmdetection's for the seesaw loss
     'tau': 0.0,  # of a linear classifier: normalised after training, 1: wholly (tau-normalisation)
     'cosine_scale': 20.0,  # of a cosine classifier

@@ -132,6 +132,8 @@ def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
   roi = config.roi
   if 'cascade' in roi and roi.pooler.name == 'deformable':
     raise ValueError("deformable pooling belongs to one stage, not to a cascade: set roi.pooler.name to 'roi_align'")
+  if 'cascade' in roi and not roi.box_head.get('box_regression', True):
+    raise ValueError('the stages of a cascade move boxes: set roi.box_head.box_regression to True')
   settings = cascade_stages(roi) if 'cascade' in roi else (roi,)
   ends = [str(k) for k in range(len(settings))] if len(settings) > 1 else ['']
   base = _backbone_and_neck(config, shared)

@@ -11,4 +11,5 @@ class BoxOutputs:
   """Class logits of R RoIs for each of B images, and the numbers that move their boxes."""
 
   logits: Float[Array, 'B R C']
-  regression: Any  # arrays [B, R, ...] that the stage decodes, such as deltas [B, R, K or 1, 4]
+  # Arrays [B, R, ...] that the stage decodes, such as deltas [B, R, K or 1, 4]; None: RoIs stay where they are.
+  regression: Any

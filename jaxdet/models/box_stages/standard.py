@@ -30,7 +30,10 @@ SHARED_HEAD = 'shared_head'
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StandardStage:
-  """A box stage with one network, `head`, that makes class logits and deltas of pooled features."""
+  """A box stage with one network, `head`, that makes class logits and deltas of pooled features.
+
+  Without box regression it has the loss of classes alone, and a RoI is the box of each of its detections.
+  """
 
   settings: FrozenConfigDict
   networks: Mapping[str, nn.Module]
@@ -52,7 +55,7 @@ class StandardStage:
     return call(SHARED_HEAD, pooled) if SHARED_HEAD in self.networks else pooled
 
   def outputs(self, call: Call, features: Array, rois: Float[Array, 'B R 4']) -> BoxOutputs:
-    """The logits and deltas of RoIs."""
+    """The logits of RoIs, and their deltas where the head has box regression."""
     del rois
     return BoxOutputs(*call(self.head, features))
 
@@ -67,9 +70,11 @@ class StandardStage:
       likeliest = self.class_loss.scores(jax.lax.stop_gradient(logits)).argmax(-1)
       positives = targets.positive.sum()
       right = targets.positive & (likeliest == targets.labels)
+      losses = {'loss_class': loss_class}
+      if outputs.regression is not None:
+        losses['loss_box'] = self._box_loss(outputs.regression, targets, batch)
       return {
-        'loss_class': loss_class,
-        'loss_box': self._box_loss(outputs.regression, targets, batch),
+        **losses,
         'accuracy': right.sum() / jnp.maximum(positives, 1),  # of positives
         'positives': positives / len(batch.image),
       }
@@ -80,13 +85,15 @@ class StandardStage:
 
   def decode(
     self,
-    regression: Float[Array, 'R K|1 4'],
+    regression: Float[Array, 'R K|1 4'] | None,
     rows: Int[Array, 'n'],
     labels: Int[Array, 'n'],
     rois: Float[Array, 'R 4'],
     image_size: Int[Array, '2'],
   ) -> Float[Array, 'n 4']:
     """Boxes of (RoI, class) pairs of one image, clipped to it; deltas of a class-agnostic head serve every class."""
+    if regression is None:
+      return boxes.clip(rois[rows], image_size)
     return self._moved(regression[rows, labels % regression.shape[1]], rois[rows], image_size)
 
   def refine(

@@ -16,6 +16,8 @@ from jaxdet.models.roi_heads.classifiers import CALIBRATIONS, CosineClassifier, 
 class ConvFCBoxHead(nn.Module):
   """Convolutions `conv0`, ..., hidden layers `fc0`, ..., then `logits` and `deltas` in float32; `calibration` if any.
 
+  A head without box regression has no `deltas`; something else then finds the boxes (Grid R-CNN).
+
   Regions are flattened as (y, x, channel) or, where there is no hidden layer, averaged. What the logits mean is the
   class loss's affair (losses/class_loss.py); in most, background is the last of K + 1.
   """
@@ -28,6 +30,7 @@ class ConvFCBoxHead(nn.Module):
   num_fcs: int
   channels: int  # of the hidden layers
   class_agnostic: bool  # one box a region, not one a class
+  box_regression: bool = True  # False: classes alone
   classifier: str = 'linear'  # or 'cosine', 'normed'; see classifiers.py
   class_bias: float = 0.0  # of a linear classifier, that the classes begin with
   tau: float = 0.0  # of a linear classifier: how far its vectors are normalised, 0: not at all
@@ -40,7 +43,7 @@ class ConvFCBoxHead(nn.Module):
   @nn.compact
   def __call__(
     self, roi_features: Float[Array, 'B R S S C'], *, train: bool = False
-  ) -> tuple[Float[Array, 'B R L'], Float[Array, 'B R K|1 4']]:
+  ) -> tuple[Float[Array, 'B R L'], Float[Array, 'B R K|1 4'] | None]:
     regions = roi_features.shape[:2]
     x = roi_features.reshape(-1, *roi_features.shape[2:])
     for i in range(self.num_convs):
@@ -53,6 +56,8 @@ class ConvFCBoxHead(nn.Module):
     logits = self._classifier()(x)
     if self.calibration:
       logits = self._calibration()(logits, x)
+    if not self.box_regression:
+      return logits, None
     boxes = 1 if self.class_agnostic else self.num_classes
     deltas = nn.Dense(4 * boxes, kernel_init=nn.initializers.normal(0.001), name='deltas')(x)
     return logits, deltas.reshape(*regions, boxes, 4)
