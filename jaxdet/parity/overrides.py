@@ -86,11 +86,11 @@ def recorded_test(case: Case) -> dict[str, float]:
 
 
 def _take_everything_in_fewer_rows(model: ConfigDict) -> None:
-  """As many regions as there can be, of which a quarter may be positive: the same losses, and the mask head sees these.
+  """As many regions as there can be, of which a quarter may be positive: the same losses, and tasks see these.
 
-  With `sampler.num` 0 it would see every region, most of them background, which takes ten times as long.
+  With `sampler.num` 0 they would see every region, most of them background, which takes ten times as long.
   """
-  if 'roi' in model and model.roi.sampler.num == 0 and 'mask' in model.roi.tasks and model.proposals.name != 'given':
+  if 'roi' in model and model.roi.sampler.num == 0 and model.roi.tasks and model.proposals.name != 'given':
     model.roi.sampler.update(num=model.proposals.train_proposals.post_nms_topk + OBJECTS, positive_fraction=0.25)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -14,7 +15,8 @@ from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.two_stage import TwoStage
 from jaxdet.models.forward import Variables
 from jaxdet.models.proposals.given import Given
-from jaxdet.models.recording import Record
+from jaxdet.models.recording import Record, Recorded
+from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
 from jaxdet.parity.names import level_names, region_names
@@ -23,6 +25,8 @@ from jaxdet.structures import Batch, Detections, Proposals
 
 Rows = list[np.ndarray]  # of each image our row for each recorded one, -1 where there is none
 LAYERS = ('logits', 'confidence')  # of a box head, whose inputs and results are recorded
+# Networks that were recorded on detections alone, never on given RoIs: the tensors of a call, [B, K, ...].
+ON_DETECTIONS: dict[str, Callable[[Recorded], dict[str, Array]]] = {}
 
 
 @flax.struct.dataclass
@@ -33,7 +37,9 @@ class Inference:
   maps: dict[str, dict[int, Array]]  # feature maps by part and level
   fixed: dict[str, Array]  # [B, R, ...] of the given RoIs
   proposed: dict[str, Array]  # [B, P, ...] of the proposals
-  detected: dict[str, Array]  # [B, K, ...] of the detections
+  detected: dict[str, Array]  # [B, K, ...] of the detections, as many as have masks
+  on_detections: dict[str, Array]  # [B, K, ...] of the detections
+  on_fixed_detections: dict[str, Array]
   proposals: Proposals
   detections: Detections
   fixed_detections: Detections | None  # with the given RoIs as proposals
@@ -66,10 +72,11 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   detected = [comparison.detections('det', image, made.detections) for image in images]
   _compare_rows(comparison, 'roi', made.proposed, made.proposals.valid, proposed)
   _compare_rows(comparison, 'roi', made.detected, made.detections.valid[:, :mask_rows], detected)
+  _compare_rows(comparison, 'roi', made.on_detections, made.detections.valid, detected)
   _compare_rows(comparison, 'fixed_roi', made.fixed, real, [np.arange(count) for count in real.sum(1)])
   if made.fixed_detections is not None and 'fixed_roi/det0/boxes' in case.arrays:
-    for image in images:
-      comparison.detections('fixed_roi/det', image, made.fixed_detections)
+    found = [comparison.detections('fixed_roi/det', image, made.fixed_detections) for image in images]
+    _compare_rows(comparison, 'fixed_roi', made.on_fixed_detections, made.fixed_detections.valid, found)
 
 
 def infer_proposals(detector: ProposalNetwork, variables: Variables, batch: Batch) -> Inference:
@@ -78,7 +85,16 @@ def infer_proposals(detector: ProposalNetwork, variables: Variables, batch: Batc
   detections = detector.predict(call, batch)
   nothing = {}
   return Inference(
-    detector.preprocess(batch), _maps(call), nothing, nothing, nothing, call.result('proposals'), detections, None
+    input=detector.preprocess(batch),
+    maps=_maps(call),
+    fixed=nothing,
+    proposed=nothing,
+    detected=nothing,
+    on_detections=nothing,
+    on_fixed_detections=nothing,
+    proposals=call.result('proposals'),
+    detections=detections,
+    fixed_detections=None,
   )
 
 
@@ -109,23 +125,29 @@ def infer(
   fixed_batch = batch.replace(proposals=given)
   # Recorded before upstream's last step, in which Detectron2 drops boxes without area.
   test = FrozenConfigDict({**detector.test.to_dict(), 'score_threshold': threshold, 'drop_empty_boxes': False})
-  on_given = dataclasses.replace(detector, proposals=Given(), test=test)
+  # Of these masks were recorded of the RoIs alone.
+  tasks = tuple(task for task in detector.tasks if not isinstance(task, MaskTask))
+  on_given = dataclasses.replace(detector, proposals=Given(), test=test, tasks=tasks)
 
   fixed_call = record()
   fixed_detections = on_given.detections(fixed_call, pyramid, given, fixed_batch)
+  fixed_detections = on_given.with_tasks(fixed_call, pyramid, fixed_detections, fixed_batch)
+  on_fixed_detections = detection_tensors(fixed_call)
   if same_boxes:
     fixed_call = record(instead={'refinement': lambda outputs, rois, image_size: rois})
     on_given.detections(fixed_call, pyramid, given, fixed_batch)
   proposals = call.result('proposals') if call.of('proposals') else batch.proposals
   return Inference(
-    detector.preprocess(batch),
-    _maps(call),
-    box_tensors(detector, fixed_call) | mask_tensors(detector, record(), pyramid, given.boxes),
-    box_tensors(detector, call),
-    mask_tensors(detector, record(), pyramid, detections.boxes[:, :mask_rows]),
-    proposals,
-    detections,
-    fixed_detections,
+    input=detector.preprocess(batch),
+    maps=_maps(call),
+    fixed=box_tensors(detector, fixed_call) | mask_tensors(detector, record(), pyramid, given.boxes),
+    proposed=box_tensors(detector, call),
+    detected=mask_tensors(detector, record(), pyramid, detections.boxes[:, :mask_rows]),
+    on_detections=detection_tensors(call),
+    on_fixed_detections=on_fixed_detections,
+    proposals=proposals,
+    detections=detections,
+    fixed_detections=fixed_detections,
   )
 
 
@@ -141,8 +163,9 @@ def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
     hidden, uncalibrated = call.layers[stage.head, 'logits']
     decode = jax.vmap(stage.coder.decode, in_axes=(-2, None), out_axes=-2)  # of every class
     boxes = pooled.arguments[1]
-    tensors |= {f'{k}/feats': pooled.result, f'{k}/head': hidden, f'{k}/cls': logits, f'{k}/reg': deltas}
-    tensors |= {f'{k}/decoded': decode(deltas, boxes), f'{k}/cls_before': uncalibrated}
+    tensors |= {f'{k}/feats': pooled.result, f'{k}/head': hidden, f'{k}/cls': logits, f'{k}/cls_before': uncalibrated}
+    if deltas is not None:
+      tensors |= {f'{k}/reg': deltas, f'{k}/decoded': decode(deltas, boxes)}
     if (stage.head, 'confidence') in call.layers:
       tensors[f'{k}/confidence'] = jax.nn.sigmoid(call.layers[stage.head, 'confidence'][1])
   return tensors
@@ -153,13 +176,19 @@ def mask_tensors(
 ) -> dict[str, Array]:
   """'mask/feats' and 'mask/logits' of RoIs, of all classes; 'mask0/feats' and so on where every stage has masks."""
   tensors = {}
-  for task in detector.tasks:
+  for task in (task for task in detector.tasks if isinstance(task, MaskTask)):
     features = (task.pooler or detector.stages[-1].features)(call, pyramid, boxes)
     tensors |= {} if task.pooler else {'mask/shared': features}
     for head in task.networks:
       part = f'mask{head.removeprefix("mask_head")}' if len(task.networks) > 1 else 'mask'
       tensors |= {f'{part}/feats': call.result('RoIAlign'), f'{part}/logits': call(head, features, None)}
   return tensors
+
+
+def detection_tensors(call: Record) -> dict[str, Array]:
+  """The tensors of networks that were recorded on detections alone, from a record."""
+  calls = [made for name in ON_DETECTIONS for made in call.of(name)]
+  return {name: value for made in calls for name, value in ON_DETECTIONS[made.name](made).items()}
 
 
 def _maps(call: Record) -> dict[str, dict[int, Array]]:
