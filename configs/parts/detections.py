@@ -1,16 +1,17 @@
 """How detections are chosen: `config.model.test`."""
 
 
-def two_stage(score_threshold: float, detections: int, *, drop_empty_boxes: bool = True) -> dict:
+def two_stage(score_threshold: float, detections: int, *, iou: float = 0.5, drop_empty_boxes: bool = True) -> dict:
   """Suppression within classes, then the best.
 
   Args:
     score_threshold, detections: from which on, and how many an image; datasets.py knows them.
+    iou: of suppression.
     drop_empty_boxes: boxes without area, after suppression; mmdetection: False.
   """
   return {
     'score_threshold': score_threshold,
-    'iou': 0.5,
+    'iou': iou,
     'detections': detections,
     'drop_empty_boxes': drop_empty_boxes,
     'pre_nms_topk': 4096,  # (box, class) pairs an image that enter NMS, best first

@@ -18,6 +18,7 @@ def roi(
   *,
   box_head: dict,
   mask_head: dict | None = None,
+  grid_head: dict | None = None,
   cascade: dict | None = None,
   levels: tuple[int, ...] = (2, 3, 4, 5),
   shared_head: str = '',
@@ -35,7 +36,7 @@ def roi(
   """Detectron2's settings; `mmdet` below says what mmdetection does otherwise.
 
   Args:
-    box_head, mask_head: those of this file; no mask head: no masks.
+    box_head, mask_head, grid_head: those of this file; no mask head: no masks; no grid head: no grid points.
     cascade: several box heads, one after the other.
     levels: of the pyramid that regions are pooled from.
     shared_head: 'res5': the backbone's last stage on every region (C4).
@@ -47,7 +48,8 @@ def roi(
   """
   return {
     'stage': 'standard',  # of models/box_stages
-    'tasks': ('mask',) if mask_head else (),  # of models/roi_tasks
+    # Of models/roi_tasks, one after the other.
+    'tasks': (('grid_points',) if grid_head else ()) + (('mask',) if mask_head else ()),
     'pooler': {
       'name': 'deformable' if deformable_pooling else 'roi_align',
       **({'version': deformable_pooling} if deformable_pooling else {}),
@@ -78,6 +80,7 @@ def roi(
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
     'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
     **({'mask_head': mask_head} if mask_head else {}),
+    **({'grid_head': grid_head, 'grid_points': grid_points()} if grid_head else {}),
     **({'cascade': cascade} if cascade else {}),
   }
 
@@ -154,6 +157,29 @@ def mask_head(norm: str = '', *, num_convs: int = 4, class_agnostic: bool = Fals
     'roi_size': 14,
     'class_agnostic': class_agnostic,
     'predictor': 'conv',  # or 'normed', as the box head's classifier
+  }
+
+
+def grid_head() -> dict:
+  """Grid R-CNN's: nine heat maps of 28 x 28 on regions of twice the size."""
+  return {
+    'name': 'fused',
+    'num_convs': 8,
+    'point_channels': 64,  # of every point
+    'grid_size': 3,  # points along a side of the grid
+    'norm_groups': 36,
+    'roi_size': 14,
+  }
+
+
+def grid_points() -> dict:
+  """How Grid R-CNN's points are trained and read."""
+  return {
+    'jitter': 0.15,  # of regions in training, as a share of their sides
+    'max_rois': 96,  # positives an image; mmdetection: 192 of the two on a GPU; 0: all
+    'radius': 1,  # cells round a point that are positive
+    'loss_weight': 15.0,
+    'clip': False,  # boxes to the image, which mmdetection means to do and does not
   }
 
 

@@ -43,8 +43,10 @@ from jaxdet.models.proposals.rpn import make_rpn
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
+from jaxdet.models.roi_heads.grid_head import GridHead
 from jaxdet.models.roi_heads.res5_head import Res5Head
 from jaxdet.models.roi_targets import most_positives
+from jaxdet.models.roi_tasks.grid_points import GRID_HEAD, GridPointsTask
 from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
 from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
@@ -106,6 +108,20 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
 
+def grid_points_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> GridPointsTask:
+  """The grid points task, of one box stage."""
+  if len(stages) > 1:
+    raise ValueError("grid points belong to one box stage, not to a cascade: leave 'grid_points' out of roi.tasks")
+  settings = roi.grid_head
+  make = find(GRID_HEADS, settings.name, 'roi.grid_head.name')
+  network = make(**_without(settings, 'name', 'roi_size'), dtype=shared.dtype)
+  counts = [count for count in (most_positives(roi.sampler), roi.grid_points.max_rois) if count]
+  pooler = roi_align(_without(roi.pooler, 'version'), settings.roi_size, shared)
+  return GridPointsTask(
+    roi.grid_points, {GRID_HEAD: network}, pooler, settings.grid_size, min(counts) if counts else None
+  )
+
+
 BACKBONES = {'resnet': ResNet, 'vgg': VGG}
 NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel, 'ssd_neck': SSDNeck}
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
@@ -113,8 +129,9 @@ POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
 BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
-ROI_TASKS = {'mask': mask_task}
+ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
+GRID_HEADS = {'fused': GridHead}
 DENSE_HEADS = {'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
 MASK_BRANCHES = {'protonet': Protonet}
 DENSE_METHODS = {

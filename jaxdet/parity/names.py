@@ -33,6 +33,7 @@ _MMDET = {
   r'loss_centerness': 'loss_centerness',
   r'loss_dfl': 'loss_distribution',
   r'loss_mask': 'loss_mask',
+  r'loss_grid': 'loss_grid',
   r'loss_segm': 'loss_semantic',
   r'loss_iou': 'loss_giou',
   r'd(\d)\.loss_cls': r'loss_class_\1',

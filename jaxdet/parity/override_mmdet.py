@@ -32,6 +32,7 @@ RULES: Mapping[str, Change] = {
   r'model\.train_cfg\.rpn\.allowed_border': put('proposals.border'),
   r'model\.train_cfg\.rpn\.sampler\.pos_fraction': put('proposals.sampler.positive_fraction'),
   r'model\.train_cfg\.rcnn\.(\d\.)?sampler\.pos_fraction': put('roi.sampler.positive_fraction'),
+  r'model\.train_cfg\.rcnn\.max_num_grid': sample('roi.grid_points.max_rois'),
   r'model\.train_cfg\.rcnn\.sampler\.add_gt_as_proposals': put('roi.add_ground_truth'),
   r'model\.train_cfg\.(rpn|rcnn)\.assigner\.ignore_iof_thr': nothing,  # recorded images have no crowds
   r'model\.train_cfg\.rpn\.assigner\.pos_iou_thr': put('proposals.matcher.positive_iou'),

@@ -51,7 +51,7 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
   if case.meta.get('score_thr') is not None:
     model.test.update(recorded_test(case))
   _still_batch_norm(model)
-  _without_dropout(model)
+  _without_chance(model)
   _take_everything_in_fewer_rows(model)
   return config, differences
 
@@ -103,11 +103,13 @@ def _still_batch_norm(tree: ConfigDict) -> None:
       tree[key] = 'bn_eval'
 
 
-def _without_dropout(model: ConfigDict) -> None:
-  """No recorded run has any."""
+def _without_chance(model: ConfigDict) -> None:
+  """No recorded run has dropout, or moves regions at random."""
   for part in ('encoder', 'decoder'):
     if part in model:
       model[part].dropout = 0.0
+  if 'grid_points' in model.get('roi', {}):
+    model.roi.grid_points.jitter = 0.0
 
 
 def _same(a, b) -> bool:

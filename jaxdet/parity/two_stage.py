@@ -16,6 +16,7 @@ from jaxdet.models.detectors.two_stage import TwoStage
 from jaxdet.models.forward import Variables
 from jaxdet.models.proposals.given import Given
 from jaxdet.models.recording import Record, Recorded
+from jaxdet.models.roi_tasks.grid_points import GRID_HEAD
 from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
@@ -25,8 +26,17 @@ from jaxdet.structures import Batch, Detections, Proposals
 
 Rows = list[np.ndarray]  # of each image our row for each recorded one, -1 where there is none
 LAYERS = ('logits', 'confidence')  # of a box head, whose inputs and results are recorded
+
+
+def grid_tensors(made: Recorded) -> dict[str, Array]:
+  """Those of a grid head, whose heat maps are of one form in inference."""
+  _, pooled = made.arguments
+  fused = made.result[:, :, 0]
+  return {'grid/feats': pooled, 'grid/fused': fused, 'grid/unfused': fused}
+
+
 # Networks that were recorded on detections alone, never on given RoIs: the tensors of a call, [B, K, ...].
-ON_DETECTIONS: dict[str, Callable[[Recorded], dict[str, Array]]] = {}
+ON_DETECTIONS: dict[str, Callable[[Recorded], dict[str, Array]]] = {GRID_HEAD: grid_tensors}
 
 
 @flax.struct.dataclass

@@ -47,6 +47,16 @@ def conv_mask(settings: ConfigDict) -> Names:
   return names | {'deconv': Named('upsample', DECONV), 'logits': 'conv_logits'}
 
 
+def fused_grid(settings: ConfigDict) -> Names:
+  """Names of a grid head with fusion of neighbouring points."""
+  names = {'deconv0': Named('deconv1', DECONV), 'deconv0_norm': 'norm1', 'deconv1': Named('deconv2', DECONV)}
+  names |= conv_norm('conv#', lambda i: f'convs.{i}', 'gn')
+  for order, module in (('first', 'forder_trans'), ('second', 'sorder_trans')):
+    for k, conv in enumerate(('depthwise', 'pointwise')):
+      names[f'{order}/from#_#/{conv}'] = lambda i, j, module=module, k=k: f'{module}.{i}.{j}.{k}'
+  return names
+
+
 def seesaw(settings: ConfigDict) -> Names:
   """Name of the counts that the seesaw loss keeps."""
   return {'samples': 'loss_cls.cum_samples'}
@@ -57,4 +67,5 @@ ROI_POOLS = {'v1': deformable_roi_pool, 'v2': deformable_roi_pool}  # from the l
 # From the head's, or the loss's, own settings.
 BOX_HEADS = {'conv_fc': conv_fc}
 MASK_HEADS = {'conv': conv_mask}
+GRID_HEADS = {'fused': fused_grid}
 CLASS_LOSSES = {'seesaw': seesaw}
