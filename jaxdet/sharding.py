@@ -4,6 +4,8 @@ This is the only place where a mesh is made or looked up. A detector keeps the b
 XLA adds nothing but sums over devices (all-reduces) to the step.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,6 +29,17 @@ def active_data_mesh() -> AbstractMesh | None:
   if mesh.empty or mesh.shape[DATA] == 1 or DATA in mesh.manual_axes:
     return None
   return mesh
+
+
+def on_mesh(function: Callable, mesh: Mesh) -> Callable:
+  """The function with `mesh` in context, where `active_data_mesh` finds it."""
+
+  @functools.wraps(function)
+  def with_mesh(*args):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return function(*args)
+
+  return with_mesh
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

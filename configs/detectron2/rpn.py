@@ -36,5 +36,5 @@ def get_config(variant: str = '') -> ConfigDict:
     ),
     data=datasets.detectron2('coco', args.sizes),
     train=schedules.detectron2('coco', args.schedule),
-    evaluation=evaluation(dataset.protocol, masks=False),
+    evaluation=evaluation('proposals', masks=False),
   )

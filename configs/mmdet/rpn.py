@@ -37,5 +37,5 @@ def get_config(variant: str = '') -> ConfigDict:
     ),
     data=datasets.mmdet('coco', args.sizes),
     train=schedules.mmdet('coco', args.schedule),
-    evaluation=evaluation(dataset.protocol, masks=False),
+    evaluation=evaluation('proposals', masks=False),
   )

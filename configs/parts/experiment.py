@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict, config_dict
 
+OWN_BEST_METRIC = {'voc': 'bbox/AP50_11', 'proposals': 'bbox/AR@1000'}  # VOC's at an IoU of 0.5
+
 
 def experiment(*, model: dict, data: dict, train: dict, evaluation: dict) -> ConfigDict:
   """The configuration of a recipe, locked; the best checkpoint is that of the evaluation's main metric."""
@@ -24,7 +26,7 @@ def evaluation(protocol: str, masks: bool) -> dict:
   """How detections are scored."""
   return {
     'batch_size': 8,
-    'protocol': protocol,  # 'lvis', 'coco', 'lvis_fixed' (fixed AP) or 'voc'
+    'protocol': protocol,  # the evaluator: 'lvis', 'coco', 'lvis_fixed' (fixed AP), 'voc' or 'proposals'
     # A file of ids (JSON list, text, annotation file): these images of the validation split alone. '': all.
     'image_ids': '',
     'iou_types': ('bbox', 'segm') if masks else ('bbox',),
@@ -34,5 +36,5 @@ def evaluation(protocol: str, masks: bool) -> dict:
 
 
 def best_metric(evaluation: dict) -> str:
-  """The metric that a protocol ranks models by: AP of masks where there are any, VOC's at an IoU of 0.5."""
-  return 'bbox/AP50_11' if evaluation['protocol'] == 'voc' else f'{evaluation["iou_types"][-1]}/AP'
+  """The metric that a protocol ranks models by: AP, of masks where there are any, unless it has one of its own."""
+  return OWN_BEST_METRIC.get(evaluation['protocol'], f'{evaluation["iou_types"][-1]}/AP')

@@ -17,7 +17,6 @@ from jaxdet.benchmark.workload import Workload
 from jaxdet.flops import matrix_flops
 from jaxdet.models import forward
 from jaxdet.models.initialize import initialize
-from jaxdet.structures import Batch, Detections
 from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.state import create_state
 from jaxdet.training.step import make_train_step
@@ -104,12 +103,8 @@ def prediction(workload: Workload) -> Program:
   sharding.check_batch_size(workload.images, 1, mesh)
   replicated, by_image = sharding.replicated(mesh), sharding.over_batch(mesh)
 
-  def predict(variables: Mapping, batch: Batch) -> Detections:
-    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-      return forward.predict(detector, variables, batch)
-
   return Program(
-    jax.jit(predict, out_shardings=by_image),
+    jax.jit(sharding.on_mesh(functools.partial(forward.predict, detector), mesh), out_shardings=by_image),
     (
       jax.jit(functools.partial(initialize, detector), out_shardings=replicated)(jax.random.key(0)),
       sharding.put_batch(workload.batch(), mesh),

@@ -63,7 +63,7 @@ def diagnose(
     findings.append(f'the best score of all results is {found.best_score:.4g}: the detector is sure of nothing')
   if found.wrong_masks:
     findings.append(f'{found.wrong_masks} masks differ in size from their image, such as {found.wrong_mask}')
-  low = {name for name, values in metrics.items() if values['AP'] is not None and values['AP'] < LOW}
+  low = {name for name, values in metrics.items() if (ap := values.get('AP')) is not None and ap < LOW}
   if 'bbox' in low or (low and 'bbox' not in metrics):
     findings += tried_mistakes(truth, found)
   elif low and not found.wrong_masks:

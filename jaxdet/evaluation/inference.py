@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxdet.models import forward
-from jaxdet.sharding import make_mesh, put_batch, replicated
+from jaxdet.sharding import make_mesh, on_mesh, put_batch, replicated
 from jaxdet.structures import Batch, Detections
 
 Place = Callable[[Batch], Batch]
@@ -57,19 +57,10 @@ def infer(
 @functools.lru_cache(maxsize=4)
 def _program(detector, sharding: jax.sharding.Sharding) -> Callable[[Mapping, Batch], Detections]:
   """The jitted prediction, the same one in every evaluation of a run."""
-  return jax.jit(_on_mesh(functools.partial(forward.predict, detector), sharding), out_shardings=sharding)
-
-
-def _on_mesh(predict: Callable, sharding: jax.sharding.Sharding) -> Callable:
-  """`predict` with the mesh of `sharding` in context, if it has one."""
-  if not isinstance(sharding, jax.sharding.NamedSharding):
-    return predict
-
-  def on_mesh(variables: Mapping, batch: Batch) -> Detections:
-    with jax.sharding.use_abstract_mesh(sharding.mesh.abstract_mesh):
-      return predict(variables, batch)
-
-  return on_mesh
+  predict = functools.partial(forward.predict, detector)
+  if isinstance(sharding, jax.sharding.NamedSharding):
+    predict = on_mesh(predict, sharding.mesh)
+  return jax.jit(predict, out_shardings=sharding)
 
 
 def _replicate(variables: Mapping, sharding: jax.sharding.Sharding) -> Mapping:

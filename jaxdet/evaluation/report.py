@@ -4,19 +4,15 @@ import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from jaxdet.evaluation.average_precision import Scores
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.voc import VocScores
 
-COLUMNS = {
-  'lvis': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR@300'),
-  'coco': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100'),
-  'voc': ('AP50_11', 'AP50', 'AP', 'AP75', 'AP_11', 'AP75_11', 'AR'),
-  'lvis_fixed': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR'),
-}
 GROUP_COLUMNS = ('AR', 'F1', 'P@F1', 'R@F1', 'T@F1', 'ECE', 'cwECE')
 
 
@@ -24,16 +20,21 @@ def percent(value: float | None) -> float | None:
   return None if value is None else 100 * value
 
 
-def table(metrics: Mapping[str, Mapping[str, float | None]], protocol: str) -> str:
+def in_percent(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+  """Metrics by name that are given as fractions."""
+  return {name: percent(value) for name, value in metrics.items()}
+
+
+def table(metrics: Mapping[str, Mapping[str, float | None]], columns: Sequence[str]) -> str:
   """An aligned table with a row for each IoU type; '-' where a group has no objects.
 
   Args:
     metrics: by IoU type and metric, in percent.
-    protocol: by name, whose columns are shown.
+    columns: the metrics that are shown.
   """
-  rows = [['', *COLUMNS[protocol]]]
+  rows = [['', *columns]]
   for iou_type, values in metrics.items():
-    rows.append([iou_type, *(_cell(values[name]) for name in COLUMNS[protocol])])
+    rows.append([iou_type, *(_cell(values[name]) for name in columns)])
   return _aligned(rows)
 
 
@@ -65,6 +66,39 @@ def _cell(value: float | None) -> str:
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
   return '\n'.join('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def finish(
+  metrics: Mapping[str, Mapping[str, float | None]],
+  config: ConfigDict,
+  truth: GroundTruth,
+  workdir: str,
+  incomplete: int,
+  findings: Sequence[str],
+) -> dict[str, Any]:
+  """Prints what may be wrong, and writes `metrics.json` into `workdir`; returns what it holds.
+
+  Args:
+    metrics: by IoU type and metric, in percent.
+    config: `eval.protocol` and `eval.image_ids` are noted.
+    truth: what they are of.
+    incomplete: images whose candidates were cut off.
+    findings: sentences on what may be wrong.
+  """
+  if incomplete:
+    print(f'{incomplete} images had more candidates than model.test.candidates: some detections may be missing')
+  for finding in findings:
+    print(f'diagnosis: {finding}')
+  everything = {
+    **metrics,
+    'protocol': config.eval.protocol,
+    'images': len(truth.image_ids),
+    'image_ids': config.eval.image_ids,
+    'incomplete': incomplete,
+    'diagnosis': list(findings),
+  }
+  write_metrics(everything, os.path.join(workdir, 'metrics.json'))
+  return everything
 
 
 def write_metrics(metrics: Mapping, path: str) -> None:

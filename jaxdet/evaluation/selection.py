@@ -41,6 +41,7 @@ PROTOCOLS = {
   'coco': Protocol('coco', False, (1, 10, 100)),
   'lvis_fixed': Protocol('lvis_fixed', True, (math.inf,), 10_000),
   'voc': Protocol('voc', False, (math.inf,)),
+  'proposals': Protocol('proposals', False, (100, 300, 1000)),  # COCO's rules, all categories taken for one
 }
 
 

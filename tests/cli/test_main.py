@@ -40,6 +40,10 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
       "unknown version 'minni' of a config: choose one of v1, v0.5, mini",
     ),
     (
+      ['--workdir=x', f'--config={CONFIG}:mini', '--config.eval.protocol=lvsi'],
+      "unknown eval.protocol 'lvsi'; the nearest is 'lvis', of coco, lvis",
+    ),
+    (
       ['--workdir=x', f'--config={CONFIG}:mini,smapler=rfs'],
       "unknown argument 'smapler=rfs' of a config; the nearest is",
     ),

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline import dataset as datasets
 from jaxdet.evaluation import evaluate
+from jaxdet.evaluation.evaluators import find_evaluator
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Category
@@ -19,6 +20,7 @@ from jaxdet.training.checkpoint import read_metadata
 
 def train(config: ConfigDict, workdir: str) -> None:
   """Trains `config` in `workdir`, from its last checkpoint if there is one, and evaluates at the end."""
+  find_evaluator(config)  # so that a misspelt one is known before training rather than after it
   dataset = open_dataset(config, workdir)
   set_num_classes(config, dataset.categories)
   set_class_counts(config, dataset.class_counts())
