@@ -23,6 +23,7 @@ from input_pipeline import (
   ssd_augmentation,
 )
 from input_pipeline.class_counts import count_classes, read_num_shots
+from input_pipeline.fields.table import evaluation_fields, training_fields
 from input_pipeline.image_factors import check_sampler, image_factors
 from input_pipeline.image_subset import RecordsOfImages, images_of_file
 from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
@@ -58,7 +59,7 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
   train_path, train = '', None
   if data.train:
     train_path, train = _open_split(data, 'train', data.train, workdir, process_index)
-    _check_masks(data, train_path, train)
+    training_fields(data, len(train.categories)).check(train, train_path)
   val_path, val = _open_split(data, 'val', data.val, workdir, process_index)
   if config.eval.image_ids:
     val = images_of_file(val, config.eval.image_ids)
@@ -111,10 +112,11 @@ class RecordDataset:
       second_canvas = random_crop.tall_probability(self.train.image_sizes, config.data.resize)
     sampler = sampling.BatchSampler(factors, second_canvas, config.train.batch_size, config.seed)
     rows = self._rows(config.train.batch_size)
+    fields = training_fields(config.data, len(self.categories))
     paste = None
     if config.data.copy_paste.name:
-      paste = copy_paste.CopyPaste(self.train, config.data, config.seed, second_canvas)
-    images = TrainingImages(self.train, sampler, paste, config.data, config.seed, rows, self._counters)
+      paste = copy_paste.CopyPaste(self.train, fields, config.data, config.seed, second_canvas)
+    images = TrainingImages(self.train, sampler, fields, paste, config.data, config.seed, rows, self._counters)
     return pipeline.batches(images.allocate, images.fill, itertools.count(start_step))
 
   def eval_batches(self) -> Iterator[Batch]:
@@ -130,7 +132,7 @@ class RecordDataset:
     canvases = sampling.orientations(self.val.image_sizes, len(config.data.canvases))
     plan = sampling.evaluation_plan(canvases, config.eval.batch_size)
     rows = self._rows(config.eval.batch_size)
-    images = EvaluationImages(self.val, plan, config.data, rows, self._counters)
+    images = EvaluationImages(self.val, plan, evaluation_fields(config.data), config.data, rows, self._counters)
     return pipeline.batches(images.allocate, images.fill, range(len(plan)))
 
   def class_counts(self) -> dict[str, Any]:
@@ -220,18 +222,8 @@ def _check(config: ConfigDict, process_count: int) -> None:
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')
-  if data.mask_size % 8:
-    raise ValueError(f'data.mask_size {data.mask_size} is no multiple of 8')
+  training_fields(data, num_classes=0) if data.train else evaluation_fields(data)  # raise where settings do not fit
   _check_canvases(data.canvases)
-
-
-def _check_masks(data: ConfigDict, path: str, train: Records) -> None:
-  """Raises a ValueError where training with masks would leave out every object."""
-  if data.mask_size and 0 < train.counts['objects'] == train.counts['objects_without_mask']:
-    raise ValueError(
-      f'no object of {path} has a mask, so training with masks would leave all out: '
-      'set config.data.mask_size and config.data.max_vertices to 0, and choose a detector without masks'
-    )
 
 
 def _check_canvases(canvases: Sequence[tuple[int, int]]) -> None:

@@ -169,8 +169,7 @@ def _example(annotations: Annotations, position: int, path: str, encoded: bytes)
     width=width,
     file_name=path,
     objects=annotations.objects(position),
-    neg_labels=annotations.neg_labels[position],
-    not_exhaustive_labels=annotations.not_exhaustive_labels[position],
+    image=annotations.image(position),
   )
 
 

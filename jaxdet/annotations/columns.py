@@ -25,7 +25,7 @@ from pycocotools import mask as coco_mask
 
 from jaxdet.annotations.categories import read_categories, required
 from jaxdet.annotations.files import entries, files
-from jaxdet.annotations.objects import Objects
+from jaxdet.annotations.objects import ImageAnnotations, Objects
 from jaxdet.annotations.ragged import Ragged
 from jaxdet.structures import Category
 
@@ -66,6 +66,10 @@ class Annotations:
 
   def __len__(self) -> int:
     return len(self.image_ids)
+
+  def image(self, image: int) -> ImageAnnotations:
+    """What is known of the image at this position as a whole."""
+    return ImageAnnotations(neg_labels=self.neg_labels[image], not_exhaustive_labels=self.not_exhaustive_labels[image])
 
   def objects(self, image: int) -> Objects:
     """The objects of the image at this position."""

@@ -1,9 +1,17 @@
-"""The annotated objects of one image, as they lie in columns and in records."""
+"""The annotations of one image, as they lie in columns and in records."""
 
 import dataclasses
 
 import numpy as np
 from jaxtyping import Float32, Int64
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageAnnotations:
+  """What is known of an image as a whole."""
+
+  neg_labels: Int64[np.ndarray, 'n']  # categories known to be absent (LVIS)
+  not_exhaustive_labels: Int64[np.ndarray, 'm']  # categories of which not every object is annotated (LVIS)
 
 
 @dataclasses.dataclass(frozen=True)
