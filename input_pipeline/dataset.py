@@ -23,7 +23,7 @@ from input_pipeline import (
   ssd_augmentation,
 )
 from input_pipeline.class_counts import count_classes, read_num_shots
-from input_pipeline.fields.table import evaluation_fields, training_fields
+from input_pipeline.fields.table import Fields, evaluation_fields, training_fields
 from input_pipeline.image_factors import check_sampler, image_factors
 from input_pipeline.image_subset import RecordsOfImages, images_of_file
 from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
@@ -58,9 +58,10 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
     shapes.generate(data.dir, **data.shapes, seed=config.seed)
   train_path, train = '', None
   if data.train:
-    train_path, train = _open_split(data, 'train', data.train, workdir, process_index)
-    training_fields(data, len(train.categories)).check(train, train_path)
-  val_path, val = _open_split(data, 'val', data.val, workdir, process_index)
+    fields = training_fields(data, num_classes=0)  # how many there are is not known yet, and makes no difference here
+    train_path, train = _open_split(data, 'train', data.train, fields, workdir, process_index)
+    fields.check(train, train_path)
+  val_path, val = _open_split(data, 'val', data.val, evaluation_fields(data), workdir, process_index)
   if config.eval.image_ids:
     val = images_of_file(val, config.eval.image_ids)
   if train and [category.id for category in train.categories] != [category.id for category in val.categories]:
@@ -167,22 +168,23 @@ class RecordDataset:
 
 
 def _open_split(
-  data: ConfigDict, split: str, names: Sequence[str], workdir: str, process_index: int
+  data: ConfigDict, split: str, names: Sequence[str], fields: Fields, workdir: str, process_index: int
 ) -> tuple[str, Records]:
   """(path of the annotation file, records) of a split; process 0 makes the records, the others wait for them."""
   beside = os.path.join(data.dir, data.records)
   elsewhere = os.path.join(workdir or _cache_folder(data.dir), os.path.basename(data.records))
   if process_index:
-    opened = _wait(split, (beside, elsewhere))
+    opened = _wait(split, fields.wanted, (beside, elsewhere))
     return find(data.dir, names), opened
   path = find(data.dir, names)
+  asked = {'wanted': fields.wanted, 'companions': fields.companions}
   try:
-    return path, prepare(path, data.dir, beside, split)
+    return path, prepare(path, data.dir, beside, split, **asked)
   except OSError as error:
     if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
       raise
     logging.info('Cannot write records into %s (%s): they go to %s', beside, error.strerror, elsewhere)
-  return path, prepare(path, data.dir, elsewhere, split)
+  return path, prepare(path, data.dir, elsewhere, split, **asked)
 
 
 def _cache_folder(data_dir: str) -> str:
@@ -192,13 +194,15 @@ def _cache_folder(data_dir: str) -> str:
   return os.path.join(cache, 'jaxdet', name)
 
 
-def _wait(split: str, folders: Sequence[str]) -> Records:
-  """The split's records as soon as process 0 has them in one of the folders."""
+def _wait(split: str, wanted: Sequence[str], folders: Sequence[str]) -> Records:
+  """The split's records, with the wanted features, as soon as process 0 has them in one of the folders."""
   until = time.monotonic() + WAIT_SECONDS
   while time.monotonic() < until:
     for folder in folders:
       try:
-        return Records.open(folder, split)
+        opened = Records.open(folder, split)
+        if set(wanted) <= set(opened.features):
+          return opened
       except RecordsNotFound:
         pass
     time.sleep(POLL_SECONDS)
@@ -222,7 +226,10 @@ def _check(config: ConfigDict, process_count: int) -> None:
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')
-  training_fields(data, num_classes=0) if data.train else evaluation_fields(data)  # raise where settings do not fit
+  fields = training_fields(data, num_classes=0) if data.train else evaluation_fields(data)
+  if data.copy_paste.name and fields.images:
+    names = ', '.join(field.name for field in fields.images)
+    raise ValueError(f"data.copy_paste pastes objects alone, and batches have {names}: set data.copy_paste.name to ''")
   _check_canvases(data.canvases)
 
 

@@ -10,7 +10,6 @@ import dataclasses
 import numpy as np
 
 from input_pipeline import tf_example
-from input_pipeline.fields.field import schema
 from input_pipeline.fields.table import KINDS
 from input_pipeline.resize import Size
 from jaxdet.annotations.objects import ImageAnnotations, Objects
@@ -22,8 +21,9 @@ FEATURES = {
   'image/height': ('int64', ()),
   'image/width': ('int64', ()),
   'image/file_name': ('bytes', ()),
-  **schema(KINDS.values()),
+  **{name: feature for kind in KINDS.values() for name, feature in kind.FEATURES.items()},
 }
+OPTIONAL = {name: feature for kind in KINDS.values() for name, feature in kind.OPTIONAL.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Example:
 
 def serialize(example: Example) -> bytes:
   """The record of an example."""
+  return tf_example.encode(features_of(example))
+
+
+def features_of(example: Example) -> dict[str, np.ndarray | list[bytes]]:
+  """All features of an example's record: those of FEATURES, and of OPTIONAL those that its annotations have."""
   features = {
     'image/encoded': [example.encoded],
     'image/id': np.array([example.image_id]),
@@ -54,7 +59,7 @@ def serialize(example: Example) -> bytes:
   }
   for kind in KINDS.values():
     features |= kind.features(getattr(example, kind.PART))
-  return tf_example.encode(features)
+  return features
 
 
 def parse(record: bytes) -> Example:

@@ -73,6 +73,12 @@ def data(
     'ignore': {'marked': ignore_marked, 'min_side': ignore_min_side},
     'mask_size': mask_size,
     'max_vertices': max_vertices,
+    'keypoints': {'points': 0, 'flip_pairs': ()},  # of an object; pairs of points that a mirror exchanges
+    # Maps of a class for every pixel: in the folder `dir` below the data set's, '': none, by the names of the images
+    # with another suffix. `ignore` is the value of pixels that do not count. Nearest pixels are OpenCV's (mmdetection)
+    # with 'corner', Pillow's (Detectron2) with 'centre'.
+    'semantic': {'dir': '', 'suffix': '.png', 'ignore': 255, 'nearest': 'corner'},
+    'image_labels': False,  # batches say which classes an image is known to hold
     'sampler': {'name': sampler, 'threshold': 1e-3},  # the threshold is that of repeat factors
     # Objects of a second image are pasted onto an image: 'simple', or 'rare': rather those of rare classes; '': none.
     'copy_paste': {'name': '', 'probability': 1.0},

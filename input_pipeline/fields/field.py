@@ -4,7 +4,8 @@ A kind is a class in a file of its own and a line in `table.KINDS`. What it has 
 configuration; an instance, with settings, is what the configuration asks for.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -20,14 +21,25 @@ Features = Mapping[str, np.ndarray | list[bytes]]  # of a record, by name, store
 Schema = Mapping[str, tuple[str, tuple]]  # of features: 'bytes', 'int64' or 'float32', and the shape
 
 
+@dataclasses.dataclass(frozen=True)
+class Companion:
+  """Files beside the images, one for each, that go into records as they are."""
+
+  feature: str  # of records
+  folder: str  # below config.data.dir
+  suffix: str  # of their names, in place of that of the images' names
+  problem: Callable[[bytes, int, int], str]  # (file, height, width of the image): what is wrong with it, '' if nothing
+
+
 class Kind:
-  """What a kind of annotation has in records.
+  """What a kind of annotation has in records, and what the configuration asks for of it.
 
   `PART` says where its annotations are in an example: 'objects' (annotations.Objects), or 'image' (ImageAnnotations).
   """
 
   PART: str
-  FEATURES: Schema = {}
+  FEATURES: Schema = {}  # of every record
+  OPTIONAL: Schema = {}  # of all records of a split or of none: annotations need not have them
 
   @staticmethod
   def features(annotations: Any) -> Features:
@@ -43,6 +55,11 @@ class Kind:
   def of(cls, data: ConfigDict, num_classes: int) -> Self | None:
     """The field that config.data asks for in training; None: none."""
     raise NotImplementedError
+
+  @property
+  def companions(self) -> tuple[Companion, ...]:
+    """Files that records must hold for this field."""
+    return ()
 
   def check(self, records: Records, path: str) -> None:
     """Raises a ValueError where the records, which were made from annotations at `path`, cannot give the field."""
@@ -101,8 +118,3 @@ class ImageField(Kind):
   def write(self, placed: Any, columns: Columns, row: int) -> None:
     """Puts it into an image's row that is still empty."""
     raise NotImplementedError
-
-
-def schema(kinds: Sequence[type[Kind]]) -> Schema:
-  """The features of all of these in a record."""
-  return {name: feature for kind in kinds for name, feature in kind.FEATURES.items()}

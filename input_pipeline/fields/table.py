@@ -8,15 +8,23 @@ from ml_collections import ConfigDict
 
 from input_pipeline.fields.boxes import Boxes
 from input_pipeline.fields.columns import Columns
-from input_pipeline.fields.field import ImageField, Kind, ObjectField
+from input_pipeline.fields.field import Companion, ImageField, Kind, ObjectField
 from input_pipeline.fields.image_labels import ImageLabels
+from input_pipeline.fields.keypoints import Keypoints
 from input_pipeline.fields.masks import Masks
 from input_pipeline.fields.placed import BEYOND_MAX, PlacedObjects
 from input_pipeline.fields.scene import Scene
+from input_pipeline.fields.semantic import Semantic
 from input_pipeline.records import Records
 from input_pipeline.resize import Size
 
-KINDS: Mapping[str, type[Kind]] = {'boxes': Boxes, 'masks': Masks, 'image_labels': ImageLabels}
+KINDS: Mapping[str, type[Kind]] = {
+  'boxes': Boxes,
+  'masks': Masks,
+  'keypoints': Keypoints,
+  'image_labels': ImageLabels,
+  'semantic': Semantic,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +34,16 @@ class Fields:
   objects: tuple[ObjectField, ...]
   images: tuple[ImageField, ...]
   max_objects: int  # of an image
+
+  @property
+  def wanted(self) -> tuple[str, ...]:
+    """Features that not all records have, and these fields need."""
+    return tuple(name for field in (*self.objects, *self.images) for name in field.OPTIONAL)
+
+  @property
+  def companions(self) -> tuple[Companion, ...]:
+    """Files that records must hold for these fields."""
+    return tuple(companion for field in (*self.objects, *self.images) for companion in field.companions)
 
   def check(self, records: Records, path: str) -> None:
     """Raises a ValueError where records, made from annotations at `path`, cannot give one of the fields."""

@@ -1,6 +1,7 @@
 """The annotations of one image, as they lie in columns and in records."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -12,6 +13,8 @@ class ImageAnnotations:
 
   neg_labels: Int64[np.ndarray, 'n']  # categories known to be absent (LVIS)
   not_exhaustive_labels: Int64[np.ndarray, 'm']  # categories of which not every object is annotated (LVIS)
+  pos_labels: Int64[np.ndarray, 'k'] | None = None  # that it holds, with or without objects; None: nobody has asked
+  files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)  # beside the image, by what they are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Objects:
   polygon_lengths: Int64[np.ndarray, 'P']  # coordinates of each polygon: twice its points
   polygon_points: Float32[np.ndarray, 'F']  # x, y, x, y, ...
   rle: list[bytes]  # N of COCO's compressed counts, over the file's height x width; b'': none
+  keypoints: Float32[np.ndarray, 'N P 3'] | None = None  # (x, y, visibility), as in the file; None: there are none
 
   def polygons(self) -> list[list[np.ndarray]]:
     """For each object its polygons, float32 [points, 2]; views of `polygon_points`."""

@@ -60,6 +60,8 @@ class Metadata:
     config = _tuples(tree['config'])
     if config_0_1.is_of_0_1(config['model']):
       config = {**config, 'model': config_0_1.upgraded(config['model'])}
+    if 'data' in config:
+      config = {**config, 'data': config_0_1.with_later_keys(config['data'])}
     return cls(
       config=ConfigDict(config).lock(),
       categories=tuple(Category(**category) for category in tree['categories']),

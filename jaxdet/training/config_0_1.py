@@ -1,4 +1,4 @@
-"""Configs inside checkpoints of jaxdet 0.1, with the keys of today."""
+"""Configs inside checkpoints of jaxdet 0.1 and later ones, with the keys of today."""
 
 from typing import Any
 
@@ -31,6 +31,18 @@ def upgraded(model: Tree) -> Tree:
   elif model.get('proposals', {}).get('name'):
     new['encoder_proposals'] = {key: value for key, value in model['proposals'].items() if key != 'name'}
   return new
+
+
+def with_later_keys(data: Tree) -> Tree:
+  """`config.data` of an earlier version with the keys that have come since, as things were without them."""
+  if 'mask_size' not in data:
+    return data  # not of a data set of records
+  later = {
+    'keypoints': {'points': 0, 'flip_pairs': ()},
+    'semantic': {'dir': '', 'suffix': '.png', 'ignore': 255, 'nearest': 'corner'},
+    'image_labels': False,
+  }
+  return {**later, **data}
 
 
 def frozen_stages(count: int) -> tuple[str, ...]:

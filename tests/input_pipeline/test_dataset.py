@@ -267,10 +267,10 @@ def test_a_broken_image_is_named_when_it_is_met(photos, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_to(folder, tmp_path, monkeypatch, caplog):
-  def prepare(annotation_path, image_root, out_dir, split):
+  def prepare(annotation_path, image_root, out_dir, split, **asked):
     if out_dir.startswith(str(folder)):
       raise PermissionError(13, 'Permission denied')
-    return prepare_really(annotation_path, image_root, out_dir, split)
+    return prepare_really(annotation_path, image_root, out_dir, split, **asked)
 
   prepare_really = dataset.prepare
   monkeypatch.setattr(dataset, 'prepare', prepare)
