@@ -39,6 +39,7 @@ def data(
   window: dict | None = None,
   photometric: bool = False,
   canvases: tuple[tuple[int, int], ...] = ((800, 1344), (1344, 800)),
+  more_sources: dict[str, dict] | None = None,
 ) -> dict:
   """Files, and how an image reaches the canvas: `config.data`.
 
@@ -62,12 +63,16 @@ def data(
     window: what of an image is stretched in training, see `windows`; None: the whole.
     photometric: colours are distorted in training.
     canvases: (height, width); wide ones first.
+    more_sources: other training images that are mixed in, by name: of each those settings of the result that are
+      otherwise for it, `train` at least. `rate` is a source's share of the steps, relative to the others'.
   """
   return {
     'name': name,
     'dir': folder,
     'train': train,
     'val': val,
+    'more_sources': more_sources or {},
+    'rate': 1.0,
     'records': records,
     'max_objects': 300,  # an image; the pipeline counts what it drops
     'ignore': {'marked': ignore_marked, 'min_side': ignore_min_side},

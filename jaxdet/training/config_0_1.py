@@ -41,6 +41,8 @@ def with_later_keys(data: Tree) -> Tree:
     'keypoints': {'points': 0, 'flip_pairs': ()},
     'semantic': {'dir': '', 'suffix': '.png', 'ignore': 255, 'nearest': 'corner'},
     'image_labels': False,
+    'more_sources': {},
+    'rate': 1.0,
   }
   return {**later, **data}
 

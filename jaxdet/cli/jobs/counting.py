@@ -61,6 +61,8 @@ def print_counts(config: ConfigDict, output: str | None = None) -> None:
       )
   print(_summary('all', len(categories), (counts.images == 0).sum(), len(np.unique(images)), counts.instances))
   print(f'{counts.num_images} images; an epoch of the sampler {data.sampler.name} shows {epoch:.0f}')
+  if data.more_sources:
+    print(f'of data.train alone, without data.more_sources: {", ".join(data.more_sources)}')
 
   if output:
     folder = pathlib.Path(output)
