@@ -2,7 +2,7 @@
 
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -69,7 +69,7 @@ class _Run:
     self.state = self._start(detector, init_key)
     self.done = int(self.state.step)
     self.step = make_train_step(config, detector, build_optimizer(config, self.state.params), self.mesh)
-    self.shapes: set[tuple[int, ...]] = set()  # of the image batches for which the step is compiled
+    self.forms: set[Hashable] = set()  # of the batches for which the step is compiled
     self.unread: tuple[int, dict[str, Array], bool] | None = None  # a step's number, metrics, and if it was timed
     self.counters: dict[str, int] = {}
     self.progress = Progress(config.train.steps, config.train.batch_size)
@@ -113,7 +113,8 @@ class _Run:
     """Dispatches a step, then reads the metrics of the one before it, which the devices have finished."""
     running = self.unread[1]['total_loss'] if self.unread else None
     batch = self.prefetcher.next_batch(running)
-    known = batch.image.shape in self.shapes
+    form = batch.image.shape, jax.tree.structure(batch)  # sources may differ in their kinds of annotation
+    known = form in self.forms
     if known:
       metrics = self._dispatch(batch)
     else:
@@ -122,9 +123,9 @@ class _Run:
         started = time.perf_counter()
         metrics = jax.block_until_ready(self._dispatch(batch))
         seconds = time.perf_counter() - started
-      self.shapes.add(batch.image.shape)
+      self.forms.add(form)
       logging.info('first step on images %s: %.1f s, with compilation', batch.image.shape, seconds)
-      if len(self.shapes) == 1:
+      if len(self.forms) == 1:
         self.until_first_step = time.perf_counter() - self.started
         logging.info('the first step was done %.1f s after training began', self.until_first_step)
     self.done += 1
