@@ -40,7 +40,7 @@ def small_dense_config(variant: str):
   if 'ranges' in model.head:
     model.head.ranges = ((0, 24), (24, 48), (48, 1e8))
   model.head.network.update(num_convs=1, channels=16)
-  model.test.update(score_threshold=0.0, pre_nms=100, detections=20)
+  model.test.update(score_threshold=0.0, pre_nms_topk=100, detections=20)
   return config
 
 

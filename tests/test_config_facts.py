@@ -50,7 +50,7 @@ def matcher(assigner: dict) -> tuple:
 
 
 def ours(settings: ConfigDict) -> tuple:
-  low = settings.low_quality != 'none'
+  low = settings.low_quality_matches != 'off'
   return settings.negative_iou, settings.positive_iou, low, settings.low_quality_min_iou if low else 0
 
 
@@ -112,9 +112,11 @@ def test_optimizers_are_those_of_mmdetection():
   for name, config, wrapper in found:
     recorded_sgd, optimizer = wrapper['optimizer'], config.train.optimizer
     by_parameter = wrapper.get('paramwise_cfg', {})
-    assert optimizer.weight_decay == optimizer.weight_decay_norm == recorded_sgd['weight_decay'], name
+    assert optimizer.weight_decay == recorded_sgd['weight_decay'], name
     assert optimizer.momentum == recorded_sgd['momentum'], name
-    assert optimizer.bias_decay == by_parameter.get('bias_decay_mult', 1.0), name
+    of_norms, of_biases, of_weights = (factor for _, factor in optimizer.decay_factors)
+    assert of_norms == by_parameter.get('norm_decay_mult', 1.0), name
+    assert of_biases == by_parameter.get('bias_decay_mult', 1.0) and of_weights == 1.0, name
     assert optimizer.clip_norm == wrapper.get('clip_grad', {}).get('max_norm', 0.0), name
     factors = {key: value['lr_mult'] for key, value in by_parameter.get('custom_keys', {}).items()}
     if 'bias_lr_mult' in by_parameter:
@@ -128,6 +130,8 @@ def test_optimizers_are_those_of_detectron2():
   assert len(found) >= 4
   for name, config, settings in found:
     optimizer = config.train.optimizer
-    for key in ('momentum', 'weight_decay', 'weight_decay_norm'):
+    for key in ('momentum', 'weight_decay'):
       assert optimizer[key] == settings[key], name
+    of_norms, of_biases, of_weights = (factor for _, factor in optimizer.decay_factors)
+    assert of_norms * optimizer.weight_decay == settings['weight_decay_norm'] and of_biases == of_weights == 1.0, name
     assert optimizer.clip_norm == 0.0 and not optimizer.lr_factors, name

@@ -18,7 +18,7 @@ def test_trains_and_evaluates_on_photographs(tmp_path):
   config = mini_photos.make_config(folder, canvases=((128, 224),)).unlock()
   config.model.dtype = 'float32'
   config.model.backbone.depth = 18
-  config.model.proposals.train_proposals.post_nms = config.model.proposals.test_proposals.post_nms = 100
+  config.model.proposals.train_proposals.post_nms_topk = config.model.proposals.test_proposals.post_nms_topk = 100
   config.model.roi.sampler.num = 32
   config.model.test.detections = 20
   config.train.update({'steps': 3, 'batch_size': 2, 'log_every': 1})

@@ -35,9 +35,9 @@ def get_config(variant: str = '') -> ConfigDict:
       backbone=backbones.resnet(args.backbone, weights, args.deformable),
       neck=necks.fpn(levels=(3, 4, 5, 6, 7), extra='input', extra_relu=True),
       head=dense_heads.retinanet(
-        major='size',
-        clamp='above',
-        low_quality='own',
+        anchor_order='size_major',
+        scale_clamp='max',
+        low_quality_matches='best_iou',
         train_anchors='canvas',
         normalizer=dense_heads.running_normalizer(100.0),
       ),

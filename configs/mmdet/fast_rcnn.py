@@ -31,7 +31,7 @@ def get_config(variant: str = '') -> ConfigDict:
       neck=necks.fpn(),
       proposals=rpn.given(),
       roi=roi.mmdet(box_head=roi.box_head()),
-      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty=False),
+      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty_boxes=False),
     ),
     data=datasets.mmdet('coco', args.sizes),
     train=schedules.mmdet('coco', args.schedule),

@@ -26,7 +26,7 @@ CHOICES = {
 }
 RPN = {'fpn': {}, 'c4': {}, 'dc5': {'border': 0}}
 BOX_LOSS = {'cityscapes': {'beta': 1.0}}
-DECAY = {'scratch_gn': {'weight_decay_norm': 0.0}}
+DECAY = {'scratch_gn': {'norm_decay': 0.0}}
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -49,7 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
         **BOX_LOSS.get(args.dataset, {}),
         deformable_pooling=args.deformable_pooling,
       ),
-      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty=False),
+      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty_boxes=False),
     ),
     data=datasets.mmdet(args.dataset, args.sizes),
     train=schedules.mmdet(args.dataset, args.schedule, optimizer=DECAY.get(args.weights, {})),

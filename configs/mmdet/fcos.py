@@ -55,7 +55,9 @@ def get_config(variant: str = '') -> ConfigDict:
         centerness_score='after',
         deformable_last=args.deformable_tower,
       ),
-      test=detections.dense(dataset.score_threshold, dataset.detections, iou=0.6 if improved else 0.5, clip='before'),
+      test=detections.dense(
+        dataset.score_threshold, dataset.detections, iou=0.6 if improved else 0.5, clip_before_nms=True
+      ),
     ),
     data=datasets.mmdet(args.dataset, args.sizes),
     train=schedules.mmdet(

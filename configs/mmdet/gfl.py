@@ -35,7 +35,7 @@ def get_config(variant: str = '') -> ConfigDict:
       backbone=backbones.resnet(args.backbone, weights, args.deformable),
       neck=necks.fpn(levels=(3, 4, 5, 6, 7), extra='output'),
       head=dense_heads.gfl(),
-      test=detections.dense(dataset.score_threshold, dataset.detections, iou=0.6, clip='before'),
+      test=detections.dense(dataset.score_threshold, dataset.detections, iou=0.6, clip_before_nms=True),
     ),
     data=datasets.mmdet(args.dataset, args.sizes),
     train=schedules.mmdet(args.dataset, args.schedule, base_lr=0.01),

@@ -22,9 +22,9 @@ CHOICES = {
   'schedule': ('', '1x', '2x', '3x', '6x', '15e', '24e', '36e'),  # '': the data set's first
 }
 RPN = {'fpn': {}, 'c4': {'border': 0}}
-ROI = {'fpn': {'low_quality': 'object', 'low_quality_min_iou': 0.5}, 'c4': {}}
+ROI = {'fpn': {'low_quality_matches': 'gt_claims', 'low_quality_min_iou': 0.5}, 'c4': {}}
 BOX_LOSS = {'cityscapes': {'beta': 1.0}}
-DECAY = {'scratch_gn': {'weight_decay_norm': 0.0}}
+DECAY = {'scratch_gn': {'norm_decay': 0.0}}
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -46,7 +46,7 @@ def get_config(variant: str = '') -> ConfigDict:
         **ROI[args.neck],
         **BOX_LOSS.get(args.dataset, {}),
       ),
-      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty=False),
+      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty_boxes=False),
     ),
     data=datasets.mmdet(args.dataset, args.sizes),
     train=schedules.mmdet(args.dataset, args.schedule, optimizer=DECAY.get(args.weights, {})),

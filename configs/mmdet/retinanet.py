@@ -21,7 +21,7 @@ CHOICES = {
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'voc'),
   'schedule': ('', '1x', '2x', '3x', '36e', '90k', '200ep'),  # '': the data set's first
 }
-LEGACY = {False: {}, True: {'rounded': True, 'extra': 1, 'beta': 0.11}}
+LEGACY = {False: {}, True: {'rounded': True, 'legacy_plus_one': True, 'beta': 0.11}}
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -37,14 +37,16 @@ def get_config(variant: str = '') -> ConfigDict:
       backbone=backbones.resnet(args.backbone, weights, args.deformable),
       neck=necks.fpn(levels=(3, 4, 5, 6, 7), extra='input'),
       head=dense_heads.retinanet(
-        major='aspect_ratio',
-        clamp='both',
-        low_quality='object',
+        anchor_order='ratio_major',
+        scale_clamp='symmetric',
+        low_quality_matches='gt_claims',
         train_anchors='image',
         normalizer=dense_heads.batch_normalizer('images'),
         **LEGACY[args.legacy],
       ),
-      test=detections.dense(dataset.score_threshold, dataset.detections, clip='before', extra=int(args.legacy)),
+      test=detections.dense(
+        dataset.score_threshold, dataset.detections, clip_before_nms=True, legacy_plus_one=args.legacy
+      ),
     ),
     data=datasets.mmdet(args.dataset, args.sizes),
     train=schedules.mmdet(args.dataset, args.schedule, base_lr=0.01),

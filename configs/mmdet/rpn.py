@@ -33,7 +33,7 @@ def get_config(variant: str = '') -> ConfigDict:
       backbone=backbones.resnet(args.backbone, weights, **layout.backbone),
       neck=layout.neck(''),
       proposals=rpn.mmdet(**{**layout.rpn, 'test': PROPOSALS[args.neck]}),
-      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty=False),
+      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty_boxes=False),
     ),
     data=datasets.mmdet('coco', args.sizes),
     train=schedules.mmdet('coco', args.schedule),

@@ -49,11 +49,9 @@ def get_config(variant: str = '') -> ConfigDict:
       backbone=backbones.vgg16(),
       neck=necks.ssd(**NECKS[args.size]),
       head=dense_heads.ssd(**ANCHORS[args.size]),
-      test=detections.dense(score_threshold=0.02, detections=200, iou=0.45, clip='before'),
+      test=detections.dense(score_threshold=0.02, detections=200, iou=0.45, clip_before_nms=True),
     ),
     data=datasets.stretched('coco', int(args.size)),
-    train=schedules.mmdet(
-      'coco', args.schedule, base_lr=2e-3, optimizer={'weight_decay': 5e-4, 'weight_decay_norm': 5e-4}
-    ),
+    train=schedules.mmdet('coco', args.schedule, base_lr=2e-3, optimizer={'weight_decay': 5e-4}),
     evaluation=evaluation('coco', masks=False),
   )

@@ -47,7 +47,7 @@ def get_config(variant: str = '') -> ConfigDict:
       base_lr=step['base_lr'],
       warmup_steps=step['warmup_steps'],
       warmup_factor=0.1,
-      optimizer=schedules.sgd(weight_decay=5e-4, weight_decay_norm=5e-4, clip_norm=step['clip_norm']),
+      optimizer=schedules.sgd(weight_decay=5e-4, norm_decay=1.0, clip_norm=step['clip_norm']),
     ),
     evaluation=evaluation(coco.protocol, masks=True),
   )

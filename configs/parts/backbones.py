@@ -69,12 +69,24 @@ NETWORKS = {  # depth, groups, channels of a group
   'x101_32x8d': (101, 32, 8),
 }
 
-DEFORMABLE = {  # kind of convolution, stages that have it, groups of channels
-  '': ('', (3, 4, 5), 1),
-  'v1': ('v1', (3, 4, 5), 1),
-  'v1_c4_c5': ('v1', (4, 5), 1),
-  'v2': ('v2', (3, 4, 5), 1),
-  'v2_group4': ('v2', (3, 4, 5), 4),
+
+def deformable_conv(version: str, levels: tuple[int, ...] = (3, 4, 5), groups: int = 1) -> dict:
+  """A deformable 3 x 3 convolution.
+
+  Args:
+    version: 'v1' or 'v2'.
+    levels: stages that have it, by the level of their result.
+    groups: of input channels, each with offsets of its own.
+  """
+  return {'name': 'deformable', 'levels': levels, 'version': version, 'offset_groups': groups}
+
+
+DEFORMABLE = {  # the 3 x 3 convolution of a ResNet's blocks, by the argument `deformable`
+  '': {'name': 'plain'},
+  'v1': deformable_conv('v1'),
+  'v1_c4_c5': deformable_conv('v1', levels=(4, 5)),
+  'v2': deformable_conv('v2'),
+  'v2_group4': deformable_conv('v2', groups=4),
 }
 
 
@@ -101,7 +113,6 @@ def resnet(
     dilate_last: the last stage at stride 16 (DC5).
   """
   depth, groups, group_width = NETWORKS[network]
-  kind, levels, deformable_groups = DEFORMABLE[deformable]
   return {
     'name': 'resnet',
     'depth': depth,
@@ -112,9 +123,7 @@ def resnet(
     'stem_width': 64,  # channels of the stem; the stages follow
     'num_stages': num_stages,
     'dilate_last': dilate_last,
-    'deformable': kind,  # the 3 x 3 of some stages: 'v1' or 'v2' (deformable convolution)
-    'deformable_levels': levels,  # the stages
-    'deformable_groups': deformable_groups,
+    'conv3x3': DEFORMABLE[deformable],  # see models/layers/spatial_conv.py
   }
 
 

@@ -3,11 +3,11 @@
 
 def retinanet(
   *,
-  major: str,
+  anchor_order: str,
   rounded: bool = False,
-  clamp: str,
-  extra: int = 0,
-  low_quality: str,
+  scale_clamp: str,
+  legacy_plus_one: bool = False,
+  low_quality_matches: str,
   train_anchors: str,
   beta: float = 0.0,
   normalizer: dict,
@@ -15,11 +15,11 @@ def retinanet(
   """RetinaNet's (Lin et al., 2017): nine anchors a cell.
 
   Args:
-    major: outer loop of a cell's anchors; Detectron2: 'size', mmdetection: 'aspect_ratio'.
+    anchor_order: outer loop of a cell's anchors; Detectron2: 'size_major', mmdetection: 'ratio_major'.
     rounded: anchors of whole pixels, as mmdetection 1.x had them.
-    clamp: of scales; Detectron2: 'above', mmdetection: 'both'.
-    extra: 1: the corners of boxes are inclusive (mmdetection 1.x).
-    low_quality: as of an RPN, see rpn.py; Detectron2: 'own', mmdetection: 'object'.
+    scale_clamp: of boxes' sides; Detectron2: 'max', mmdetection: 'symmetric'.
+    legacy_plus_one: a box's last pixel is inside it (mmdetection 1.x).
+    low_quality_matches: as of an RPN, see rpn.py; Detectron2: 'best_iou', mmdetection: 'gt_claims'.
     train_anchors: Detectron2: 'canvas'; mmdetection: 'image', those on the image's own padded size.
     beta: of the smooth L1 loss of boxes; 0: L1.
     normalizer: Detectron2: a running number of positives, mmdetection: the batch's own.
@@ -31,12 +31,17 @@ def retinanet(
       'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
       'sizes': tuple(tuple(size * 2 ** (k / 3) for k in range(3)) for size in (32, 64, 128, 256, 512)),
       'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
-      'major': major,
+      'anchor_order': anchor_order,
       'offset': 0.0,  # of an anchor's centre in its cell, in strides
       'rounded': rounded,
     },
-    'coder': {'weights': (1.0, 1.0, 1.0, 1.0), 'clamp': clamp, 'extra': extra},
-    'matcher': {'negative_iou': 0.4, 'positive_iou': 0.5, 'low_quality': low_quality, 'low_quality_min_iou': 0.0},
+    'coder': deltas((1.0, 1.0, 1.0, 1.0), scale_clamp, legacy_plus_one),
+    'matcher': {
+      'negative_iou': 0.4,
+      'positive_iou': 0.5,
+      'low_quality_matches': low_quality_matches,
+      'low_quality_min_iou': 0.0,
+    },
     'train_anchors': train_anchors,
     'border': -1,  # >= 0: anchors that cross the image by more pixels take no part in training
     'class_loss': {'alpha': 0.25, 'gamma': 2.0},
@@ -96,7 +101,7 @@ def atss() -> dict:
     'name': 'atss',
     'network': two_tower(norm='gn', conv_bias=False, centerness='box', scales=True),
     **adaptive(),
-    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'both'},
+    'coder': deltas(),
     'class_loss': {'alpha': 0.25, 'gamma': 2.0},
   }
 
@@ -130,11 +135,11 @@ def ssd(*, strides: tuple[int, ...], sizes: tuple[int, ...], aspect_ratios: tupl
       'aspect_ratios': aspect_ratios,  # above 1; their reciprocals are meant too
       'offset': 0.5,  # of an anchor's centre in its cell, in strides
     },
-    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'both', 'extra': 0},
+    'coder': deltas(),
     'matcher': {
       'negative_iou': 0.5,
       'positive_iou': 0.5,
-      'low_quality': 'object_first',
+      'low_quality_matches': 'gt_claims_first',
       'low_quality_min_iou': 0.0,
     },
     'train_anchors': 'canvas',  # which an image fills
@@ -154,16 +159,16 @@ def yolact() -> dict:
     'anchors': {
       'sizes': tuple((3 * 2**level,) for level in (3, 4, 5, 6, 7)),
       'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
-      'major': 'aspect_ratio',
+      'anchor_order': 'ratio_major',
       'strides': tuple(550 / cells for cells in (69, 35, 18, 9, 5)),  # of an image of 550 pixels
       'offset': 0.5,  # of an anchor's centre in its cell, in strides
       'rounded': False,
     },
-    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': 'both', 'extra': 0},
+    'coder': deltas(),
     'matcher': {
       'negative_iou': 0.4,
       'positive_iou': 0.5,
-      'low_quality': 'object_first',
+      'low_quality_matches': 'gt_claims_first',
       'low_quality_min_iou': 0.0,
     },
     'train_anchors': 'canvas',
@@ -193,13 +198,22 @@ def adaptive() -> dict:
   }
 
 
+def deltas(
+  weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0),
+  scale_clamp: str = 'symmetric',
+  legacy_plus_one: bool = False,
+) -> dict:
+  """Boxes are centre shifts and log scales of anchors, see ops/box_coder.py."""
+  return {'name': 'deltas', 'weights': weights, 'scale_clamp': scale_clamp, 'legacy_plus_one': legacy_plus_one}
+
+
 def square_anchors(sides: float, offset: float) -> dict:
   """A square of so many strides in every cell of levels 3 to 7."""
   return {
     'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
     'sizes': tuple((sides * 2**level,) for level in (3, 4, 5, 6, 7)),
     'aspect_ratios': (1.0,),
-    'major': 'size',
+    'anchor_order': 'size_major',
     'offset': offset,  # of its centre in the cell, in strides
     'rounded': False,
   }

@@ -1,38 +1,45 @@
 """How detections are chosen: `config.model.test`."""
 
 
-def two_stage(score_threshold: float, detections: int, *, drop_empty: bool = True) -> dict:
+def two_stage(score_threshold: float, detections: int, *, drop_empty_boxes: bool = True) -> dict:
   """Suppression within classes, then the best.
 
   Args:
     score_threshold, detections: from which on, and how many an image; datasets.py knows them.
-    drop_empty: boxes without area, after suppression; mmdetection: False.
+    drop_empty_boxes: boxes without area, after suppression; mmdetection: False.
   """
   return {
     'score_threshold': score_threshold,
     'iou': 0.5,
     'detections': detections,
-    'drop_empty': drop_empty,
-    'candidates': 4096,  # (box, class) pairs an image that enter NMS, best first
+    'drop_empty_boxes': drop_empty_boxes,
+    'pre_nms_topk': 4096,  # (box, class) pairs an image that enter NMS, best first
   }
 
 
-def dense(score_threshold: float, detections: int, *, iou: float = 0.5, clip: str = 'after', extra: int = 0) -> dict:
+def dense(
+  score_threshold: float,
+  detections: int,
+  *,
+  iou: float = 0.5,
+  clip_before_nms: bool = False,
+  legacy_plus_one: bool = False,
+) -> dict:
   """The best of every level, suppression within classes, then the best.
 
   Args:
     score_threshold, detections: from which on, and how many an image; datasets.py knows them.
     iou: of suppression.
-    clip: 'after': boxes are clipped and empty ones dropped after suppression; mmdetection: 'before'.
-    extra: 1: clipped boxes end a pixel before the image does (mmdetection 1.x).
+    clip_before_nms: boxes are clipped and empty ones dropped before suppression (mmdetection), not after it.
+    legacy_plus_one: clipped boxes end a pixel before the image does (mmdetection 1.x).
   """
   return {
     'score_threshold': score_threshold,
     'iou': iou,
     'detections': detections,
-    'pre_nms': 1000,  # (anchor, class) pairs a level that are decoded, best first
-    'clip': clip,
-    'extra': extra,
+    'pre_nms_topk': 1000,  # (anchor, class) pairs a level that are decoded, best first
+    'clip_before_nms': clip_before_nms,
+    'legacy_plus_one': legacy_plus_one,
   }
 
 
@@ -42,7 +49,7 @@ def yolact(score_threshold: float, detections: int) -> dict:
     'score_threshold': score_threshold,
     'iou': 0.5,
     'detections': detections,
-    'pre_nms': 1000,  # anchors a level that are decoded, best first
+    'pre_nms_topk': 1000,  # anchors a level that are decoded, best first
     'per_class': 200,  # of these, boxes of a class that are compared with each other
   }
 

@@ -75,8 +75,8 @@ def mask_rcnn(config: ConfigDict) -> ConfigDict:
       'anchors': {'sizes': ((12,), (24,), (48,), (96,), (128,))},
       'sampler': {'num': 64},
       'normalizer': 64,
-      'train_proposals': {'pre_nms': 300, 'post_nms': 200},
-      'test_proposals': {'pre_nms': 300, 'post_nms': 100},
+      'train_proposals': {'pre_nms_topk': 300, 'post_nms_topk': 200},
+      'test_proposals': {'pre_nms_topk': 300, 'post_nms_topk': 100},
     },
     'roi': {
       'pooler': {'canonical_size': 56},
@@ -84,7 +84,7 @@ def mask_rcnn(config: ConfigDict) -> ConfigDict:
       'box_head': {'channels': 256},
       'mask_head': {'num_convs': 2, 'channels': 32},
     },
-    'test': {'detections': 50, 'candidates': 512},
+    'test': {'detections': 50, 'pre_nms_topk': 512},
   }
   return changed(config, {'model': model, **images(), **training()})
 

@@ -24,10 +24,10 @@ def roi(
   aligned: bool = True,
   sampling_ratio: int = 0,
   deformable_pooling: str = '',
-  low_quality: str = 'none',
+  low_quality_matches: str = 'off',
   low_quality_min_iou: float = 0.0,
-  clamp: str = 'above',
-  extra: int = 0,
+  scale_clamp: str = 'max',
+  legacy_plus_one: bool = False,
   loss: str = 'smooth_l1',
   beta: float = 0.0,
   loss_weight: float = 1.0,
@@ -41,8 +41,8 @@ def roi(
     shared_head: 'res5': the backbone's last stage on every region (C4).
     aligned, sampling_ratio: of RoIAlign; 0: as many samples as a bin has pixels. mmdetection 1.x: False and 2.
     deformable_pooling: for the box head: 'v1' or 'v2' (deformable RoI pooling) in the place of RoIAlign.
-    low_quality, low_quality_min_iou: as of an RPN. mmdetection's Mask R-CNN: 'object' from 0.5 on.
-    clamp, extra: of the box coder, as of an RPN.
+    low_quality_matches, low_quality_min_iou: as of an RPN. mmdetection's Mask R-CNN: 'gt_claims' from 0.5 on.
+    scale_clamp, legacy_plus_one: of the box coder, as of an RPN.
     loss, beta, loss_weight: of boxes; beta 0 of 'smooth_l1': L1; or the name of an IoU loss.
   """
   return {
@@ -61,14 +61,20 @@ def roi(
       'name': 'max_iou',
       'negative_iou': 0.5,
       'positive_iou': 0.5,
-      'low_quality': low_quality,
+      'low_quality_matches': low_quality_matches,
       'low_quality_min_iou': low_quality_min_iou,
     },
     'sampler': {'name': 'random', 'num': 512, 'positive_fraction': 0.25},
     'add_ground_truth': True,  # as proposals
     'shared_head': shared_head,
     'box_head': box_head,
-    'coder': {'weights': (10.0, 10.0, 5.0, 5.0), 'clamp': clamp, 'clip': True, 'extra': extra},
+    'coder': {
+      'name': 'deltas',  # of ops/box_coder.py
+      'weights': (10.0, 10.0, 5.0, 5.0),
+      'scale_clamp': scale_clamp,
+      'legacy_plus_one': legacy_plus_one,
+    },
+    'clip_border': True,  # clip boxes to the image
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
     'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
     **({'mask_head': mask_head} if mask_head else {}),
@@ -78,17 +84,17 @@ def roi(
 
 def mmdet(**settings) -> dict:
   """mmdetection's, and `settings` of `roi`."""
-  return roi(**{'clamp': 'both'} | settings)
+  return roi(**{'scale_clamp': 'symmetric'} | settings)
 
 
 def mmdet_1x(**settings) -> dict:
   """mmdetection's with the coordinates of its version 1 (configs/legacy_1.x), and `settings` of `roi`."""
   own = {
-    'extra': 1,
+    'legacy_plus_one': True,
     'aligned': False,
     'sampling_ratio': 2,
     'beta': 1.0,
-    'low_quality': 'object',
+    'low_quality_matches': 'gt_claims',
     'low_quality_min_iou': 0.5,
   }
   return mmdet(**own | settings)

@@ -12,11 +12,11 @@ def rpn(
   num_convs: int = 1,
   channels: int = 256,
   sizes: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,)),
-  major: str = 'size',
+  anchor_order: str = 'size_major',
   rounded: bool = False,
-  clamp: str = 'above',
-  extra: int = 0,
-  low_quality: str = 'own',
+  scale_clamp: str = 'max',
+  legacy_plus_one: bool = False,
+  low_quality_matches: str = 'best_iou',
   low_quality_min_iou: float = 0.0,
   train_anchors: str = 'canvas',
   border: int = -1,
@@ -32,12 +32,12 @@ def rpn(
   Args:
     num_convs, channels: of the head.
     sizes: of anchors in pixels, one tuple a level.
-    major: outer loop of a cell's anchors; mmdetection: 'aspect_ratio'.
+    anchor_order: outer loop of a cell's anchors; mmdetection: 'ratio_major'.
     rounded: anchors of whole pixels, as mmdetection 1.x had them.
-    clamp: of scales; mmdetection: 'both'.
-    extra: 1: the corners of boxes are inclusive (mmdetection 1.x).
-    low_quality: an object's best anchors are positive though below 0.7, and belong to 'own': the object they overlap
-      most (Detectron2); 'object': that object (mmdetection); 'none': off.
+    scale_clamp: of boxes' sides; mmdetection: 'symmetric'.
+    legacy_plus_one: a box's last pixel is inside it (mmdetection 1.x).
+    low_quality_matches: an object's best anchors are positive though below 0.7, and belong to the object that they
+      overlap most ('best_iou', Detectron2) or to that object ('gt_claims', mmdetection); 'off': they are not.
     low_quality_min_iou: below which they are not.
     train_anchors: mmdetection: 'image', only those on the image's own padded size.
     border: >= 0: anchors that cross the image by more pixels take no part in training.
@@ -53,21 +53,22 @@ def rpn(
       'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
       'sizes': sizes,
       'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
-      'major': major,
+      'anchor_order': anchor_order,
       'offset': 0.0,  # of an anchor's centre in its cell, in strides
       'rounded': rounded,
     },
     'coder': {
+      'name': 'deltas',  # of ops/box_coder.py
       'weights': (1.0, 1.0, 1.0, 1.0),
-      'clamp': clamp,
-      'clip': True,  # to the image
-      'extra': extra,
+      'scale_clamp': scale_clamp,
+      'legacy_plus_one': legacy_plus_one,
     },
+    'clip_border': True,  # clip proposals to the image
     'matcher': {
       'name': 'max_iou',
       'negative_iou': 0.3,
       'positive_iou': 0.7,
-      'low_quality': low_quality,
+      'low_quality_matches': low_quality_matches,
       'low_quality_min_iou': low_quality_min_iou,
     },
     'train_anchors': train_anchors,
@@ -85,17 +86,17 @@ def given(count: int = 1000) -> dict:
   return {'name': 'given', 'count': count}
 
 
-def limits(pre_nms: int, post_nms: int) -> dict:
+def limits(pre_nms_topk: int, post_nms_topk: int) -> dict:
   """How many boxes become proposals: the best of a level, suppressed, the best of an image."""
-  return {'pre_nms': pre_nms, 'post_nms': post_nms, 'iou': 0.7, 'min_size': 0.0}
+  return {'pre_nms_topk': pre_nms_topk, 'post_nms_topk': post_nms_topk, 'iou': 0.7, 'min_size': 0.0}
 
 
 def mmdet(**settings) -> dict:
   """mmdetection's, and `settings` of `rpn`."""
   own = {
-    'major': 'aspect_ratio',
-    'clamp': 'both',
-    'low_quality': 'object',
+    'anchor_order': 'ratio_major',
+    'scale_clamp': 'symmetric',
+    'low_quality_matches': 'gt_claims',
     'low_quality_min_iou': 0.3,
     'train_anchors': 'image',
     'normalizer': 0,
@@ -105,4 +106,4 @@ def mmdet(**settings) -> dict:
 
 def mmdet_1x(**settings) -> dict:
   """mmdetection's with the coordinates of its version 1 (configs/legacy_1.x), and `settings` of `rpn`."""
-  return mmdet(**{'rounded': True, 'extra': 1, 'beta': 1 / 9, 'train': (2000, 2000)} | settings)
+  return mmdet(**{'rounded': True, 'legacy_plus_one': True, 'beta': 1 / 9, 'train': (2000, 2000)} | settings)

@@ -12,6 +12,11 @@ from configs.parts.datasets import DATASETS
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
+# Paths of parameters; norms have biases too, so they are asked first.
+NORMS = r'(?i)(^|/)(\w*norm|bn|gn|ln)_?\d*/(scale|bias)$'
+BIASES = r'(^|/)bias$'
+WEIGHTS = r'(^|/)(kernel|embedding)$|(^|/)(logits|calibration)/scale$|(^|/)head/scale\d+$'
+
 
 def training(
   *,
@@ -63,7 +68,7 @@ def training(
 def sgd(
   *,
   weight_decay: float = 1e-4,
-  weight_decay_norm: float = 0.0,
+  norm_decay: float = 0.0,
   bias_decay: float = 1.0,
   clip_norm: float = 0.0,
   lr_factors: Mapping[str, float] = NONE,
@@ -72,7 +77,7 @@ def sgd(
 
   Args:
     weight_decay: of weights.
-    weight_decay_norm: of norms; mmdetection: as weight_decay.
+    norm_decay: of weight_decay, for norms; mmdetection: 1.
     bias_decay: of weight_decay, for the biases of other layers; mmdetection's FCOS: 0.
     clip_norm: global gradient norm; 0: no clipping.
     lr_factors: of parameters whose path has this in it, as a regular expression: {'^backbone/': 0.1}.
@@ -81,8 +86,8 @@ def sgd(
     'name': 'sgd',
     'momentum': 0.9,
     'weight_decay': weight_decay,
-    'weight_decay_norm': weight_decay_norm,
-    'bias_decay': bias_decay,
+    # The first pattern found in a parameter's path; one that none finds is an error.
+    'decay_factors': ((NORMS, norm_decay), (BIASES, bias_decay), (WEIGHTS, 1.0)),
     'clip_norm': clip_norm,
     'lr_factors': dict(lr_factors),
   }
@@ -90,7 +95,7 @@ def sgd(
 
 def adamw(*, clip_norm: float, lr_factors: Mapping[str, float]) -> dict:
   """AdamW as DETR and its kin have it: everything decays."""
-  settings = sgd(weight_decay_norm=1e-4, clip_norm=clip_norm, lr_factors=lr_factors)
+  settings = sgd(norm_decay=1.0, clip_norm=clip_norm, lr_factors=lr_factors)
   return {**settings, 'name': 'adamw'}  # momentum is that of 'sgd' alone
 
 
@@ -195,4 +200,4 @@ def mmdet(
   """
   settings = {'base_lr': base_lr, 'warmup_steps': 500, **warmup, **chosen(MMDET, dataset, schedule)}
   decay = settings.pop('weight_decay', 1e-4)
-  return training(**settings, optimizer=sgd(**{'weight_decay': decay, 'weight_decay_norm': decay} | optimizer))
+  return training(**settings, optimizer=sgd(**{'weight_decay': decay, 'norm_decay': 1.0} | optimizer))

@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdet.assign.blocks import BLOCK, in_blocks
+from jaxdet.ops import boxes as box_ops
 from jaxdet.ops.iou import iou
 
 INSIDE = 0.01  # pixels by which a positive anchor's centre must lie within its object
@@ -32,7 +33,7 @@ def match_atss(
   targets: Float[Array, 'M 4'],
   targets_valid: Bool[Array, 'M'],
   *,
-  candidates: Bool[Array, 'N'],
+  valid_anchors: Bool[Array, 'N'],
   num_nearest: int,
 ) -> AtssMatch:
   """Gives every anchor an object or none, as mmdetection's ATSSAssigner; without gradient.
@@ -44,18 +45,18 @@ def match_atss(
     level_sizes: how many anchors each level has.
     targets: objects.
     targets_valid: rows of `targets` that hold one.
-    candidates: anchors that take part.
+    valid_anchors: those that take part.
     num_nearest: candidates of an object on every level; 9 in the paper.
   """
   anchors, targets = lax.stop_gradient((jnp.asarray(anchors), targets))
   count = anchors.shape[0]
   targets, valid, used = in_blocks(targets, targets_valid)
-  centres = _centres(anchors)
+  centres = box_ops.centres(anchors)
 
   def nearest(target: Float[Array, '4']) -> tuple[Int[Array, 'C'], Bool[Array, 'C']]:
     """The candidates of an object, and which of them there are."""
-    distance = jnp.sqrt(((centres - _centres(target)) ** 2).sum(-1))
-    distance = jnp.where(candidates, distance, jnp.inf)
+    distance = jnp.sqrt(((centres - box_ops.centres(target)) ** 2).sum(-1))
+    distance = jnp.where(valid_anchors, distance, jnp.inf)
     rows, found, start = [], [], 0
     for size in level_sizes:
       closest, index = lax.top_k(-distance[start : start + size], min(num_nearest, size))
@@ -91,7 +92,3 @@ def match_atss(
   start = 0, jnp.full(count, -1.0, anchors.dtype), jnp.zeros(count, jnp.int32)
   _, best, index = lax.while_loop(lambda state: state[0] < used, step, start)
   return AtssMatch(index, best >= 0)
-
-
-def _centres(boxes: Float[Array, '... 4']) -> Float[Array, '... 2']:
-  return (boxes[..., :2] + boxes[..., 2:]) / 2

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdet.assign.blocks import BLOCK, in_blocks
 from jaxdet.ops.iou import pairwise_iof, pairwise_iou
 
-LOW_QUALITY = ('own', 'object', 'object_first', 'none')
+LOW_QUALITY = ('best_iou', 'gt_claims', 'gt_claims_first', 'off')
 
 
 class Match(NamedTuple):
@@ -31,9 +31,9 @@ def match(
   *,
   negative_iou: float | tuple[float, float],
   positive_iou: float,
-  low_quality: str,
+  low_quality_matches: str,
   low_quality_min_iou: float = 0.0,
-  candidates: Bool[Array, 'N'] | None = None,
+  valid_boxes: Bool[Array, 'N'] | None = None,
   ignored: Float[Array, 'K 4'] | None = None,
   ignored_valid: Bool[Array, 'K'] | None = None,
   ignored_iof: float = 0.5,
@@ -49,21 +49,21 @@ def match(
     targets_valid: rows of `targets` that hold one.
     negative_iou: below this a box is negative; as a pair, from the first to below the second.
     positive_iou: from this on it is positive. Between the two it is neither.
-    low_quality: what an object does with the boxes that overlap it as much as its best one does (exactly
-      equal IoU), however little that is. 'own': they become positive, each for the object that it overlaps
-      most (Detectron2). 'object': they become positive for this object; the last such object has a box
-      (mmdetection). 'object_first': as 'object', but the first of the best boxes only (mmdetection's
-      `gt_max_assign_all=False`). 'none': nothing.
-    low_quality_min_iou: `low_quality` holds for objects whose best IoU is at least this. At 0, as upstream,
+    low_quality_matches: what an object does with the boxes that overlap it as much as its best one does (exactly
+      equal IoU), however little that is. 'best_iou': they become positive, each for the object that it overlaps
+      most (Detectron2). 'gt_claims': they become positive for this object; the last such object has a box
+      (mmdetection). 'gt_claims_first': as 'gt_claims', but the first of the best boxes only (mmdetection's
+      `gt_max_assign_all=False`). 'off': nothing.
+    low_quality_min_iou: `low_quality_matches` holds for objects whose best IoU is at least this. At 0, as upstream,
       an object that overlaps no box claims all those that overlap it by 0.
-    candidates: boxes that take part. The others get label -1 and are nobody's best box.
+    valid_boxes: those that take part. The others get label -1 and are nobody's best box.
     ignored: regions in which boxes take no part, such as crowds.
     ignored_valid: rows of `ignored` that hold one; required with these.
     ignored_iof: a box takes no part where more than this share of it lies in an ignored region.
   """
-  _check(low_quality)
+  _check(low_quality_matches)
   boxes, targets = lax.stop_gradient((jnp.asarray(boxes), targets))
-  takes_part = jnp.ones(boxes.shape[0], bool) if candidates is None else candidates
+  takes_part = jnp.ones(boxes.shape[0], bool) if valid_boxes is None else valid_boxes
   considered = takes_part
   if ignored is not None:
     considered &= ~_in_ignored(boxes, lax.stop_gradient(ignored), ignored_valid, ignored_iof)
@@ -78,11 +78,15 @@ def match(
     # Overlaps travel in the state, so that they are computed once: compiled into both its uses, one rounded
     # otherwise than the other, no box would be exactly as good as the best.
     start, overlaps, best = state
-    return start + BLOCK, compare(start + BLOCK), _update(best, overlaps, start, low_quality, low_quality_min_iou)
+    return (
+      start + BLOCK,
+      compare(start + BLOCK),
+      _update(best, overlaps, start, low_quality_matches, low_quality_min_iou),
+    )
 
   start = 0, compare(0), _Best.none(considered)
   _, _, best = lax.while_loop(lambda state: state[0] < used, step, start)
-  return _label(best, low_quality, takes_part, targets_valid.any(), negative_iou, positive_iou)
+  return _label(best, low_quality_matches, takes_part, targets_valid.any(), negative_iou, positive_iou)
 
 
 def match_quality(
@@ -91,16 +95,16 @@ def match_quality(
   *,
   negative_iou: float | tuple[float, float],
   positive_iou: float,
-  low_quality: str,
+  low_quality_matches: str,
   low_quality_min_iou: float = 0.0,
 ) -> Match:
   """`match` for any measure of overlap, at least 0, of M objects with N boxes."""
-  _check(low_quality)
+  _check(low_quality_matches)
   everything = jnp.ones(quality.shape[1], bool)
   # Computed once, as in `match`.
   quality = lax.optimization_barrier(jnp.where(targets_valid[:, None], lax.stop_gradient(quality), -1.0))
-  best = _update(_Best.none(everything), quality, 0, low_quality, low_quality_min_iou)
-  return _label(best, low_quality, everything, targets_valid.any(), negative_iou, positive_iou)
+  best = _update(_Best.none(everything), quality, 0, low_quality_matches, low_quality_min_iou)
+  return _label(best, low_quality_matches, everything, targets_valid.any(), negative_iou, positive_iou)
 
 
 class _Best(NamedTuple):
@@ -117,7 +121,7 @@ class _Best(NamedTuple):
     return cls(iou, jnp.zeros(count, jnp.int32), jnp.full(count, -1, jnp.int32))
 
 
-def _update(best: _Best, overlaps: Float[Array, 'T N'], start, low_quality: str, min_iou: float) -> _Best:
+def _update(best: _Best, overlaps: Float[Array, 'T N'], start, low_quality_matches: str, min_iou: float) -> _Best:
   """Takes T more objects into account, of which the first is number `start`."""
   count, num_boxes = overlaps.shape
   if count == 0:
@@ -128,10 +132,10 @@ def _update(best: _Best, overlaps: Float[Array, 'T N'], start, low_quality: str,
   index = jnp.min(jnp.where(overlaps == iou, objects, start + count), axis=0)
   better = iou > best.iou
   claimed = best.claimed
-  if low_quality != 'none':
+  if low_quality_matches != 'off':
     top = overlaps.max(1, keepdims=True)
     is_top = overlaps == top
-    if low_quality == 'object_first':
+    if low_quality_matches == 'gt_claims_first':
       position = jnp.arange(num_boxes)
       is_top &= position == jnp.min(jnp.where(is_top, position, num_boxes), axis=1, keepdims=True)
     claims = jnp.where(is_top & (top >= min_iou), objects, -1)
@@ -139,12 +143,12 @@ def _update(best: _Best, overlaps: Float[Array, 'T N'], start, low_quality: str,
   return _Best(jnp.where(better, iou, best.iou), jnp.where(better, index, best.index), claimed)
 
 
-def _label(best: _Best, low_quality: str, takes_part, any_object, negative_iou, positive_iou) -> Match:
+def _label(best: _Best, low_quality_matches: str, takes_part, any_object, negative_iou, positive_iou) -> Match:
   least, below = negative_iou if isinstance(negative_iou, tuple | list) else (0.0, negative_iou)
   label = jnp.where((best.iou >= least) & (best.iou < below), 0, -1)
   label = jnp.where((best.iou >= positive_iou) | (best.claimed >= 0), 1, label)
   label = jnp.where(any_object, label, jnp.where(takes_part, 0, -1))
-  index = best.index if low_quality == 'own' else jnp.where(best.claimed >= 0, best.claimed, best.index)
+  index = best.index if low_quality_matches == 'best_iou' else jnp.where(best.claimed >= 0, best.claimed, best.index)
   return Match(index, label, best.iou)
 
 
@@ -157,6 +161,8 @@ def _in_ignored(boxes, ignored, ignored_valid, ignored_iof: float) -> Bool[Array
   return share > ignored_iof
 
 
-def _check(low_quality: str) -> None:
-  if low_quality not in LOW_QUALITY:
-    raise ValueError(f"unknown low_quality '{low_quality}' of a matcher: choose one of {', '.join(LOW_QUALITY)}")
+def _check(low_quality_matches: str) -> None:
+  if low_quality_matches not in LOW_QUALITY:
+    raise ValueError(
+      f"unknown low_quality_matches '{low_quality_matches}' of a matcher: choose one of {', '.join(LOW_QUALITY)}"
+    )

@@ -24,8 +24,8 @@ CHOICES = (
   'torchvision neither resizes images nor pastes masks into them, which is no part of the predictions here',
   'backbone: frozen batch norm and frozen stages as in the config',
   'proposals, samples, regions, overlaps and detections: as many as the config says',
-  "suppression: jaxdet's score threshold is 0, so that all test.candidates (box, class) pairs enter; R-CNNs of "
-  'torchvision get the threshold that lets in as many, dense detectors take test.pre_nms a level in both',
+  "suppression: jaxdet's score threshold is 0, so that all test.pre_nms_topk (box, class) pairs enter; R-CNNs of "
+  'torchvision get the threshold that lets in as many, dense detectors take test.pre_nms_topk a level in both',
   'the mask heads see positive regions alone in training; how many regions the heads of torchvision see is in the '
   'records (regions_an_image)',
 )
@@ -70,7 +70,7 @@ def counterpart(config: ConfigDict, model: str | None = None) -> Counterpart:
     first_label=int(of_regions),
     settings=_of_regions(settings) if of_regions else _dense(settings),
     sampling_ratio=settings.roi.pooler.sampling_ratio if of_regions else None,
-    candidates=settings.test.candidates if of_regions else None,
+    candidates=settings.test.pre_nms_topk if of_regions else None,
     frozen_stages=_frozen_stages(settings.frozen),
     norm=settings.backbone.norm,
     optimizer={
@@ -91,7 +91,7 @@ def _model(config: ConfigDict) -> str:
   else:
     found = OF_DENSE.get(name) if model.name == 'dense' else None
   backbone = model.backbone
-  plain = (backbone.depth, backbone.groups, backbone.deformable, model.neck.name) == (50, 1, '', 'fpn')
+  plain = (backbone.depth, backbone.groups, backbone.conv3x3.name, model.neck.name) == (50, 1, 'plain', 'fpn')
   if found is None or not plain:
     raise ValueError(
       f'torchvision has no {name} on a {model.neck.name} neck and this backbone (depth {backbone.depth}): leave --vs '
@@ -110,10 +110,10 @@ def _of_regions(model: ConfigDict) -> dict[str, Any]:
   """Of Faster and Mask R-CNN."""
   rpn, roi, test = model.proposals, model.roi, model.test
   return {
-    'rpn_pre_nms_top_n_train': rpn.train_proposals.pre_nms,
-    'rpn_pre_nms_top_n_test': rpn.test_proposals.pre_nms,
-    'rpn_post_nms_top_n_train': rpn.train_proposals.post_nms,
-    'rpn_post_nms_top_n_test': rpn.test_proposals.post_nms,
+    'rpn_pre_nms_top_n_train': rpn.train_proposals.pre_nms_topk,
+    'rpn_pre_nms_top_n_test': rpn.test_proposals.pre_nms_topk,
+    'rpn_post_nms_top_n_train': rpn.train_proposals.post_nms_topk,
+    'rpn_post_nms_top_n_test': rpn.test_proposals.post_nms_topk,
     'rpn_nms_thresh': rpn.test_proposals.iou,
     'rpn_fg_iou_thresh': rpn.matcher.positive_iou,
     'rpn_bg_iou_thresh': rpn.matcher.negative_iou,
@@ -134,6 +134,6 @@ def _dense(model: ConfigDict) -> dict[str, Any]:
   return {
     'score_thresh': 0.0,
     'nms_thresh': test.iou,
-    'topk_candidates': test.pre_nms,
+    'topk_candidates': test.pre_nms_topk,
     'detections_per_img': test.detections,
   }

@@ -37,6 +37,8 @@ def parse(words: Sequence[str], commands: Mapping[str, Command], default: str) -
     UsageError: something in it is unknown, missing, or another command's.
   """
   words = absl_flags.FLAGS.read_flags_from_files(list(words), force_gnu=True)
+  if words and not words[0].startswith('-') and words[0] not in commands:
+    raise _unknown_command(words[0], commands)  # before the flags, which may be those of the command that was meant
   named = named_command(words, commands)
   path, rest = split_config(words)
   config = _load_config(path) if path else None
@@ -55,7 +57,7 @@ def parse(words: Sequence[str], commands: Mapping[str, Command], default: str) -
 
   name, *arguments = arguments or [default]
   if name not in commands:
-    raise UsageError(f"unknown command '{name}'; the nearest is '{nearest(name, commands)}', of {', '.join(commands)}")
+    raise _unknown_command(name, commands)
   command = commands[name]
   known = {field.flag for field in written(command.flags)}
   own = {field.flag for other in commands.values() for field in written(other.flags)} & set(values)
@@ -109,6 +111,10 @@ def _define_flags(commands: Mapping[str, Command]) -> absl_flags.FlagValues:
     if name == flag.name and name not in values:  # it is listed by its short name too
       values[name] = flag
   return values
+
+
+def _unknown_command(name: str, commands: Mapping[str, Command]) -> UsageError:
+  return UsageError(f"unknown command '{name}'; the nearest is '{nearest(name, commands)}', of {', '.join(commands)}")
 
 
 def _unknown_flag(name: str, command: Command, flag: str) -> UsageError:

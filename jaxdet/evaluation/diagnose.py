@@ -142,7 +142,7 @@ def limited_per_image(truth: GroundTruth, found: Survey, protocol: Protocol) -> 
   return [
     f'{images} of {len(truth.image_ids)} images have exactly {most} results and none has more: they were limited by '
     f'image, and {short} of {len(truth.categories)} categories have fewer than {protocol.category_limit}, so this is '
-    'not fixed AP; raise model.test.detections and model.test.candidates'
+    'not fixed AP; raise model.test.detections and model.test.pre_nms_topk'
   ]
 
 

@@ -86,7 +86,7 @@ def finish(
     findings: sentences on what may be wrong.
   """
   if incomplete:
-    print(f'{incomplete} images had more candidates than model.test.candidates: some detections may be missing')
+    print(f'{incomplete} images had more candidates than model.test.pre_nms_topk: some detections may be missing')
   for finding in findings:
     print(f'diagnosis: {finding}')
   everything = {

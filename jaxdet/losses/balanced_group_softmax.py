@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdet.losses.random_subset import random_subset
-from jaxdet.losses.regions import harmless_rows, mean_over
+from jaxdet.losses.regions import mask_padding, mean_over
 
 Groups = tuple[np.ndarray, ...]
 
@@ -43,10 +43,10 @@ def balanced_group_softmax_loss(
     others_per_own: 'others' for each region of the group's own.
   """
   num_classes = sum(map(len, groups))
-  logits, labels = harmless_rows(logits, labels, valid, background=num_classes)
+  logits, labels = mask_padding(logits, labels, valid, background=num_classes)
   first, *columns = _columns(groups)
-  is_object = (labels < num_classes).astype(int)
-  total = mean_over(_cross_entropy(logits[..., first], is_object), valid)
+  is_foreground = (labels < num_classes).astype(int)
+  total = mean_over(_cross_entropy(logits[..., first], is_foreground), valid)
   for group, own_columns, group_key in zip(groups, columns, jax.random.split(key, len(groups)), strict=True):
     position = np.zeros(num_classes + 1, int)
     position[group] = 1 + np.arange(len(group))

@@ -11,7 +11,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxdet.ops import box_coder, iou
+from jaxdet.ops import iou
+from jaxdet.ops.box_coder import BoxCoder
 
 
 def regression_loss(
@@ -19,7 +20,7 @@ def regression_loss(
   boxes: Float[Array, '#*B N 4'],
   objects: Float[Array, '*B N 4'],
   positive: Bool[Array, '*B N'],
-  coder: Mapping[str, Any],
+  coder: BoxCoder,
   loss: Mapping[str, Any],
 ) -> Float[Array, '']:
   """The weighted sum of a loss over the positive boxes.
@@ -29,7 +30,7 @@ def regression_loss(
     boxes: anchors or proposals, in pixels.
     objects: where they should go; rows that are not positive may hold anything.
     positive: the boxes that count.
-    coder: `weights`, `clamp` and `extra` as ops/box_coder.py takes them.
+    coder: what `deltas` stand for.
     loss: `name`, 'smooth_l1' on deltas or one of `IOU_LOSSES` on decoded, unclipped boxes; its `weight`; `beta` of
       smooth L1.
   """
@@ -37,12 +38,10 @@ def regression_loss(
   unit = jnp.asarray([0.0, 0.0, 1.0, 1.0])
   boxes, objects = (jnp.where(positive[..., None], x, unit) for x in (boxes, objects))
   if loss['name'] == 'smooth_l1':
-    targets = box_coder.encode(boxes, objects, coder['weights'], coder['extra'])
-    each = smooth_l1(deltas, targets, loss['beta']).sum(-1)
+    each = smooth_l1(deltas, coder.encode(boxes, objects), loss['beta']).sum(-1)
   elif loss['name'] in IOU_LOSSES:
     deltas = jnp.where(positive[..., None], deltas, 0.0)
-    decoded = box_coder.decode(deltas, boxes, coder['weights'], coder['clamp'], extra=coder['extra'])
-    each = IOU_LOSSES[loss['name']](decoded, objects)
+    each = IOU_LOSSES[loss['name']](coder.decode(deltas, boxes), objects)
   else:
     names = ', '.join(['smooth_l1', *IOU_LOSSES])
     raise ValueError(f"unknown box regression loss '{loss['name']}': choose one of {names}")

@@ -59,7 +59,7 @@ def cross_entropy(settings: Settings, num_classes: int, counts: Settings) -> Cla
   """Softmax over the classes and background."""
 
   def loss(logits, labels, valid, key):
-    logits, labels = regions.harmless_rows(logits, labels, valid, background=num_classes)
+    logits, labels = regions.mask_padding(logits, labels, valid, background=num_classes)
     return regions.mean_over(optax.softmax_cross_entropy_with_integer_labels(logits, labels), valid)
 
   return _softmax(num_classes, loss)

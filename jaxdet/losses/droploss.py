@@ -25,9 +25,9 @@ def drop_loss(
     key: random key of the step.
   """
   num_classes = tail.shape[0]
-  is_object = valid & (labels < num_classes)
-  in_tail = is_object & tail[jnp.where(is_object, labels, 0)]
-  kept_share = jnp.where(is_object.any(), in_tail.sum() / jnp.maximum(is_object.sum(), 1), 1.0)
+  is_foreground = valid & (labels < num_classes)
+  in_tail = is_foreground & tail[jnp.where(is_foreground, labels, 0)]
+  kept_share = jnp.where(is_foreground.any(), in_tail.sum() / jnp.maximum(is_foreground.sum(), 1), 1.0)
   lost = jax.random.uniform(key, (*labels.shape, num_classes)) > kept_share
-  dropped = (is_object[..., None] | lost) & tail & ~is_label(labels, num_classes)
+  dropped = (is_foreground[..., None] | lost) & tail & ~is_label(labels, num_classes)
   return weighted_sigmoid_loss(logits[..., :num_classes], labels, valid, 1.0 - dropped)

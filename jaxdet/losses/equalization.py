@@ -25,6 +25,6 @@ def equalization_loss(
     tail: as `tail_classes` gives it.
   """
   num_classes = tail.shape[0]
-  is_object = (labels < num_classes)[..., None]
-  ignored = is_object & tail & ~is_label(labels, num_classes)
+  is_foreground = (labels < num_classes)[..., None]
+  ignored = is_foreground & tail & ~is_label(labels, num_classes)
   return weighted_sigmoid_loss(logits[..., :num_classes], labels, valid, 1.0 - ignored)

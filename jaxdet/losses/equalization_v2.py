@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.losses.regions import harmless_rows
+from jaxdet.losses.regions import mask_padding
 from jaxdet.losses.weighted_sigmoid import is_label, weighted_sigmoid_loss
 
 
@@ -38,7 +38,7 @@ def equalization_loss_v2(
   weights = jnp.where(is_label(labels, columns), 1 + alpha * (1 - negative), negative)
   loss = weighted_sigmoid_loss(logits, labels, valid, weights)
 
-  logits, labels = harmless_rows(logits, labels, valid, background=columns - 1)
+  logits, labels = mask_padding(logits, labels, valid, background=columns - 1)
   own = is_label(labels, columns)
   gradient = jnp.where(valid[..., None], jnp.abs(jax.nn.sigmoid(logits) - own) * weights, 0.0)
   rows = tuple(range(labels.ndim))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.losses.regions import harmless_rows
+from jaxdet.losses.regions import mask_padding
 from jaxdet.losses.weighted_sigmoid import is_label
 
 
@@ -77,7 +77,7 @@ _sum.defvjp(_forward, _backward)
 
 def _terms(logits, labels, valid, alpha: float, gamma: float):
   """(the rows' own classes; -log of the probability p of what is true; -log of q = 1 - p; alpha times q^gamma)."""
-  logits, labels = harmless_rows(logits, labels, valid, background=logits.shape[-1])
+  logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1])
   own = is_label(labels, logits.shape[-1])
   logit = jnp.where(own, logits, -logits)  # of what is true
   tail = jnp.log1p(jnp.exp(-jnp.abs(logit)))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.losses.regions import harmless_rows, mean_over
+from jaxdet.losses.regions import mask_padding, mean_over
 from jaxdet.losses.weighted_sigmoid import weighted_sigmoid_loss
 
 
@@ -36,7 +36,7 @@ def logit_adjusted_loss(
     log_prior: as the function of that name gives it.
     tau: 1 is balanced softmax, 0 plain cross entropy.
   """
-  logits, labels = harmless_rows(logits, labels, valid, background=logits.shape[-1] - 1)
+  logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1] - 1)
   return mean_over(optax.softmax_cross_entropy_with_integer_labels(logits + tau * log_prior, labels), valid)
 
 
@@ -67,5 +67,5 @@ def balanced_sigmoid_loss(
   num_classes = image_counts.shape[0]
   counts = jnp.clip(image_counts, 1, num_images - 1).astype(jnp.float32)
   shift = jnp.log((num_images - counts) / counts)
-  is_object = (labels < num_classes)[..., None]
-  return weighted_sigmoid_loss(logits[..., :num_classes] - is_object * shift, labels, valid, jnp.ones(num_classes))
+  is_foreground = (labels < num_classes)[..., None]
+  return weighted_sigmoid_loss(logits[..., :num_classes] - is_foreground * shift, labels, valid, jnp.ones(num_classes))

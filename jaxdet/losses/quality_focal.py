@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.losses.regions import harmless_rows
+from jaxdet.losses.regions import mask_padding
 from jaxdet.losses.weighted_sigmoid import is_label
 
 
@@ -23,7 +23,7 @@ def quality_focal_loss(
     quality: q of a row's own class, in [0, 1], without gradient; that of the others is 0.
     beta: 0 leaves the cross entropy as it is.
   """
-  logits, labels = harmless_rows(logits, labels, valid, background=logits.shape[-1])
+  logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1])
   wanted = jnp.where(is_label(labels, logits.shape[-1]), jax.lax.stop_gradient(quality)[..., None], 0.0)
   distance = jnp.abs(wanted - jax.nn.sigmoid(logits))
   each = optax.sigmoid_binary_cross_entropy(logits, wanted) * distance**beta

@@ -1,11 +1,11 @@
-"""What the classification losses share: rows that hold no region are made harmless, and the mean is over the others.
+"""Padding in classification losses: it is masked, and the mean is over the valid RoIs.
 
 Every classification loss in this folder takes, in this order,
 
-- logits [..., R, C]: C = K classes, then what the method has besides; its docstring says what.
+- logits [..., R, C]: C = K classes, then the columns that the method adds; its docstring names them.
 - labels [..., R]: 0..K - 1, or K for background; rows that are not valid may hold anything.
-- valid [..., R]: the rows that hold a region. The others change neither loss nor state, and have gradient 0.
-- what is known of the classes, [K]; then `state`, a flat dict of arrays, and a random `key`, where the method has them.
+- valid [..., R]: the rows that hold a RoI. Padding changes neither loss nor state, and has gradient 0.
+- facts about the classes, [K]; then `state`, a flat dict of arrays, and a random `key`, where the method has them.
 
 It returns a scalar in float32, reduced over all leading axes as upstream reduces it over a batch; or that and the new
 state. Weights, samples and states carry no gradient.
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
-def harmless_rows(
+def mask_padding(
   logits: Float[Array, '*B R C'], labels: Int[Array, '*B R'], valid: Bool[Array, '*B R'], background: int
 ) -> tuple[Float[Array, '*B R C'], Int[Array, '*B R']]:
   """Logits in float32 and labels, with zeros and `background` in the rows that are not valid."""

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.losses.regions import harmless_rows
+from jaxdet.losses.regions import mask_padding
 
 
 def class_weights(instance_counts: Int[Array, 'K'], scale: float) -> Float[Array, 'K+1']:
@@ -31,7 +31,7 @@ def reweighted_loss(
     logits, labels, valid: as regions.py tells; the last column is background.
     weights: as `class_weights` gives them.
   """
-  logits, labels = harmless_rows(logits, labels, valid, background=logits.shape[-1] - 1)
+  logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1] - 1)
   of_label = jnp.where(valid, weights[labels], 0.0)
   total = (of_label * optax.softmax_cross_entropy_with_integer_labels(logits, labels)).sum()
   return total / jnp.where(valid.any(), of_label.sum(), 1.0)

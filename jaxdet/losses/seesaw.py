@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.losses.regions import harmless_rows, mean_over
+from jaxdet.losses.regions import mask_padding, mean_over
 from jaxdet.losses.weighted_sigmoid import is_label
 
 State = dict[str, Float[Array, 'K+1']]
@@ -64,8 +64,8 @@ def class_loss(
   M_ij = min(1, N_j / N_i)^p mitigates and C_ij = max(1, s_j / s_i)^q compensates; s_i counts as `least_score` at least.
   """
   num_classes = logits.shape[-1]
-  is_object = valid & (labels < num_classes)
-  logits, labels = harmless_rows(logits, labels, is_object, background=0)
+  is_foreground = valid & (labels < num_classes)
+  logits, labels = mask_padding(logits, labels, is_foreground, background=0)
   log_samples = jnp.log(jnp.maximum(samples, 1.0))
   mitigation = p * jnp.minimum(log_samples - log_samples[labels][..., None], 0.0)
   log_scores = jax.nn.log_softmax(jax.lax.stop_gradient(logits))
@@ -73,14 +73,14 @@ def class_loss(
   compensation = q * jnp.maximum(log_scores - own_score, 0.0)
   # Both are 0 in an object's own column.
   each = optax.softmax_cross_entropy_with_integer_labels(logits + mitigation + compensation, labels)
-  return jnp.where(is_object, each, 0.0).sum() / jnp.maximum(valid.sum(), 1)
+  return jnp.where(is_foreground, each, 0.0).sum() / jnp.maximum(valid.sum(), 1)
 
 
 def objectness_loss(
-  logits: Float[Array, '*B R 2'], is_object: Bool[Array, '*B R'], valid: Bool[Array, '*B R']
+  logits: Float[Array, '*B R 2'], is_foreground: Bool[Array, '*B R'], valid: Bool[Array, '*B R']
 ) -> Float[Array, '']:
   """Cross entropy of object (column 0) against background (column 1); the mean over regions."""
-  logits, labels = harmless_rows(logits, 1 - is_object.astype(int), valid, background=1)
+  logits, labels = mask_padding(logits, 1 - is_foreground.astype(int), valid, background=1)
   return mean_over(optax.softmax_cross_entropy_with_integer_labels(logits, labels), valid)
 
 

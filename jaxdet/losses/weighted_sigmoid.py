@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdet.losses.regions import harmless_rows, mean_over
+from jaxdet.losses.regions import mask_padding, mean_over
 
 
 def weighted_sigmoid_loss(
@@ -20,7 +20,7 @@ def weighted_sigmoid_loss(
     logits, labels, valid: as regions.py tells. A label behind the last column is a negative of all.
     weights: what broadcasts with the logits; taken as constants.
   """
-  logits, labels = harmless_rows(logits, labels, valid, background=logits.shape[-1])
+  logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1])
   each = optax.sigmoid_binary_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
   return mean_over((each * jax.lax.stop_gradient(weights)).sum(-1), valid)
 

@@ -16,7 +16,8 @@ import jax
 from jaxtyping import Array, Bool, Float
 
 from jaxdet.ops.occupied_rows import map_occupied
-from jaxdet.ops.on_each_device import cut_mesh, on_each_device
+from jaxdet.ops.on_each_device import on_each_device
+from jaxdet.sharding import active_data_mesh
 from jaxdet.structures import Batch, Detections
 
 Variables = dict[str, Any]  # nested as variables[collection][network][...]
@@ -92,7 +93,7 @@ class Apply:
       apply = partial(self._networks[network].apply, variables, train=self._train)
       return map_occupied(apply, valid, *rows)
 
-    return on_each_device(over_images, cut_mesh(), shared=1)(variables, valid, *rows)
+    return on_each_device(over_images, active_data_mesh(), shared=1)(variables, valid, *rows)
 
   def step(self, name: str, function: Callable, *args, gradient: int) -> Any:
     del name  # functions have scopes of their own

@@ -40,7 +40,7 @@ def level_anchors(maps: Mapping[int, Array], anchors: FrozenConfigDict) -> dict[
     if anchors.rounded:
       cell = anchor_ops.legacy_cell_anchors(stride, [size / stride for size in sizes], ratios)
     else:
-      cell = anchor_ops.cell_anchors(sizes, ratios, anchors.major)
+      cell = anchor_ops.cell_anchors(sizes, ratios, anchors.anchor_order)
     out[level] = anchor_ops.grid_anchors(cell, level_map.shape[1:3], stride, anchors.offset)
   return out
 

@@ -27,9 +27,9 @@ def detect(
   """The best pairs above the score threshold, suppressed within their class, without masks.
 
   Upstream decodes every box for every class and suppresses all pairs above the threshold. Here the best
-  `test.candidates` pairs an image are decoded and enter suppression, which gives the same detections whenever these
+  `test.pre_nms_topk` pairs an image are decoded and enter suppression, which gives the same detections whenever these
   hold every pair above the threshold, or `test.detections` survive among them; `incomplete` marks the images where
-  neither is so. With `test.drop_empty` boxes without area are left out of what survives (Detectron2).
+  neither is so. With `test.drop_empty_boxes` boxes without area are left out of what survives (Detectron2).
 
   Args:
     scores: of the last stage, or the mean over stages.
@@ -43,7 +43,7 @@ def detect(
   def one_image(scores, regression, rois, valid, size):
     eligible = valid[:, None] & jnp.isfinite(scores).all(-1, keepdims=True) & (scores > test.score_threshold)
     ranking = jnp.where(eligible, scores, -jnp.inf).reshape(-1)
-    best, index = jax.lax.top_k(ranking, min(test.candidates, ranking.shape[0]))
+    best, index = jax.lax.top_k(ranking, min(test.pre_nms_topk, ranking.shape[0]))
     rows, labels = jnp.divmod(index, scores.shape[1])
     decoded = decode(regression, rows, labels, rois, size)
     finite = jnp.isfinite(decoded).all(-1)
@@ -52,8 +52,8 @@ def detect(
       decoded, best, jnp.isfinite(best) & finite, test.iou, groups=labels, k=min(test.detections, best.shape[0])
     )
     incomplete = (eligible.sum() > best.shape[0]) & ~kept_valid.all()
-    if test.drop_empty:
-      kept_valid &= boxes.has_sides(decoded[kept], 0.0)
+    if test.drop_empty_boxes:
+      kept_valid &= boxes.nonempty(decoded[kept], 0.0)
     return make_detections(decoded[kept], best[kept], labels[kept], kept_valid, incomplete)
 
   return per_image(one_image)(scores, regression, proposals.boxes, proposals.valid, image_size)

@@ -20,14 +20,14 @@ def centered_boxes(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Fl
 
 
 def cell_anchors(
-  sizes: Sequence[float], aspect_ratios: Sequence[float], major: str = 'size'
+  sizes: Sequence[float], aspect_ratios: Sequence[float], order: str = 'size_major'
 ) -> Float[np.ndarray, 'A 4']:
   """The anchors of one cell, around the origin: every size with every aspect ratio (height / width).
 
-  `major` names the outer loop, on which the meaning of a head's channels depends: 'size' in Detectron2,
-  'aspect_ratio' in mmdetection. With a single size the two agree.
+  `order` names the outer loop, on which the meaning of a head's channels depends: 'size_major' in Detectron2,
+  'ratio_major' in mmdetection. With a single size the two agree.
   """
-  pairs = _pairs(sizes, aspect_ratios, major)
+  pairs = _pairs(sizes, aspect_ratios, order)
   return centered_boxes(*pairs)
 
 
@@ -39,7 +39,7 @@ def legacy_cell_anchors(
   Corners are whole pixels, inclusive, around the middle of the first cell; sizes are `stride * scales`,
   the aspect ratio is the outer loop.
   """
-  sizes, ratios = _pairs([stride * scale for scale in scales], aspect_ratios, 'aspect_ratio')
+  sizes, ratios = _pairs([stride * scale for scale in scales], aspect_ratios, 'ratio_major')
   half = 0.5 * (np.stack([sizes / np.sqrt(ratios), sizes * np.sqrt(ratios)], -1) - 1)
   middle = 0.5 * (stride - 1)
   return np.round(np.concatenate([middle - half, middle + half], -1)).astype(np.float32)
@@ -99,10 +99,10 @@ def valid_cells(grid: tuple[int, int], size: Int[Array, '2'] | tuple[int, int], 
 
 
 def _pairs(
-  sizes: Sequence[float], aspect_ratios: Sequence[float], major: str
+  sizes: Sequence[float], aspect_ratios: Sequence[float], order: str
 ) -> tuple[Float[np.ndarray, 'A'], Float[np.ndarray, 'A']]:
-  if major not in ('size', 'aspect_ratio'):
-    raise ValueError(f"unknown anchor order '{major}': choose 'size' or 'aspect_ratio'")
-  indexing = 'ij' if major == 'size' else 'xy'
+  if order not in ('size_major', 'ratio_major'):
+    raise ValueError(f"unknown anchor order '{order}': choose 'size_major' or 'ratio_major'")
+  indexing = 'ij' if order == 'size_major' else 'xy'
   size_grid, ratio_grid = np.meshgrid(sizes, aspect_ratios, indexing=indexing)
   return size_grid.reshape(-1), ratio_grid.reshape(-1)

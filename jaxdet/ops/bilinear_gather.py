@@ -17,7 +17,7 @@ def read(feature, y, x, weights) -> Float[Array, 'B Q G D']:
   return _queries_first(total, len(feature))
 
 
-def spread(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
+def backward(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
   """The gradients of all arguments of `read`, in the type of `cotangents`."""
   rows = _padded(feature)
   arguments = map(_maps_first, (y, x, weights, cotangents))
@@ -32,8 +32,8 @@ def read_in_chunks(feature, y, x, weights) -> Float[Array, 'B Q G D']:
   return _whole(lax.map(lambda chunk: _sum(rows, feature.shape, *chunk), chunks), y.shape)
 
 
-def spread_in_chunks(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
-  """`spread`, some queries after the other."""
+def backward_in_chunks(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
+  """`backward`, some queries after the other."""
   rows = _padded(feature)
 
   def step(sums, chunk):
@@ -45,25 +45,25 @@ def spread_in_chunks(feature, y, x, weights, cotangents) -> tuple[Array, Array, 
 
 
 def _sum(rows, shape, y, x, weights) -> Float[Array, 'M Q D']:
-  cells, shares, _ = _neighbours(shape, y, x)
+  cells, bilinear, _ = _neighbours(shape, y, x)
 
   # One by one: so they are gathered, weighted and summed in one pass, and no gathered row is written to memory.
   def sample(p):
-    return sum(_rows(rows, cells[:, :, p, k]) * shares[:, :, p, k, None] for k in range(4))
+    return sum(_rows(rows, cells[:, :, p, k]) * bilinear[:, :, p, k, None] for k in range(4))
 
   return sum(sample(p) * weights[:, :, p, None] for p in range(y.shape[2]))
 
 
 def _add_gradients(rows, shape, sums, y, x, weights, cotangents):
   """`sums` with the gradients of the map's cells added, and those of y, x and weights."""
-  cells, shares, (left, right, top, lower) = _neighbours(shape, y, x)
+  cells, bilinear, (left, right, top, lower) = _neighbours(shape, y, x)
   cotangents = cotangents[:, :, None, None]
-  by_share = (_rows(rows, cells) * cotangents).sum(-1)
-  c00, c01, c10, c11 = jnp.moveaxis(by_share, -1, 0)
+  by_bilinear = (_rows(rows, cells) * cotangents).sum(-1)
+  c00, c01, c10, c11 = jnp.moveaxis(by_bilinear, -1, 0)
   by_y = weights * (left * (c10 - c00) + right * (c11 - c01))
   by_x = weights * (top * (c01 - c00) + lower * (c11 - c10))
-  sums = sums.at[cells].add((shares * weights[..., None])[..., None] * cotangents, mode='promise_in_bounds')
-  return sums, (by_y, by_x, (by_share * shares).sum(-1))
+  sums = sums.at[cells].add((bilinear * weights[..., None])[..., None] * cotangents, mode='promise_in_bounds')
+  return sums, (by_y, by_x, (by_bilinear * bilinear).sum(-1))
 
 
 def _padded(feature: Float[Array, 'B H W G D']) -> Float[Array, 'M*R D']:
@@ -81,16 +81,16 @@ def _unpadded(rows: Float[Array, 'M*R D'], shape: tuple[int, ...]) -> Float[Arra
 def _neighbours(
   shape: tuple[int, ...], y: Float[Array, 'M Q P'], x: Float[Array, 'M Q P']
 ) -> tuple[Int[Array, 'M Q P 4'], Float[Array, 'M Q P 4'], tuple[Float[Array, 'M Q P'], ...]]:
-  """The rows of a point's neighbours, their shares, and those of the left, right, top and lower two."""
+  """The rows of a point's neighbours, their bilinear weights, and those of the left, right, top and lower two."""
   height, width = shape[1] + 2, shape[2] + 2  # with the border
   first_y, first_x = jnp.floor(y), jnp.floor(x)
-  # Two cells away is the first row, whose first neighbour, the only one with a share, is border.
+  # Two cells away is the first row, whose first neighbour, the only one with a weight, is border.
   first = jnp.maximum((first_y.astype(jnp.int32) + 1) * width + first_x.astype(jnp.int32) + 1, 0)
   first += (jnp.arange(len(y), dtype=jnp.int32) * (height * width))[:, None, None]
   right, lower = x - first_x, y - first_y
   left, top = 1 - right, 1 - lower
-  shares = jnp.stack([top * left, top * right, lower * left, lower * right], -1)
-  return first[..., None] + jnp.array([0, 1, width, width + 1]), shares, (left, right, top, lower)
+  bilinear = jnp.stack([top * left, top * right, lower * left, lower * right], -1)
+  return first[..., None] + jnp.array([0, 1, width, width + 1]), bilinear, (left, right, top, lower)
 
 
 def _rows(rows: Float[Array, 'M*R D'], cells: Int[Array, '*N']) -> Float[Array, '*N D']:

@@ -24,9 +24,9 @@ def read(feature, y, x, weights) -> Float[Array, 'B Q G D']:
   return lax.map(lambda image: _read(*image), (feature, y, x, weights))
 
 
-def spread(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
+def backward(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
   """The gradients of all arguments of `read`, in the type of sums; cotangents are rounded to the type of the map."""
-  return lax.map(lambda image: _spread(*image), (feature, y, x, weights, cotangents))
+  return lax.map(lambda image: _backward(*image), (feature, y, x, weights, cotangents))
 
 
 def _read(feature, y, x, weights):
@@ -34,37 +34,39 @@ def _read(feature, y, x, weights):
 
   def chunk(points):
     y, x, weights = points
-    columns = [weight[:, None] * hat for weight, hat in zip(weights, _hats(x, 0, feature.shape[1]), strict=True)]
+    columns = [
+      weight[:, None] * hat for weight, hat in zip(weights, _linear_kernel(x, 0, feature.shape[1]), strict=True)
+    ]
 
     def step(k, total):
-      shares = _shares(blocks.hats(y, k), columns, feature.dtype)
-      return total + jnp.einsum('grct,grcd->dgt', shares, blocks.cells(k), preferred_element_type=total.dtype)
+      bilinear = _bilinear(blocks.linear_kernel(y, k), columns, feature.dtype)
+      return total + jnp.einsum('grct,grcd->dgt', bilinear, blocks.cells(k), preferred_element_type=total.dtype)
 
     return lax.fori_loop(*blocks.between(y), step, jnp.zeros((depth, *y.shape[1:]), y.dtype))
 
   return _unchunked(lax.map(chunk, tuple(map(_chunked, (y, x, weights)))), len(y))
 
 
-def _spread(feature, y, x, weights, cotangents):
+def _backward(feature, y, x, weights, cotangents):
   blocks, width = _Blocks.of(feature), feature.shape[1]
 
   def chunk(gradient, points):
     y, x, weights, cotangents = points
     cotangents = cotangents.astype(feature.dtype)
-    hats, slopes = _hats(x, 0, width), _slopes(x, 0, width)
-    columns = [weight[:, None] * hat for weight, hat in zip(weights, hats, strict=True)]
+    linear_kernel, slopes = _linear_kernel(x, 0, width), _slopes(x, 0, width)
+    columns = [weight[:, None] * hat for weight, hat in zip(weights, linear_kernel, strict=True)]
 
     def step(k, sums):
       gradient, by_y, by_x, by_weight = sums
-      rows = blocks.hats(y, k)
-      by_share = jnp.einsum('grcd,dgt->grct', blocks.cells(k), cotangents, preferred_element_type=y.dtype)
-      along = [(by_share * hat[:, None]).sum(2) for hat in hats]  # [G, rows, T]
-      across = [(by_share * slope[:, None]).sum(2) for slope in slopes]
+      rows = blocks.linear_kernel(y, k)
+      by_bilinear = jnp.einsum('grcd,dgt->grct', blocks.cells(k), cotangents, preferred_element_type=y.dtype)
+      along = [(by_bilinear * hat[:, None]).sum(2) for hat in linear_kernel]  # [G, rows, T]
+      across = [(by_bilinear * slope[:, None]).sum(2) for slope in slopes]
       by_y += _over_rows(along, blocks.slopes(y, k))
       by_x += _over_rows(across, rows)
       by_weight += _over_rows(along, rows)
-      shares = _shares(rows, columns, feature.dtype)
-      change = jnp.einsum('grct,dgt->grcd', shares, cotangents, preferred_element_type=y.dtype)
+      bilinear = _bilinear(rows, columns, feature.dtype)
+      change = jnp.einsum('grct,dgt->grcd', bilinear, cotangents, preferred_element_type=y.dtype)
       return blocks.add(gradient, change, k), by_y, by_x, by_weight
 
     zeros = jnp.zeros_like(y)
@@ -105,20 +107,20 @@ class _Blocks(NamedTuple):
     before = lax.dynamic_slice_in_dim(gradient, k * self.rows, self.rows, 1)
     return lax.dynamic_update_slice_in_dim(gradient, before + change, k * self.rows, 1)
 
-  def hats(self, y: Float[Array, 'P G T'], k) -> list[Float[Array, 'G rows T']]:
-    return _hats(y, k * self.rows, self.rows)
+  def linear_kernel(self, y: Float[Array, 'P G T'], k) -> list[Float[Array, 'G rows T']]:
+    return _linear_kernel(y, k * self.rows, self.rows)
 
   def slopes(self, y: Float[Array, 'P G T'], k) -> list[Float[Array, 'G rows T']]:
     return _slopes(y, k * self.rows, self.rows)
 
 
-def _hats(places: Float[Array, 'P G T'], first, count: int) -> list[Float[Array, 'G count T']]:
+def _linear_kernel(places: Float[Array, 'P G T'], first, count: int) -> list[Float[Array, 'G count T']]:
   """For each point the shares that it takes of `count` cells along an axis."""
   return [jnp.maximum(0, 1 - jnp.abs(place[:, None] - _cells(first, count, place.dtype))) for place in places]
 
 
 def _slopes(places: Float[Array, 'P G T'], first, count: int) -> list[Float[Array, 'G count T']]:
-  """The derivatives of `_hats` by the place; on a cell that from above."""
+  """The derivatives of `_linear_kernel` by the place; on a cell that from above."""
   cells = _cells(first, count, places.dtype)
   before = [jnp.floor(place)[:, None] for place in places]
   return [(cells == b + 1).astype(cells.dtype) - (cells == b).astype(cells.dtype) for b in before]
@@ -128,7 +130,9 @@ def _cells(first, count: int, dtype) -> Float[Array, 'count 1']:
   return (first + jnp.arange(count)).astype(dtype)[:, None]
 
 
-def _shares(rows: list[Float[Array, 'G R T']], columns: list[Float[Array, 'G W T']], dtype) -> Float[Array, 'G R W T']:
+def _bilinear(
+  rows: list[Float[Array, 'G R T']], columns: list[Float[Array, 'G W T']], dtype
+) -> Float[Array, 'G R W T']:
   # Point by point: a TPU's compiler makes a slow loop of a sum along an axis, and puts these into the product.
   points = [row[:, :, None] * column[:, None] for row, column in zip(rows, columns, strict=True)]
   return functools.reduce(operator.add, points).astype(dtype)

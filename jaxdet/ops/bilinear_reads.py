@@ -14,7 +14,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxdet.ops import bilinear_gather, bilinear_matmul
-from jaxdet.ops.on_each_device import cut_mesh, on_each_device
+from jaxdet.ops.on_each_device import on_each_device
+from jaxdet.sharding import active_data_mesh
 
 
 @jax.named_scope('bilinear_reads')
@@ -34,20 +35,20 @@ def bilinear_reads(
     y, x: in cells; the centre of the first cell is 0.
     weights: of the points.
   """
-  return on_each_device(_read, cut_mesh())(feature, y, x, weights)
+  return on_each_device(_read, active_data_mesh())(feature, y, x, weights)
 
 
 class Form(NamedTuple):
   """One way to do it."""
 
   read: Callable[..., Array]
-  spread: Callable[..., tuple[Array, ...]]  # from the arguments of `read` and cotangents to their gradients
+  backward: Callable[..., tuple[Array, ...]]  # from the arguments of `read` and cotangents to their gradients
 
 
 FORMS = {
-  'gather': Form(bilinear_gather.read, bilinear_gather.spread),
-  'chunks': Form(bilinear_gather.read_in_chunks, bilinear_gather.spread_in_chunks),
-  'matmul': Form(bilinear_matmul.read, bilinear_matmul.spread),
+  'gather': Form(bilinear_gather.read, bilinear_gather.backward),
+  'chunks': Form(bilinear_gather.read_in_chunks, bilinear_gather.backward_in_chunks),
+  'matmul': Form(bilinear_matmul.read, bilinear_matmul.backward),
 }
 
 
@@ -70,7 +71,7 @@ def _forward(*args):
 
 def _backward(args, cotangents):
   feature, *points = args
-  gradients = _form.spread(feature, *_inside(*args), cotangents)
+  gradients = _form.backward(feature, *_inside(*args), cotangents)
   return tuple(g.astype(a.dtype) for g, a in zip(gradients, (feature, *points), strict=True))
 
 

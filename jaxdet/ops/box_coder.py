@@ -4,90 +4,92 @@ All functions broadcast over leading axes. Class-specific deltas [N, K, 4] are d
 Boxes without area, such as padding, give finite numbers of no meaning.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxdet.ops.boxes import clip
+from jaxdet.ops.boxes import centres, clip
+from jaxdet.parts import find_with_settings
 
 # A box grows by no more than this factor, nor shrinks where both sides are clamped.
 MAX_SCALE = 1000 / 16
 
-Weights = tuple[float, float, float, float]
+
+class BoxCoder(Protocol):
+  """What a head's numbers for a box stand for."""
+
+  def encode(self, boxes: Float[Array, '... 4'], targets: Float[Array, '... 4']) -> Float[Array, '... 4']:
+    """The numbers that take `boxes`, anchors or proposals in pixels, to `targets`."""
+
+  def decode(self, numbers: Float[Array, '... 4'], boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
+    """The inverse of `encode`, in float32 and without clipping to an image."""
+
+  def decode_clipped(
+    self, numbers: Float[Array, 'N 4'], boxes: Float[Array, 'N 4'], image_size: Int[Array, '2']
+  ) -> Float[Array, 'N 4']:
+    """Boxes of one image of (height, width) pixels, clipped to it; what is not finite stays so."""
 
 
-def encode(
-  boxes: Float[Array, '... 4'], targets: Float[Array, '... 4'], weights: Weights, extra: float = 0.0
-) -> Float[Array, '... 4']:
-  """Deltas (dx, dy, dw, dh) that take `boxes` to `targets` (Girshick et al., 2014).
+@dataclasses.dataclass(frozen=True)
+class Deltas:
+  """Centre shifts in sides of the box and log scales, (dx, dy, dw, dh) (Girshick et al., 2014).
 
-  Args:
-    boxes: anchors or proposals, in pixels.
-    targets: where they should go.
-    weights: factors of the deltas; mmdetection's standard deviations are their reciprocals.
-    extra: pixels added to width and height; 1 for the inclusive coordinates of mmdetection 1.x.
+  Raises:
+    ValueError: for an unknown `scale_clamp`.
   """
-  centre, sides = _centre_and_sides(boxes, extra)
-  target_centre, target_sides = _centre_and_sides(targets, extra)
-  safe_sides = jnp.where(sides > 0, sides, 1.0)
-  scale = jnp.where((sides > 0) & (target_sides > 0), target_sides / safe_sides, 1.0)
-  deltas = jnp.concatenate([(target_centre - centre) / safe_sides, jnp.log(scale)], -1)
-  return deltas * jnp.asarray(weights, deltas.dtype)
+
+  weights: tuple[float, float, float, float]  # factors of the deltas; mmdetection's deviations are their reciprocals
+  scale_clamp: str  # 'max': scales are at most MAX_SCALE (Detectron2); 'symmetric': and at least its reciprocal (mmdet)
+  legacy_plus_one: bool = False  # a box's last pixel is inside it, as in mmdetection 1.x
+  max_shift: float | None = None  # the furthest a centre moves along an axis, in pixels (YOLOF: 32)
+
+  def __post_init__(self):
+    if self.scale_clamp not in ('max', 'symmetric'):
+      raise ValueError(f"unknown scale_clamp '{self.scale_clamp}' of a box coder: choose 'max' or 'symmetric'")
+
+  def encode(self, boxes: Float[Array, '... 4'], targets: Float[Array, '... 4']) -> Float[Array, '... 4']:
+    """Deltas that take `boxes` to `targets`."""
+    centre, sides = _centre_and_sides(boxes, self.legacy_plus_one)
+    target_centre, target_sides = _centre_and_sides(targets, self.legacy_plus_one)
+    safe_sides = jnp.where(sides > 0, sides, 1.0)
+    scale = jnp.where((sides > 0) & (target_sides > 0), target_sides / safe_sides, 1.0)
+    deltas = jnp.concatenate([(target_centre - centre) / safe_sides, jnp.log(scale)], -1)
+    return deltas * jnp.asarray(self.weights, deltas.dtype)
+
+  def decode(self, deltas: Float[Array, '... 4'], boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
+    """Applies deltas to boxes, in float32 and without clipping to an image.
+
+    With `legacy_plus_one` the pixel that was added to the sides is not taken off again, as upstream.
+    """
+    deltas = deltas.astype(jnp.float32) / jnp.asarray(self.weights, jnp.float32)
+    centre, sides = _centre_and_sides(boxes.astype(jnp.float32), self.legacy_plus_one)
+    shift = deltas[..., :2] * sides
+    if self.max_shift is not None:
+      shift = jnp.clip(shift, -self.max_shift, self.max_shift)
+    limit = math.log(MAX_SCALE)
+    log_scale = jnp.clip(deltas[..., 2:], -limit if self.scale_clamp == 'symmetric' else None, limit)
+    half = 0.5 * jnp.exp(log_scale) * sides
+    return jnp.concatenate([centre + shift - half, centre + shift + half], -1)
+
+  def decode_clipped(
+    self, deltas: Float[Array, 'N 4'], boxes: Float[Array, 'N 4'], image_size: Int[Array, '2']
+  ) -> Float[Array, 'N 4']:
+    """Applies the deltas of one image and clips the boxes to it; with `legacy_plus_one` they end a pixel before it."""
+    decoded = self.decode(deltas, boxes)
+    return jnp.where(jnp.isfinite(decoded), clip(decoded, image_size - int(self.legacy_plus_one)), decoded)
 
 
-def decode(
-  deltas: Float[Array, '... 4'],
-  boxes: Float[Array, '... 4'],
-  weights: Weights,
-  clamp: str = 'above',
-  max_shift: float | None = None,
-  extra: float = 0.0,
-) -> Float[Array, '... 4']:
-  """Applies deltas to boxes: the inverse of `encode`, in float32 and without clipping to an image.
-
-  Args:
-    deltas: (dx, dy, dw, dh), multiplied by the weights as `encode` gives them.
-    boxes: anchors or proposals, in pixels.
-    weights: as for `encode`.
-    clamp: 'above' limits scales to at most `MAX_SCALE` (Detectron2), 'both' to at least its reciprocal
-      too (mmdetection).
-    max_shift: the furthest a centre moves along an axis, in pixels (YOLOF: 32, with clamp 'above').
-    extra: pixels added to the boxes' width and height; 1 for mmdetection 1.x, whose decoding does not take
-      them off again.
-  """
-  if clamp not in ('above', 'both'):
-    raise ValueError(f"unknown clamp '{clamp}' of a box coder: choose 'above' or 'both'")
-  deltas = deltas.astype(jnp.float32) / jnp.asarray(weights, jnp.float32)
-  centre, sides = _centre_and_sides(boxes.astype(jnp.float32), extra)
-  shift = deltas[..., :2] * sides
-  if max_shift is not None:
-    shift = jnp.clip(shift, -max_shift, max_shift)
-  limit = math.log(MAX_SCALE)
-  log_scale = jnp.clip(deltas[..., 2:], -limit if clamp == 'both' else None, limit)
-  half = 0.5 * jnp.exp(log_scale) * sides
-  return jnp.concatenate([centre + shift - half, centre + shift + half], -1)
+CODERS = {'deltas': Deltas}
 
 
-def decode_clipped(
-  deltas: Float[Array, 'N 4'], boxes: Float[Array, 'N 4'], image_size: Int[Array, '2'], coder: Mapping[str, Any]
-) -> Float[Array, 'N 4']:
-  """Decodes the deltas of one image as a config's `coder` says, and clips the boxes to the image.
-
-  What is not finite stays so.
-
-  Args:
-    deltas, boxes: as for `decode`.
-    image_size: (height, width) in pixels.
-    coder: `weights`, `clamp` and `extra` as `decode` takes them; boxes with an extra pixel end at size - 1. With `clip`
-      False boxes that cross the border stay as they are (mmdetection's `clip_border`).
-  """
-  decoded = decode(deltas, boxes, coder['weights'], coder['clamp'], extra=coder['extra'])
-  if not coder['clip']:
-    return decoded
-  return jnp.where(jnp.isfinite(decoded), clip(decoded, image_size - coder['extra']), decoded)
+def make_coder(settings: Mapping[str, Any]) -> BoxCoder:
+  """The coder of a config: `name` of CODERS, and its fields."""
+  coder, fields = find_with_settings(CODERS, settings, 'coder')
+  return coder(**fields)
 
 
 def encode_sides(boxes: Float[Array, '... 4'], targets: Float[Array, '... 4'], relative: bool) -> Float[Array, '... 4']:
@@ -108,10 +110,9 @@ def decode_sides(deltas: Float[Array, '... 4'], boxes: Float[Array, '... 4'], re
 
 
 def _centre_and_sides(
-  boxes: Float[Array, '... 4'], extra: float = 0.0
+  boxes: Float[Array, '... 4'], legacy_plus_one: bool = False
 ) -> tuple[Float[Array, '... 2'], Float[Array, '... 2']]:
-  top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
-  return 0.5 * (top_left + bottom_right), bottom_right - top_left + extra
+  return centres(boxes), boxes[..., 2:] - boxes[..., :2] + float(legacy_plus_one)
 
 
 def _unit(sides: Float[Array, '... 2'], relative: bool) -> Float[Array, '... 4']:

@@ -16,6 +16,22 @@ def clip(boxes: Float[Array, '... 4'], size: Int[Array, '2'] | tuple[int, int]) 
   return jnp.clip(boxes, 0, limit)
 
 
-def has_sides(boxes: Float[Array, '... 4'], min_size: float) -> Bool[Array, '...']:
+def nonempty(boxes: Float[Array, '... 4'], min_size: float) -> Bool[Array, '...']:
   """True where width and height are both strictly greater than `min_size` pixels."""
   return ((boxes[..., 2:] - boxes[..., :2]) > min_size).all(-1)
+
+
+def centres(boxes: Float[Array, '... 4']) -> Float[Array, '... 2']:
+  """Middles (x, y)."""
+  return 0.5 * (boxes[..., :2] + boxes[..., 2:])
+
+
+def cxcywh_to_xyxy(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
+  """(x1, y1, x2, y2) of (cx, cy, width, height)."""
+  centre, sides = boxes[..., :2], boxes[..., 2:]
+  return jnp.concatenate([centre - sides / 2, centre + sides / 2], -1)
+
+
+def xyxy_to_cxcywh(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
+  """(cx, cy, width, height) of (x1, y1, x2, y2)."""
+  return jnp.concatenate([centres(boxes), boxes[..., 2:] - boxes[..., :2]], -1)

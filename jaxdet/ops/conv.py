@@ -15,7 +15,8 @@ from jax import lax
 from jax.sharding import AbstractMesh
 from jaxtyping import Array, Float
 
-from jaxdet.ops.on_each_device import cut_mesh, on_each_device
+from jaxdet.ops.on_each_device import on_each_device
+from jaxdet.sharding import active_data_mesh
 
 BLOCK_PIXELS = 512  # whose patches fit into a core's cache
 # Groups are merged into dense ones of at least so many channels, zeros between them: less fill no matrix unit.
@@ -43,7 +44,7 @@ def conv2d(
 
   Differentiable once in reverse mode.
   """
-  return _conv2d(x, kernel, Geometry(stride, dilation, groups, cut_mesh()))
+  return _conv2d(x, kernel, Geometry(stride, dilation, groups, active_data_mesh()))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -79,9 +79,9 @@ def deformable_roi_pool(
 @jax.custom_vjp
 def _pool(cells: Float[Array, 'S C'], offsets: Float[Array, 'R p q 2'], bins: Bins) -> Float[Array, 'R p q C']:
   def add_samples(turn, total):
-    neighbours, shares = _neighbours(offsets, bins, turn)
+    neighbours, bilinear = _neighbours(offsets, bins, turn)
     # One by one, in one pass: no gathered row is written to memory.
-    return total + sum(cells[neighbours[..., k]] * shares[..., k, None] for k in range(4))
+    return total + sum(cells[neighbours[..., k]] * bilinear[..., k, None] for k in range(4))
 
   total = jnp.zeros((*offsets.shape[:-1], cells.shape[-1]), jnp.promote_types(cells.dtype, jnp.float32))
   return lax.fori_loop(0, _turns(bins), add_samples, total).astype(cells.dtype)
@@ -97,8 +97,8 @@ def _backward(residuals, cotangents):
 
   def add_gradients(turn, totals):
     by_cells, by_offsets = totals
-    shares, pull, neighbours = jax.vjp(lambda offsets: _neighbours(offsets, bins, turn)[::-1], offsets, has_aux=True)
-    by_cells = by_cells.at[neighbours].add(shares[..., None] * cotangents)
+    bilinear, pull, neighbours = jax.vjp(lambda offsets: _neighbours(offsets, bins, turn)[::-1], offsets, has_aux=True)
+    by_cells = by_cells.at[neighbours].add(bilinear[..., None] * cotangents)
     return by_cells, by_offsets + pull((cells[neighbours] * cotangents).sum(-1))[0]
 
   totals = jnp.zeros(cells.shape, cotangents.dtype), jnp.zeros_like(offsets)
@@ -144,6 +144,6 @@ def _neighbours(
   (y0, x0), (y1, x1) = (jnp.moveaxis(index, -1, 0) for index in (low, jnp.minimum(low + 1, shape - 1)))
   width, first = shape[..., 1], of_roi(bins.first_cell)
   neighbours = jnp.stack([row * width + column for row in (y0, y1) for column in (x0, x1)], axis=-1)
-  shares = jnp.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], axis=-1)
+  bilinear = jnp.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], axis=-1)
   weight = jnp.where(inside, 1 / jnp.maximum(of_roi(count), 1), 0.0)
-  return first[..., None] + neighbours, shares * weight[..., None]
+  return first[..., None] + neighbours, bilinear * weight[..., None]

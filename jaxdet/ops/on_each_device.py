@@ -6,9 +6,7 @@ import jax
 from jax import lax
 from jax.sharding import AbstractMesh, PartitionSpec
 
-from jaxdet.sharding import DATA, active_data_mesh
-
-cut_mesh = active_data_mesh  # by the name that ops and models know it by
+from jaxdet.sharding import DATA
 
 
 def on_each_device(function: Callable, mesh: AbstractMesh | None, *, shared: int = 0, summed: bool = False) -> Callable:
@@ -16,7 +14,7 @@ def on_each_device(function: Callable, mesh: AbstractMesh | None, *, shared: int
 
   Args:
     function: of arrays, or trees of them.
-    mesh: of `cut_mesh`.
+    mesh: `sharding.active_data_mesh()`.
     shared: how many of the first arguments every device has whole; the others are cut along their first axis.
     summed: the results are sums over images, to be summed over devices; else they have an axis of images first.
   """

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 import jax
 
-from jaxdet.ops.on_each_device import cut_mesh, on_each_device
+from jaxdet.ops.on_each_device import on_each_device
+from jaxdet.sharding import active_data_mesh
 
 Out = TypeVar('Out')
 
@@ -17,4 +18,4 @@ def per_image(function: Callable[..., Out]) -> Callable[..., Out]:
   so that every device would rank every image's scores.
   """
   mapped = jax.vmap(function)
-  return lambda *args: on_each_device(mapped, cut_mesh())(*args)
+  return lambda *args: on_each_device(mapped, active_data_mesh())(*args)

@@ -14,9 +14,10 @@ from jax.sharding import AbstractMesh
 from jaxtyping import Array, Float, Int
 
 from jaxdet.ops import roi_align_matmul, roi_align_window
-from jaxdet.ops.on_each_device import cut_mesh, on_each_device
+from jaxdet.ops.on_each_device import on_each_device
 from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 from jaxdet.ops.roi_weights import Sampling
+from jaxdet.sharding import active_data_mesh
 
 
 @jax.named_scope('roi_align')
@@ -47,7 +48,7 @@ def roi_align(
   rois = jnp.asarray(rois, jnp.float32)
   levels = jnp.zeros(rois.shape[:-1], jnp.int32)
   sampling = _sampling(output_size, sampling_ratio, aligned)
-  return _pool((jnp.asarray(features),), (stride,), rois, levels, sampling, cut_mesh())
+  return _pool((jnp.asarray(features),), (stride,), rois, levels, sampling, active_data_mesh())
 
 
 @jax.named_scope('roi_align')
@@ -83,7 +84,7 @@ def multilevel_roi_align(
     rois,
     level_of_roi - levels[0],
     _sampling(output_size, sampling_ratio, aligned),
-    cut_mesh(),
+    active_data_mesh(),
   )
 
 
@@ -106,9 +107,9 @@ class _ByPlatform:
     return jax.lax.platform_dependent(features, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
 
   @staticmethod
-  def spread(cotangents, shapes, strides, rois, levels, sampling):
+  def backward(cotangents, shapes, strides, rois, levels, sampling):
     def of(form):
-      return lambda cotangents, rois, levels: form.spread(cotangents, shapes, strides, rois, levels, sampling)
+      return lambda cotangents, rois, levels: form.backward(cotangents, shapes, strides, rois, levels, sampling)
 
     return jax.lax.platform_dependent(cotangents, rois, levels, cpu=of(roi_align_window), default=of(roi_align_matmul))
 
@@ -142,8 +143,8 @@ def _pool_backward(strides, sampling, mesh, residuals, cotangents):
 
   def over_images(cotangents, rois, levels):
     shapes = tuple((rois.shape[0], *f.shape[1:]) for f in features)
-    spread = _form.spread(cotangents, shapes, strides, rois, levels, sampling)
-    return tuple(g.astype(f.dtype) for g, f in zip(spread, features, strict=True))
+    backward = _form.backward(cotangents, shapes, strides, rois, levels, sampling)
+    return tuple(g.astype(f.dtype) for g, f in zip(backward, features, strict=True))
 
   return on_each_device(over_images, mesh)(cotangents, rois, levels), jnp.zeros_like(rois), None
 

@@ -31,11 +31,11 @@ def pool(
   wide = jnp.promote_types(cells.dtype, jnp.float32)
 
   def step(k, pooled):
-    first, index, shares = plan.tile(k, sampling)
+    first, index, bilinear = plan.tile(k, sampling)
     part = lax.dynamic_slice_in_dim(pooled, first, plan.size)
-    for i in range(shares.shape[-1]):
+    for i in range(bilinear.shape[-1]):
       gathered = cells.at[index[..., i]].get(mode='promise_in_bounds')
-      part += gathered.astype(wide) * shares[..., i, None]
+      part += gathered.astype(wide) * bilinear[..., i, None]
     return lax.dynamic_update_slice_in_dim(pooled, part, first, 0)
 
   start = jnp.zeros((len(plan.order), *sampling.bins, cells.shape[-1]), wide)
@@ -43,7 +43,7 @@ def pool(
   return pooled[jnp.argsort(plan.order)[: rois.shape[0] * rois.shape[1]]].reshape(*rois.shape[:2], *pooled.shape[1:])
 
 
-def spread(
+def backward(
   cotangents: Float[Array, 'B R p q C'],
   shapes: tuple[tuple[int, int, int, int], ...],
   strides: tuple[int, ...],
@@ -59,10 +59,10 @@ def spread(
   counts = [batch * height * width for batch, height, width, _ in shapes]
 
   def step(k, total):
-    first, index, shares = plan.tile(k, sampling)
+    first, index, bilinear = plan.tile(k, sampling)
     part = lax.dynamic_slice_in_dim(cotangents, first, plan.size).astype(jnp.float32)
-    index = jnp.where(shares == 0, len(total), index)  # is dropped, which saves most of a tile's sums
-    return total.at[index].add(shares[..., None] * part[..., None, :], mode='drop')
+    index = jnp.where(bilinear == 0, len(total), index)  # is dropped, which saves most of a tile's sums
+    return total.at[index].add(bilinear[..., None] * part[..., None, :], mode='drop')
 
   total = lax.fori_loop(0, plan.ends[-1], step, jnp.zeros((sum(counts), shapes[0][-1]), jnp.float32))
   parts = jnp.split(total, [sum(counts[:l]) for l in range(1, len(shapes))])
@@ -102,10 +102,10 @@ class _Plan(NamedTuple):
     width = last[:, 1].astype(jnp.int32) + 1
     rows = base[:, None, None] + y * width[:, None, None]
     index = rows[:, :, None, :, None] + x[:, None, :, None, :]
-    shares = wy[:, :, None, :, None] * wx[:, None, :, None, :]
+    bilinear = wy[:, :, None, :, None] * wx[:, None, :, None, :]
     # In memory: fused into what follows, they would be computed anew for every channel.
-    index, shares = lax.optimization_barrier((index, shares))
-    return first, index.reshape(*index.shape[:3], -1), shares.reshape(*shares.shape[:3], -1)
+    index, bilinear = lax.optimization_barrier((index, bilinear))
+    return first, index.reshape(*index.shape[:3], -1), bilinear.reshape(*bilinear.shape[:3], -1)
 
 
 def _plan(shapes, strides, rois, levels, sampling: Sampling) -> _Plan:

@@ -45,7 +45,7 @@ def pool(
   return jnp.take_along_axis(pooled, place[..., None, None, None], axis=1)
 
 
-def spread(
+def backward(
   cotangents: Float[Array, 'B R p q C'],
   shapes: tuple[tuple[int, int, int, int], ...],
   strides: tuple[int, ...],

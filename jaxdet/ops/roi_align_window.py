@@ -48,7 +48,7 @@ def pool(
   return pooled.reshape(batch, num_rois, height, width, channels).astype(features[0].dtype)
 
 
-def spread(
+def backward(
   cotangents: Float[Array, 'B R p q C'],
   shapes: tuple[tuple[int, int, int, int], ...],
   strides: tuple[int, ...],

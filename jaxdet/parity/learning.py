@@ -16,7 +16,7 @@ from jaxdet.parity.compare import DELTA, GRADIENT, LOSS, TRAINING, Comparison
 from jaxdet.parity.names import loss_name, merged_losses
 from jaxdet.parity.subject import Subject
 from jaxdet.training import freezing
-from jaxdet.training.optimizer import build_optimizer
+from jaxdet.training.optimizer import build_optimizer, decay_rule
 
 Params = dict
 Gradient = Callable[[Params, Params], tuple[Params, tuple[dict, Params]]]
@@ -72,17 +72,17 @@ def training_config(config: ConfigDict, case: Case) -> ConfigDict:
   """`config` with the optimizer of the recorded steps: SGD at a constant rate, no warm-up.
 
   Raises:
-    ValueError: where the recorded optimizer has options that `config.train` lacks.
+    ValueError: where parts of the network learn or decay by other rules than `config.train` has.
   """
   if case.program == 'mmdet':
     recorded = case.meta['train_optimizer']
     _check_rates(config, recorded.get('paramwise_cfg', {}))
     settings = recorded['optimizer']
-    norm_decay = settings['weight_decay']
     clip_norm = recorded.get('clip_grad', {}).get('max_norm', 0.0)
   else:
     settings = case.meta['train_settings']
-    norm_decay, clip_norm = settings['weight_decay_norm'], 0.0
+    clip_norm = 0.0
+    _check_decay(config, norms=settings['weight_decay_norm'] / settings['weight_decay'], biases=1.0)
   config = config.copy_and_resolve_references()
   train = config.train
   train.batch_size = train.schedule.base_batch_size = case.meta['batch_shape'][0]
@@ -93,7 +93,6 @@ def training_config(config: ConfigDict, case: Case) -> ConfigDict:
       'name': 'sgd',
       'momentum': settings['momentum'],
       'weight_decay': settings['weight_decay'],
-      'weight_decay_norm': norm_decay,
       'clip_norm': float(clip_norm),
     }
   )
@@ -109,9 +108,18 @@ def _check_rates(config: ConfigDict, options: dict) -> None:
     'bias' if pattern.endswith('/bias$') else pattern.strip('^/'): factor
     for pattern, factor in optimizer.lr_factors.items()
   }
-  unknown = set(options) - {'custom_keys', 'bias_lr_mult', 'bias_decay_mult'}
-  if recorded != ours or optimizer.bias_decay != options.get('bias_decay_mult', 1.0) or unknown:
+  _check_decay(config, norms=options.get('norm_decay_mult', 1.0), biases=options.get('bias_decay_mult', 1.0))
+  unknown = set(options) - {'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult'}
+  if recorded != ours or unknown:
     raise ValueError(f'override not understood: paramwise_cfg {options}')
+
+
+def _check_decay(config: ConfigDict, norms: float, biases: float) -> None:
+  """Raises ValueError unless norms and biases have these parts of the weight decay."""
+  rules = config.train.optimizer.decay_factors
+  ours = [rules[decay_rule(path, rules)][1] for path in ('neck/norm/scale', 'neck/conv/bias')]
+  if ours != [norms, biases]:
+    raise ValueError(f'norms and biases decay by {ours} of the weight decay here, there by {[norms, biases]}')
 
 
 def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[str, float]], Params]:

@@ -15,7 +15,7 @@ EVERYTHING = 4096  # a sampler of so many rows or more takes all there are: `sam
 Change = Callable[[ConfigDict, Any], None]
 
 NORMS = {'': '', 'FrozenBN': 'frozen_bn', 'BN': 'sync_bn', 'SyncBN': 'sync_bn', 'naiveSyncBN': 'sync_bn', 'GN': 'gn'}
-LOW_QUALITY = {True: 'object', False: 'none'}  # mmdetection's `match_low_quality`
+LOW_QUALITY = {True: 'gt_claims', False: 'off'}  # mmdetection's `match_low_quality`
 
 
 def put(*paths: str) -> Change:

@@ -23,10 +23,10 @@ from jaxdet.parity.override_changes import (
 RULES: Mapping[str, Change] = {
   r'MODEL\.RPN\.BATCH_SIZE_PER_IMAGE': both(sample('proposals.sampler.num'), put('proposals.normalizer')),
   r'MODEL\.RPN\.POSITIVE_FRACTION': put('proposals.sampler.positive_fraction'),
-  r'MODEL\.RPN\.PRE_NMS_TOPK_TRAIN': put('proposals.train_proposals.pre_nms'),
-  r'MODEL\.RPN\.PRE_NMS_TOPK_TEST': put('proposals.test_proposals.pre_nms'),
-  r'MODEL\.RPN\.POST_NMS_TOPK_TRAIN': put('proposals.train_proposals.post_nms'),
-  r'MODEL\.RPN\.POST_NMS_TOPK_TEST': put('proposals.test_proposals.post_nms'),
+  r'MODEL\.RPN\.PRE_NMS_TOPK_TRAIN': put('proposals.train_proposals.pre_nms_topk'),
+  r'MODEL\.RPN\.PRE_NMS_TOPK_TEST': put('proposals.test_proposals.pre_nms_topk'),
+  r'MODEL\.RPN\.POST_NMS_TOPK_TRAIN': put('proposals.train_proposals.post_nms_topk'),
+  r'MODEL\.RPN\.POST_NMS_TOPK_TEST': put('proposals.test_proposals.post_nms_topk'),
   r'MODEL\.ROI_HEADS\.BATCH_SIZE_PER_IMAGE': sample('roi.sampler.num'),
   r'MODEL\.ROI_HEADS\.POSITIVE_FRACTION': put('roi.sampler.positive_fraction'),
   r'MODEL\.ROI_HEADS\.NUM_CLASSES': put('num_classes'),
@@ -90,7 +90,7 @@ RULES: Mapping[str, Change] = {
   r'MODEL\.RETINANET\.BBOX_REG_LOSS_TYPE': iou_losses('head.loss'),
   r'MODEL\.RETINANET\.BBOX_REG_WEIGHTS': put('head.coder.weights'),
   r'MODEL\.RETINANET\.SCORE_THRESH_TEST': put('test.score_threshold'),
-  r'MODEL\.RETINANET\.TOPK_CANDIDATES_TEST': put('test.pre_nms'),
+  r'MODEL\.RETINANET\.TOPK_CANDIDATES_TEST': put('test.pre_nms_topk'),
   r'MODEL\.RETINANET\.NMS_THRESH_TEST': put('test.iou'),
   r'MODEL\.DETR\.DROPOUT': put('encoder.dropout', 'decoder.dropout'),
   r'TEST\.DETECTIONS_PER_IMAGE': put('test.detections'),
@@ -102,10 +102,10 @@ RULES: Mapping[str, Change] = {
   ),
   r'model\.proposal_generator\.positive_fraction': put('proposals.sampler.positive_fraction'),
   r'model\.proposal_generator\.pre_nms_topk': put_each(
-    'proposals.train_proposals.pre_nms', 'proposals.test_proposals.pre_nms'
+    'proposals.train_proposals.pre_nms_topk', 'proposals.test_proposals.pre_nms_topk'
   ),
   r'model\.proposal_generator\.post_nms_topk': put_each(
-    'proposals.train_proposals.post_nms', 'proposals.test_proposals.post_nms'
+    'proposals.train_proposals.post_nms_topk', 'proposals.test_proposals.post_nms_topk'
   ),
   r'model\.roi_heads\.batch_size_per_image': sample('roi.sampler.num'),
   r'model\.roi_heads\.positive_fraction': put('roi.sampler.positive_fraction'),

@@ -91,7 +91,7 @@ def _take_everything_in_fewer_rows(model: ConfigDict) -> None:
   With `sampler.num` 0 it would see every region, most of them background, which takes ten times as long.
   """
   if 'roi' in model and model.roi.sampler.num == 0 and 'mask' in model.roi.tasks and model.proposals.name != 'given':
-    model.roi.sampler.update(num=model.proposals.train_proposals.post_nms + OBJECTS, positive_fraction=0.25)
+    model.roi.sampler.update(num=model.proposals.train_proposals.post_nms_topk + OBJECTS, positive_fraction=0.25)
 
 
 def _still_batch_norm(tree: ConfigDict) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -16,7 +15,6 @@ from jaxdet.models.detectors.two_stage import TwoStage
 from jaxdet.models.forward import Variables
 from jaxdet.models.proposals.given import Given
 from jaxdet.models.recording import Record
-from jaxdet.ops import box_coder
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
 from jaxdet.parity.names import level_names, region_names
@@ -110,7 +108,7 @@ def infer(
   pyramid = call.result('neck')
   fixed_batch = batch.replace(proposals=given)
   # Recorded before upstream's last step, in which Detectron2 drops boxes without area.
-  test = FrozenConfigDict({**detector.test.to_dict(), 'score_threshold': threshold, 'drop_empty': False})
+  test = FrozenConfigDict({**detector.test.to_dict(), 'score_threshold': threshold, 'drop_empty_boxes': False})
   on_given = dataclasses.replace(detector, proposals=Given(), test=test)
 
   fixed_call = record()
@@ -141,7 +139,7 @@ def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
     if SHARED_HEAD in stage.networks:
       tensors['shared'] = head.arguments[0]
     hidden, uncalibrated = call.layers[stage.head, 'logits']
-    decode = _decode_every_class(stage.settings.coder)
+    decode = jax.vmap(stage.coder.decode, in_axes=(-2, None), out_axes=-2)  # of every class
     boxes = pooled.arguments[1]
     tensors |= {f'{k}/feats': pooled.result, f'{k}/head': hidden, f'{k}/cls': logits, f'{k}/reg': deltas}
     tensors |= {f'{k}/decoded': decode(deltas, boxes), f'{k}/cls_before': uncalibrated}
@@ -170,15 +168,6 @@ def _maps(call: Record) -> dict[str, dict[int, Array]]:
   if call.of('rpn_head'):
     maps['rpn/cls'], maps['rpn/reg'] = call.result('rpn_head')
   return maps
-
-
-def _decode_every_class(coder: FrozenConfigDict) -> Callable:
-  """Decodes deltas [B, P, K, 4] of boxes [B, P, 4], without clipping."""
-
-  def decode(deltas: Float[Array, '... 4'], boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
-    return box_coder.decode(deltas, boxes, coder.weights, coder.clamp, extra=coder.extra)
-
-  return jax.vmap(decode, in_axes=(-2, None), out_axes=-2)
 
 
 def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals) -> np.ndarray:

@@ -1,8 +1,14 @@
 """Configs inside checkpoints of jaxdet 0.1 and later ones, with the keys of today."""
 
+from collections.abc import Mapping
 from typing import Any
 
 Tree = dict[str, Any]
+
+SCALE_CLAMPS = {'above': 'max', 'both': 'symmetric'}
+ANCHOR_ORDERS = {'size': 'size_major', 'aspect_ratio': 'ratio_major'}
+LOW_QUALITY_MATCHES = {'own': 'best_iou', 'object': 'gt_claims', 'object_first': 'gt_claims_first', 'none': 'off'}
+LIMITS = {'pre_nms': 'pre_nms_topk', 'post_nms': 'post_nms_topk'}
 
 
 def is_of_0_1(model: Tree) -> bool:
@@ -13,12 +19,13 @@ def is_of_0_1(model: Tree) -> bool:
 def upgraded(model: Tree) -> Tree:
   """`config.model` of version 0.1 as today's: the same parameters by the same names, the same losses and detections."""
   new = {key: value for key, value in model.items() if key not in ('rpn', 'roi', 'proposals')}
-  new['backbone'] = {key: value for key, value in model['backbone'].items() if key != 'frozen_stages'}
+  new['backbone'] = _backbone(model['backbone'])
   if model['neck']['name'] == 'fpn':
     new['neck'] = {**model['neck'], 'upsample': 'nearest'}
   new['frozen'] = frozen_stages(model['backbone']['frozen_stages'])
-  if 'anchors' in model.get('head', {}):
-    new['head'] = {**model['head'], 'anchors': _anchors(model['head']['anchors'])}
+  if 'head' in model:
+    new['head'] = _head(model['head'])
+  new['test'] = _test(model['test'])
   if model['name'] in ('mask_rcnn', 'cascade_rcnn', 'proposal_network'):
     new['name'] = 'proposal_network' if model['name'] == 'proposal_network' else 'two_stage'
     new['proposals'] = _proposals(model['rpn'])
@@ -55,15 +62,70 @@ def frozen_stages(count: int) -> tuple[str, ...]:
   return (rf'^backbone/({"|".join(parts)})/',)
 
 
+def _backbone(backbone: Tree) -> Tree:
+  moved = ('frozen_stages', 'deformable', 'deformable_levels', 'deformable_groups')
+  conv3x3 = {'name': 'plain'}
+  if backbone['deformable']:
+    conv3x3 = {
+      'name': 'deformable',
+      'levels': backbone['deformable_levels'],
+      'version': backbone['deformable'],
+      'offset_groups': backbone['deformable_groups'],
+    }
+  return {key: value for key, value in backbone.items() if key not in moved} | {'conv3x3': conv3x3}
+
+
 def _proposals(rpn: Tree) -> Tree:
   if not rpn['name']:
     return {'name': 'given', 'count': rpn['test_proposals']['post_nms']}
-  matcher, sampler = {'name': 'max_iou', **rpn['matcher']}, {'name': 'random', **rpn['sampler']}
-  return {**rpn, 'anchors': _anchors(rpn['anchors']), 'matcher': matcher, 'sampler': sampler}
+  return {
+    **rpn,
+    'anchors': _anchors(rpn['anchors']),
+    'coder': _coder(rpn['coder']),
+    'clip_border': rpn['coder']['clip'],
+    'matcher': {'name': 'max_iou', **_matcher(rpn['matcher'])},
+    'sampler': {'name': 'random', **rpn['sampler']},
+    'train_proposals': _renamed(rpn['train_proposals'], LIMITS),
+    'test_proposals': _renamed(rpn['test_proposals'], LIMITS),
+  }
+
+
+def _head(head: Tree) -> Tree:
+  parts = {'anchors': _anchors, 'coder': _coder, 'matcher': _matcher}
+  return {key: parts[key](value) if key in parts else value for key, value in head.items()}
 
 
 def _anchors(anchors: Tree) -> Tree:
-  return {'strides': (), **anchors}
+  rest = {key: value for key, value in anchors.items() if key != 'major'}
+  return {'strides': (), **rest, 'anchor_order': ANCHOR_ORDERS[anchors['major']]}
+
+
+def _coder(coder: Tree) -> Tree:
+  return {
+    'name': 'deltas',
+    'weights': coder['weights'],
+    'scale_clamp': SCALE_CLAMPS[coder['clamp']],
+    'legacy_plus_one': bool(coder.get('extra', 0)),
+  }
+
+
+def _matcher(matcher: Tree) -> Tree:
+  if 'low_quality' not in matcher:
+    return matcher
+  rest = {key: value for key, value in matcher.items() if key != 'low_quality'}
+  return {**rest, 'low_quality_matches': LOW_QUALITY_MATCHES[matcher['low_quality']]}
+
+
+def _test(test: Tree) -> Tree:
+  new = _renamed(test, LIMITS | {'candidates': 'pre_nms_topk', 'drop_empty': 'drop_empty_boxes'})
+  if 'extra' in new:  # a dense detector's
+    new['legacy_plus_one'] = bool(new.pop('extra'))
+    new['clip_before_nms'] = new.pop('clip') == 'before'
+  return new
+
+
+def _renamed(tree: Tree, names: Mapping[str, str]) -> Tree:
+  return {names.get(key, key): value for key, value in tree.items()}
 
 
 def _roi(roi: Tree, is_cascade: bool) -> Tree:
@@ -76,7 +138,9 @@ def _roi(roi: Tree, is_cascade: bool) -> Tree:
   new |= {
     'stage': 'standard',
     'pooler': pooler,
-    'matcher': {'name': 'max_iou', **roi['matcher']},
+    'coder': _coder(roi['coder']),
+    'clip_border': roi['coder']['clip'],
+    'matcher': {'name': 'max_iou', **_matcher(roi['matcher'])},
     'sampler': {'name': 'random', **roi['sampler']},
     'box_head': {key: value for key, value in roi['box_head'].items() if key != 'retrain_classifier'},
     'tasks': (),

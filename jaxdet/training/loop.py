@@ -67,26 +67,27 @@ class _Run:
     self.checkpoints = Checkpoints(str(workdir / 'checkpoints'), config.train.keep_checkpoints)
     self.best = Checkpoints(str(workdir / 'best'), keep=1)
     self.state = self._start(detector, init_key)
-    self.done = int(self.state.step)
-    self.step = make_train_step(config, detector, build_optimizer(config, self.state.params), self.mesh)
+    self.step = int(self.state.step)
+    self.train_step = make_train_step(config, detector, build_optimizer(config, self.state.params), self.mesh)
     self.forms: set[Hashable] = set()  # of the batches for which the step is compiled
-    self.unread: tuple[int, dict[str, Array], bool] | None = None  # a step's number, metrics, and if it was timed
+    # A step's number, its metrics, and whether it was timed.
+    self.pending_metrics: tuple[int, dict[str, Array], bool] | None = None
     self.counters: dict[str, int] = {}
     self.progress = Progress(config.train.steps, config.train.batch_size)
-    self.writer = MetricWriter(str(workdir), self.done) if jax.process_index() == 0 else None
+    self.writer = MetricWriter(str(workdir), self.step) if jax.process_index() == 0 else None
 
   def run(self) -> TrainState:
     settings = self.config.train
     logging.info('%s', schedules.describe(settings))
-    self.prefetcher = Prefetcher(self.dataset.train_batches(self.done), self.mesh)
+    self.prefetcher = Prefetcher(self.dataset.train_batches(self.step), self.mesh)
     try:
       with PreemptionGuard() as guard:
-        while self.done < settings.steps:
+        while self.step < settings.steps:
           self._advance()
-          last = self.done == settings.steps
-          preempted = guard.requested(self.done)
-          evaluation_due = not last and _due(self.done, settings.eval_every)
-          if last or preempted or evaluation_due or _due(self.done, settings.checkpoint_every):
+          last = self.step == settings.steps
+          preempted = guard.requested(self.step)
+          evaluation_due = not last and _due(self.step, settings.eval_every)
+          if last or preempted or evaluation_due or _due(self.step, settings.checkpoint_every):
             self._save()
           if preempted:
             self._exit()
@@ -111,7 +112,7 @@ class _Run:
 
   def _advance(self) -> None:
     """Dispatches a step, then reads the metrics of the one before it, which the devices have finished."""
-    running = self.unread[1]['total_loss'] if self.unread else None
+    running = self.pending_metrics[1]['total_loss'] if self.pending_metrics else None
     batch = self.prefetcher.next_batch(running)
     form = batch.image.shape, jax.tree.structure(batch)  # sources may differ in their kinds of annotation
     known = form in self.forms
@@ -128,21 +129,21 @@ class _Run:
       if len(self.forms) == 1:
         self.until_first_step = time.perf_counter() - self.started
         logging.info('the first step was done %.1f s after training began', self.until_first_step)
-    self.done += 1
+    self.step += 1
     self._read()
-    self.unread = (self.done, metrics, known)
+    self.pending_metrics = (self.step, metrics, known)
 
   def _dispatch(self, batch: Batch) -> dict[str, Array]:
     # Nothing may cross between host and devices unasked.
     with jax.transfer_guard('disallow'):
-      self.state, metrics = self.step(self.state, batch, self.key)
+      self.state, metrics = self.train_step(self.state, batch, self.key)
     return metrics
 
   def _read(self) -> None:
-    """Takes the metrics of the last unread step to the host and looks at them."""
-    if self.unread is None:
+    """Takes pending metrics to the host and looks at them."""
+    if self.pending_metrics is None:
       return
-    (step, metrics, timed), self.unread = self.unread, None
+    (step, metrics, timed), self.pending_metrics = self.pending_metrics, None
     metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
     check_finite(step, metrics)
     self.progress.add(metrics, timed)
@@ -173,7 +174,7 @@ class _Run:
     with self.progress.pause():
       metrics = flat_metrics(self.evaluate(self.state.variables))
       if self.writer and metrics:
-        self.writer.write(self.done, {f'eval/{name}': value for name, value in metrics.items()})
+        self.writer.write(self.step, {f'eval/{name}': value for name, value in metrics.items()})
       self._keep_best(metrics)
 
   def _keep_best(self, metrics: Mapping[str, float]) -> None:
@@ -191,7 +192,7 @@ class _Run:
 
   def _exit(self) -> None:
     self.checkpoints.wait()
-    logging.info('terminated after step %d; the same command goes on from there', self.done)
+    logging.info('terminated after step %d; the same command goes on from there', self.step)
     raise SystemExit(PREEMPTED)
 
   def _close(self) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,7 @@ from jaxdet.training import freezing
 from jaxdet.training.freezing import Params, path_name
 from jaxdet.training.schedules import build_schedule
 
-# The first pattern found in a parameter's path decides its group.
-DECAY_GROUPS = (
-  ('norm', re.compile(r'(^|/)(\w*norm|bn|gn|ln)_?\d*/(scale|bias)$', re.IGNORECASE)),
-  ('bias', re.compile(r'(^|/)bias$')),
-  ('weight', re.compile(r'(^|/)(kernel|embedding)$|(^|/)(logits|calibration)/scale$|(^|/)head/scale\d+$')),
-)
+DecayRules = Sequence[tuple[str, float]]  # patterns of paths, and what of `weight_decay` these parameters have
 
 
 def build_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransformation:
@@ -27,27 +22,22 @@ def build_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfo
   SGD is torch's: `v = momentum * v + (g + weight_decay * p)`, `p -= lr * v`, so that a change of the learning
   rate acts at once and does not rescale the velocity. AdamW (Loshchilov & Hutter, 2019) has beta 0.9 and 0.999; its
   weight decay, `p -= lr * weight_decay * p`, does not pass through Adam. `clip_norm` bounds the global norm of the
-  trained part's gradient, before weight decay. `lr_factors` multiply all of a parameter's update.
+  trained part's gradient, before weight decay. The first pattern of `decay_factors` that is found in a parameter's path
+  says what of `weight_decay` it has. `lr_factors` multiply all of a parameter's update.
 
   Raises:
-    ValueError: on an unknown optimizer, a parameter that no weight-decay rule knows, or a pattern of `lr_factors` that
-      finds no parameter.
+    ValueError: on an unknown optimizer, a parameter that no pattern of `decay_factors` finds, or a pattern of
+      `lr_factors` that finds no parameter.
   """
   settings = config.train.optimizer
   if settings.name not in ('sgd', 'adamw'):
     raise ValueError(f"unknown train.optimizer.name '{settings.name}': choose sgd or adamw")
   trainable = freezing.trainable(params, config.model.frozen)
   trained, _ = freezing.split(params, trainable)
-  groups = decay_groups(trained)
-  decays = {
-    'weight': settings.weight_decay,
-    'norm': settings.weight_decay_norm,
-    'bias': settings.weight_decay * settings.bias_decay,
-  }
-
+  rules = jax.tree_util.tree_map_with_path(lambda path, _: decay_rule(path_name(path), settings.decay_factors), trained)
   decay = [
-    optax.add_decayed_weights(decay, mask=jax.tree.map(lambda g, group=group: g == group, groups))
-    for group, decay in decays.items()
+    optax.add_decayed_weights(settings.weight_decay * factor, mask=jax.tree.map(lambda r, rule=rule: r == rule, rules))
+    for rule, (_, factor) in enumerate(settings.decay_factors)
   ]
   factors, _ = freezing.split(lr_factors(params, settings.lr_factors), trainable)
   return optax.chain(
@@ -71,14 +61,13 @@ def lr_factors(params: Params, factors: Mapping[str, float]) -> Params:
   return jax.tree.map(lambda path: math.prod(f for pattern, f in factors.items() if re.search(pattern, path)), paths)
 
 
-def decay_groups(params: Params) -> Params:
-  """A tree like `params` of weight-decay groups, 'norm', 'bias' or 'weight'."""
-  return jax.tree_util.tree_map_with_path(lambda path, _: decay_group(path_name(path)), params)
+def decay_rule(path: str, rules: DecayRules) -> int:
+  """The number of the first rule for the parameter at `path`, as 'backbone/conv1/kernel'.
 
-
-def decay_group(path: str) -> str:
-  """The weight-decay group of the parameter at `path`, as 'backbone/conv1/kernel'."""
-  for group, pattern in DECAY_GROUPS:
-    if pattern.search(path):
-      return group
-  raise ValueError(f"parameter '{path}' falls under no weight-decay rule: add one to DECAY_GROUPS in {__name__}")
+  Raises:
+    ValueError: there is none.
+  """
+  for number, (pattern, _) in enumerate(rules):
+    if re.search(pattern, path):
+      return number
+  raise ValueError(f"parameter '{path}' has no weight-decay rule: add a pattern to train.optimizer.decay_factors")

@@ -55,9 +55,9 @@ def create_state(config: ConfigDict, detector, key: Array, mesh: Mesh | None = N
 
 def abstract_state(config: ConfigDict, detector, mesh: Mesh | None = None) -> TrainState:
   """What `create_state` makes, as jax.ShapeDtypeStruct: shapes and shardings without computing anything."""
-  everywhere = parallel.replicated(mesh or parallel.make_mesh())
+  replicated = parallel.replicated(mesh or parallel.make_mesh())
   shapes = jax.eval_shape(functools.partial(_create, config, detector), jax.random.key(0))
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), shapes)
 
 
 def _create(config: ConfigDict, detector, key: Array) -> TrainState:

@@ -76,12 +76,12 @@ def make_train_step(
     )
     return state, metrics
 
-  everywhere = parallel.replicated(mesh)
+  replicated = parallel.replicated(mesh)
   return jax.jit(
     step,
     donate_argnums=0,
-    in_shardings=(everywhere, parallel.over_batch(mesh), everywhere),
-    out_shardings=everywhere,
+    in_shardings=(replicated, parallel.over_batch(mesh), replicated),
+    out_shardings=replicated,
   )
 
 

@@ -23,17 +23,17 @@ ANCHORS = np.concatenate(LEVELS)
 @functools.partial(
   jax.jit, static_argnames=('sizes', 'num_nearest'), compiler_options={'xla_backend_optimization_level': 0}
 )
-def match(boxes, objects, valid, candidates, sizes, num_nearest):
-  return match_atss(boxes, sizes, objects, valid, candidates=candidates, num_nearest=num_nearest)
+def match(boxes, objects, valid, valid_anchors, sizes, num_nearest):
+  return match_atss(boxes, sizes, objects, valid, valid_anchors=valid_anchors, num_nearest=num_nearest)
 
 
-def assigned(objects, boxes=ANCHORS, sizes=SIZES, num_nearest=9, valid=None, candidates=None):
+def assigned(objects, boxes=ANCHORS, sizes=SIZES, num_nearest=9, valid=None, valid_anchors=None):
   """The object's number for every anchor, -1 where there is none."""
   objects = np.asarray(objects, np.float32).reshape(-1, 4)
   valid = np.ones(len(objects), bool) if valid is None else valid
   objects, valid = np.pad(objects, ((0, 40 - len(objects)), (0, 0))), np.pad(valid, (0, 40 - len(valid)))
-  candidates = jnp.ones(len(boxes), bool) if candidates is None else jnp.asarray(candidates)
-  found = match(boxes, objects, valid, candidates, sizes, num_nearest)
+  valid_anchors = jnp.ones(len(boxes), bool) if valid_anchors is None else jnp.asarray(valid_anchors)
+  found = match(boxes, objects, valid, valid_anchors, sizes, num_nearest)
   return np.where(found.positive, found.index, -1)
 
 
@@ -91,7 +91,7 @@ def test_anchors_that_take_no_part_are_nobodys_candidates():
   boxes, _ = random_objects(5, 5)
   inside = np.concatenate([anchors.valid_cells(grid, (128, 160), stride).reshape(-1) for stride, grid in GRIDS])
   sizes = [int(part.sum()) for part in np.split(inside, np.cumsum(SIZES)[:-1])]
-  found = assigned(boxes, candidates=inside)
+  found = assigned(boxes, valid_anchors=inside)
   assert (found[~inside] == -1).all()
   np.testing.assert_array_equal(found[inside], assigned(boxes, ANCHORS[inside], tuple(sizes)))
 

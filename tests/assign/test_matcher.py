@@ -12,9 +12,9 @@ from jaxdet.ops import anchors
 from op_case import op_case
 from parity_kit import case, recipe
 
-RULES = {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality': 'none', 'low_quality_min_iou': 0.0}
+RULES = {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality_matches': 'off', 'low_quality_min_iou': 0.0}
 
-STATIC = ('negative_iou', 'positive_iou', 'low_quality', 'low_quality_min_iou', 'ignored_iof')
+STATIC = ('negative_iou', 'positive_iou', 'low_quality_matches', 'low_quality_min_iou', 'ignored_iof')
 match = jax.jit(matcher.match, static_argnames=STATIC)
 match_quality = jax.jit(matcher.match_quality, static_argnames=STATIC[:4])
 
@@ -45,37 +45,39 @@ CONTEST = [[0.5, 0.6, 0.0, 0.0], [0.4, 0.4, 0.0, 0.0], [0.0, 0.0, 0.1, 0.2]]
 
 
 @pytest.mark.parametrize(
-  'low_quality, label, index',
+  'low_quality_matches, label, index',
   [
-    ('none', [-1, -1, 0, 0], [0, 0, 2, 2]),
+    ('off', [-1, -1, 0, 0], [0, 0, 2, 2]),
     # Positive, but each for the object that it overlaps most.
-    ('own', [1, 1, 0, 1], [0, 0, 2, 2]),
+    ('best_iou', [1, 1, 0, 1], [0, 0, 2, 2]),
     # Positive for the object that claims it; the last one wins.
-    ('object', [1, 1, 0, 1], [1, 1, 2, 2]),
-    ('object_first', [1, 1, 0, 1], [1, 0, 2, 2]),
+    ('gt_claims', [1, 1, 0, 1], [1, 1, 2, 2]),
+    ('gt_claims_first', [1, 1, 0, 1], [1, 0, 2, 2]),
   ],
 )
-def test_what_an_object_does_with_its_best_boxes(low_quality, label, index):
-  assert matched(CONTEST, low_quality=low_quality) == (label, index)
+def test_what_an_object_does_with_its_best_boxes(low_quality_matches, label, index):
+  assert matched(CONTEST, low_quality_matches=low_quality_matches) == (label, index)
 
 
 def test_objects_overlapped_too_little_claim_nothing():
-  assert matched(CONTEST, low_quality='object', low_quality_min_iou=0.3)[0] == [1, 1, 0, 0]
+  assert matched(CONTEST, low_quality_matches='gt_claims', low_quality_min_iou=0.3)[0] == [1, 1, 0, 0]
 
 
 def test_only_exactly_equal_overlaps_are_the_best():
   just_below = np.nextafter(np.float32(0.2), np.float32(0))
-  assert matched([[0.2, just_below, 0.1999, 0.2]], low_quality='own')[0] == [1, 0, 0, 1]
+  assert matched([[0.2, just_below, 0.1999, 0.2]], low_quality_matches='best_iou')[0] == [1, 0, 0, 1]
   # The same from boxes: an object in the middle between four anchors has all four.
   grid = anchors.grid_anchors(anchors.cell_anchors((37,), (1.0,)), (9, 9), 12, offset=0.5)
-  found = match(grid, jnp.array([[38.0, 38, 58, 58]]), jnp.ones(1, bool), **{**RULES, 'low_quality': 'own'})
+  found = match(
+    grid, jnp.array([[38.0, 38, 58, 58]]), jnp.ones(1, bool), **{**RULES, 'low_quality_matches': 'best_iou'}
+  )
   assert np.flatnonzero(found.label == 1).tolist() == [30, 31, 39, 40]
   assert found.iou.max() < 0.3
 
 
 def test_an_unknown_rule_is_named():
   with pytest.raises(ValueError, match="'all'"):
-    matched(CONTEST, low_quality='all')
+    matched(CONTEST, low_quality_matches='all')
 
 
 # Anchors of 24 x 24 every 12 pixels of a 96 x 96 image.
@@ -99,10 +101,10 @@ def assert_same(a, b):
   np.testing.assert_allclose(a.iou, b.iou, rtol=1e-6)
 
 
-@pytest.mark.parametrize('low_quality', ['own', 'object', 'object_first', 'none'])
+@pytest.mark.parametrize('low_quality_matches', ['best_iou', 'gt_claims', 'gt_claims_first', 'off'])
 @pytest.mark.parametrize('count', [0, 8, 20])
-def test_rows_that_hold_no_object_change_nothing(count, low_quality):
-  rules = {**RULES, 'low_quality': low_quality}
+def test_rows_that_hold_no_object_change_nothing(count, low_quality_matches):
+  rules = {**RULES, 'low_quality_matches': low_quality_matches}
   boxes, valid = objects(count, rows=30)
   # Whatever such a row holds, even a box that would match.
   boxes[~valid] = [12, 12, 36, 36]
@@ -112,13 +114,13 @@ def test_rows_that_hold_no_object_change_nothing(count, low_quality):
   np.testing.assert_allclose(padded.iou, alone.iou, rtol=1e-6)
   if count:
     np.testing.assert_array_equal(padded.index, np.flatnonzero(valid)[alone.index] * (padded.iou > 0))
-    assert (padded.label == 1).any() or low_quality == 'none'
+    assert (padded.label == 1).any() or low_quality_matches == 'off'
 
 
-@pytest.mark.parametrize('low_quality', ['own', 'object'])
-def test_blocks_of_objects_make_no_difference(monkeypatch, low_quality):
+@pytest.mark.parametrize('low_quality_matches', ['best_iou', 'gt_claims'])
+def test_blocks_of_objects_make_no_difference(monkeypatch, low_quality_matches):
   boxes, valid = objects(20, rows=30)
-  rules = {**RULES, 'low_quality': low_quality}
+  rules = {**RULES, 'low_quality_matches': low_quality_matches}
   expected = match(ANCHORS, boxes, valid, **rules)
   monkeypatch.setattr(matcher, 'BLOCK', 30)
   in_one = jax.jit(functools.partial(matcher.match, ANCHORS, **rules))(boxes, valid)
@@ -126,27 +128,27 @@ def test_blocks_of_objects_make_no_difference(monkeypatch, low_quality):
 
 
 def test_without_objects_every_candidate_is_negative():
-  candidates = np.arange(64) % 2 == 0
-  found = match(ANCHORS, np.zeros((5, 4), np.float32), np.zeros(5, bool), candidates=candidates, **RULES)
+  valid_boxes = np.arange(64) % 2 == 0
+  found = match(ANCHORS, np.zeros((5, 4), np.float32), np.zeros(5, bool), valid_boxes=valid_boxes, **RULES)
   assert found.label.tolist() == [0, -1] * 32
   assert not found.index.any()
 
 
-@pytest.mark.parametrize('low_quality', ['own', 'object'])
-def test_boxes_that_are_no_candidates_are_nobodys_best(low_quality):
-  rules = {**RULES, 'low_quality': low_quality}
+@pytest.mark.parametrize('low_quality_matches', ['best_iou', 'gt_claims'])
+def test_boxes_that_take_no_part_are_nobodys_best(low_quality_matches):
+  rules = {**RULES, 'low_quality_matches': low_quality_matches}
   boxes, valid = objects(5, rows=8)
-  candidates = np.random.default_rng(1).uniform(size=64) < 0.5
-  among = jax.tree.map(np.asarray, match(ANCHORS, boxes, valid, candidates=candidates, **rules))
-  alone = match(ANCHORS[candidates], boxes, valid, **rules)
-  assert (among.label[~candidates] == -1).all() and (among.iou[~candidates] == -1).all()
-  assert_same(matcher.Match(*(part[candidates] for part in among)), alone)
+  valid_boxes = np.random.default_rng(1).uniform(size=64) < 0.5
+  among = jax.tree.map(np.asarray, match(ANCHORS, boxes, valid, valid_boxes=valid_boxes, **rules))
+  alone = match(ANCHORS[valid_boxes], boxes, valid, **rules)
+  assert (among.label[~valid_boxes] == -1).all() and (among.iou[~valid_boxes] == -1).all()
+  assert_same(matcher.Match(*(part[valid_boxes] for part in among)), alone)
 
 
 def test_images_side_by_side_and_no_gradient():
   images = [objects(count, rows=20, seed=count) for count in (0, 3, 20)]
   boxes, valid = (np.stack(part) for part in zip(*images, strict=True))
-  rules = {**RULES, 'low_quality': 'own'}
+  rules = {**RULES, 'low_quality_matches': 'best_iou'}
   batch = jax.jit(jax.vmap(functools.partial(match, ANCHORS, **rules)))(boxes, valid)
   for row, image in enumerate(images):
     assert_same(matcher.Match(*(part[row] for part in batch)), match(ANCHORS, *image, **rules))
@@ -160,7 +162,7 @@ def test_no_table_of_all_overlaps_is_ever_in_memory():
     jax.ShapeDtypeStruct(shape, dtype)
     for shape, dtype in [((num_anchors, 4), jnp.float32), ((num_objects, 4), jnp.float32), ((num_objects,), bool)]
   ]
-  compiled = match.lower(*shapes, **{**RULES, 'low_quality': 'object'}).compile()
+  compiled = match.lower(*shapes, **{**RULES, 'low_quality_matches': 'gt_claims'}).compile()
   table = 4 * num_anchors * num_objects
   assert compiled.memory_analysis().temp_size_in_bytes < table / 8
 
@@ -168,10 +170,10 @@ def test_no_table_of_all_overlaps_is_ever_in_memory():
 @pytest.mark.parametrize(
   'name, rules',
   [
-    ('rpn', {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality': 'own'}),
-    ('roi', {'negative_iou': 0.5, 'positive_iou': 0.5, 'low_quality': 'none'}),
-    ('retina', {'negative_iou': 0.4, 'positive_iou': 0.5, 'low_quality': 'own'}),
-    ('ignore', {'negative_iou': (0.1, 0.5), 'positive_iou': 0.5, 'low_quality': 'none'}),
+    ('rpn', {'negative_iou': 0.3, 'positive_iou': 0.7, 'low_quality_matches': 'best_iou'}),
+    ('roi', {'negative_iou': 0.5, 'positive_iou': 0.5, 'low_quality_matches': 'off'}),
+    ('retina', {'negative_iou': 0.4, 'positive_iou': 0.5, 'low_quality_matches': 'best_iou'}),
+    ('ignore', {'negative_iou': (0.1, 0.5), 'positive_iou': 0.5, 'low_quality_matches': 'off'}),
   ],
 )
 def test_matches_are_detectron2s(name, rules):
@@ -184,7 +186,7 @@ def test_matches_are_detectron2s(name, rules):
 RETINA = np.concatenate(
   [
     anchors.grid_anchors(
-      anchors.cell_anchors([stride * 4 * 2 ** (i / 3) for i in range(3)], (0.5, 1.0, 2.0), 'aspect_ratio'), grid, stride
+      anchors.cell_anchors([stride * 4 * 2 ** (i / 3) for i in range(3)], (0.5, 1.0, 2.0), 'ratio_major'), grid, stride
     )
     for stride, grid in [(8, (24, 32)), (16, (12, 16)), (32, (6, 8)), (64, (3, 4)), (128, (2, 2))]
   ]
@@ -192,23 +194,23 @@ RETINA = np.concatenate(
 
 
 @pytest.mark.parametrize(
-  'name, low_quality',
+  'name, low_quality_matches',
   [
-    ('retina', 'object'),
-    ('rpn', 'object'),
-    ('rcnn', 'none'),
-    ('with_ignore', 'object'),
-    ('one_per_gt', 'object_first'),
+    ('retina', 'gt_claims'),
+    ('rpn', 'gt_claims'),
+    ('rcnn', 'off'),
+    ('with_ignore', 'gt_claims'),
+    ('one_per_gt', 'gt_claims_first'),
   ],
 )
-def test_matches_are_mmdetections(name, low_quality):
+def test_matches_are_mmdetections(name, low_quality_matches):
   recorded = op_case('assigners', f'max_iou_{name}')
   args, out = recorded.args, recorded.outputs
   negative = args['neg_iou_thr']
   rules = {
     'negative_iou': tuple(negative) if isinstance(negative, list) else negative,
     'positive_iou': args['pos_iou_thr'],
-    'low_quality': low_quality,
+    'low_quality_matches': low_quality_matches,
     'low_quality_min_iou': args['min_pos_iou'],
   }
   if args['ignore_iof_thr'] > 0:

@@ -145,6 +145,12 @@ def test_mistakes_name_the_nearest(config, words, error):
   assert '\n' not in str(raised.value)
 
 
+@pytest.mark.parametrize('flag', ['--config=no_such_file.py', '--no_such_flag'])
+def test_a_misspelt_command_is_named_before_its_flags(flag):
+  with pytest.raises(UsageError, match="unknown command 'lern'; the nearest is 'learn'"):
+    parse(['lern', flag], COMMANDS, 'learn')
+
+
 @pytest.mark.parametrize(
   'words, error',
   [

@@ -41,7 +41,7 @@ def settings() -> ConfigDict:
   model.proposals.test_proposals.min_size = 1e-3
   model.roi.aligned = False
   model.roi.sampling_ratio = 2
-  model.test.update({'score_threshold': THRESHOLD, 'detections': 100, 'candidates': 20000})
+  model.test.update({'score_threshold': THRESHOLD, 'detections': 100, 'pre_nms_topk': 20000})
   return model
 
 

@@ -14,9 +14,19 @@ NAMES = {'detectron2': 'detectron2', 'detic': 'detectron2', 'disalign': 'cvpods'
 # Settings on which no name depends.
 OF_NO_NAME = {
   'model': ('test', 'pixel_mean', 'pixel_std', 'channel_order', 'class_counts', 'match', 'loss_weights', 'frozen'),
-  'backbone': ('style', 'groups', 'group_width', 'deformable_groups', 'dilate_last'),
-  'proposals': ('channels', 'anchors', 'coder', 'matcher', 'border', 'loss', 'train_proposals', 'test_proposals'),
-  'roi': ('coder', 'loss', 'matcher', 'sampler', 'cascade'),
+  'backbone': ('style', 'groups', 'group_width', 'dilate_last'),
+  'proposals': (
+    'channels',
+    'anchors',
+    'coder',
+    'clip_border',
+    'matcher',
+    'border',
+    'loss',
+    'train_proposals',
+    'test_proposals',
+  ),
+  'roi': ('coder', 'clip_border', 'loss', 'matcher', 'sampler', 'cascade'),
   'head': ('anchors', 'loss', 'box_loss', 'class_loss', 'matcher', 'centre', 'ranges'),
 }
 
@@ -49,7 +59,7 @@ def distinct() -> dict[str, tuple[str, ConfigDict]]:
       continue
     seen.add(text)
     backbone = f'{program} {model.backbone}'
-    if backbone in backbones and model.backbone.name == 'resnet' and not model.backbone.deformable:
+    if backbone in backbones and model.backbone.name == 'resnet' and model.backbone.conv3x3.name == 'plain':
       model.backbone.update(depth=18, groups=1)
     backbones.add(backbone)
     found[line.config] = program, model

@@ -28,8 +28,8 @@ def test_objects_are_no_negatives_of_the_tail():
   expected = 0.0
   for z, label in valid_rows(logits):
     for j in range(NUM_CLASSES):
-      is_object, y = label != NUM_CLASSES, float(label == j)
-      weight = 1 - is_object * float(TAIL[j]) * (1 - y)
+      is_foreground, y = label != NUM_CLASSES, float(label == j)
+      weight = 1 - is_foreground * float(TAIL[j]) * (1 - y)
       expected += weight * binary_cross_entropy(z[j], y == 1) / VALID.sum()
   assert equalization_loss(logits, LABELS, VALID, TAIL) == pytest.approx(expected, rel=1e-5)
 

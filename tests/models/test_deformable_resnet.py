@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict
 
 from jaxdet.models.backbones.resnet import ResNet
@@ -11,6 +12,11 @@ from jaxdet.models.layers.conv import Conv
 from jaxdet.models.layers.deformable_conv import DeformableConv
 
 X = jax.random.normal(jax.random.key(0), (1, 8, 10, 4))
+
+
+def conv3x3(version, levels=(3, 4, 5), offset_groups=1):
+  """The setting of a ResNet."""
+  return FrozenDict(name='deformable', levels=levels, version=version, offset_groups=offset_groups)
 
 
 def shapes_of(net):
@@ -40,7 +46,7 @@ def test_offsets_are_learned():
 
 
 def test_the_last_three_stages_have_them():
-  net = ResNet(50, stem_width=8, deformable='v2', deformable_groups=4)
+  net = ResNet(50, stem_width=8, conv3x3=conv3x3('v2', offset_groups=4))
   shapes = shapes_of(net)
   offsets = {path: x.shape for path, x in flatten_dict(shapes['params'], sep='/').items() if 'offset/kernel' in path}
   assert len(offsets) == 4 + 6 + 3 and not any(path.startswith('stage2') for path in offsets)
@@ -48,9 +54,7 @@ def test_the_last_three_stages_have_them():
 
 
 def test_other_stages_may_have_them():
-  shapes = flatten_dict(
-    shapes_of(ResNet(50, stem_width=8, deformable='v1', deformable_levels=(4, 5)))['params'], sep='/'
-  )
+  shapes = flatten_dict(shapes_of(ResNet(50, stem_width=8, conv3x3=conv3x3('v1', levels=(4, 5))))['params'], sep='/')
   stages = {path.split('/')[0] for path in shapes if 'offset' in path}
   assert stages == {'stage4', 'stage5'}
 
@@ -65,4 +69,4 @@ def test_a_bias_is_added_to_what_is_sampled():
 
 def test_basic_blocks_have_no_such_form():
   with pytest.raises(ValueError, match='ResNet-18 has basic blocks'):
-    shapes_of(ResNet(18, deformable='v1'))
+    shapes_of(ResNet(18, conv3x3=conv3x3('v1')))

@@ -42,7 +42,7 @@ def built(variant: str):
   return detector, variables, quick_jit(jax.grad(total, has_aux=True)), predict
 
 
-OF_A_LEVEL = re.compile(r"(scale|output|lateral)\d")  # a level without a positive may have no gradient
+OF_A_LEVEL = re.compile(r'(scale|output|lateral)\d')  # a level without a positive may have no gradient
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
@@ -178,7 +178,14 @@ class Plain(DenseMethod):
     return predictions['box_regression']
 
 
-TEST = {'score_threshold': 0.1, 'iou': 0.5, 'detections': 4, 'pre_nms': 4, 'clip': 'before', 'extra': 0}
+TEST = {
+  'score_threshold': 0.1,
+  'iou': 0.5,
+  'detections': 4,
+  'pre_nms_topk': 4,
+  'clip_before_nms': True,
+  'legacy_plus_one': False,
+}
 
 
 def plain(**test) -> Plain:
@@ -198,14 +205,14 @@ def test_boxes_are_clipped_before_suppression_or_after():
   # The two overlap by a quarter, but are the same within the image.
   boxes = [[-60, 0, 20, 20], [0, 0, 20, 20]]
   assert detected(boxes, [0.9, 0.8]) == [[0, 0, 20, 20]]
-  assert detected(boxes, [0.9, 0.8], clip='after') == [[0, 0, 20, 20]] * 2
-  assert detected([[0, 0, 20, 20]], [0.9], extra=1) == [[0, 0, 19, 19]]
+  assert detected(boxes, [0.9, 0.8], clip_before_nms=False) == [[0, 0, 20, 20]] * 2
+  assert detected([[0, 0, 20, 20]], [0.9], legacy_plus_one=True) == [[0, 0, 19, 19]]
 
 
 def test_boxes_beside_the_image_are_dropped_before_they_suppress_or_take_a_place():
   boxes = [[30, 0, 50, 20], [0, 0, 20, 20], [0, 0, 5, 5]]
   assert detected(boxes, [0.9, 0.8, 0.7], detections=2) == [[0, 0, 20, 20], [0, 0, 5, 5]]
-  assert detected(boxes, [0.9, 0.8, 0.7], detections=2, clip='after') == [[0, 0, 20, 20]]
+  assert detected(boxes, [0.9, 0.8, 0.7], detections=2, clip_before_nms=False) == [[0, 0, 20, 20]]
 
 
 def test_scores_at_the_threshold_and_numbers_that_are_none_are_no_detections():
@@ -215,7 +222,7 @@ def test_scores_at_the_threshold_and_numbers_that_are_none_are_no_detections():
 
 def test_a_level_gives_its_best_pairs_alone():
   boxes = [[k, 0, k + 1, 1] for k in range(6)]
-  assert detected(boxes, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], pre_nms=2) == [[5, 0, 6, 1], [4, 0, 5, 1]]
+  assert detected(boxes, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], pre_nms_topk=2) == [[5, 0, 6, 1], [4, 0, 5, 1]]
 
 
 @pytest.mark.parametrize('limit', [1, 7, 50, 200])

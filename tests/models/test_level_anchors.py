@@ -12,7 +12,13 @@ MAPS = {3: jnp.zeros((1, 2, 3, 1)), 4: jnp.zeros((1, 1, 2, 1))}
 
 def settings(**anchors) -> FrozenConfigDict:
   """Of a head with one square anchor of 10 pixels around the middle of every cell."""
-  square = {'sizes': ((10,), (10,)), 'aspect_ratios': (1.0,), 'major': 'size', 'offset': 0.5, 'rounded': False}
+  square = {
+    'sizes': ((10,), (10,)),
+    'aspect_ratios': (1.0,),
+    'anchor_order': 'size_major',
+    'offset': 0.5,
+    'rounded': False,
+  }
   return FrozenConfigDict({'anchors': {'strides': (), **square, **anchors}, 'train_anchors': 'image', 'border': -1})
 
 

@@ -11,7 +11,6 @@ import pytest
 from jaxdet.models import forward
 from jaxdet.models.build import build_detector
 from jaxdet.models.detectors.deformable_detr import cell_boxes
-from jaxdet.models.detectors.set_prediction import to_centre, to_corners
 from jaxdet.models.forward import Apply
 from jaxdet.models.transformers.cells import cells_of, on_image, sine_encoding
 from jaxdet.models.transformers.detr import DetrEncoder
@@ -169,9 +168,3 @@ def test_cells_propose_boxes_round_their_centres_within_the_image():
   np.testing.assert_allclose(boxes[0], [0.125, 0.125, 0.05, 0.05], rtol=1e-5)
   np.testing.assert_allclose(boxes[33], [0.75, 0.25, 0.1, 0.1], rtol=1e-5)
   assert (boxes[4] == 1).all()
-
-
-def test_corners_and_centres_are_two_forms_of_a_box():
-  box = jnp.array([0.5, 0.25, 0.5, 0.25])
-  assert to_corners(box).tolist() == [0.25, 0.125, 0.75, 0.375]
-  assert to_centre(to_corners(box)).tolist() == box.tolist()

@@ -36,8 +36,8 @@ def single_level(model, neck: str):
   model.roi.box_head.update(layout.box_head)
   model.roi.mask_head.update(layout.mask_head)
   model.proposals.anchors.sizes = ((12, 24, 48, 96),)
-  model.proposals.train_proposals.update(pre_nms=300, post_nms=50)
-  model.proposals.test_proposals.update(pre_nms=300, post_nms=50)
+  model.proposals.train_proposals.update(pre_nms_topk=300, post_nms_topk=50)
+  model.proposals.test_proposals.update(pre_nms_topk=300, post_nms_topk=50)
 
 
 def fast_rcnn(model):

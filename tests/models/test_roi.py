@@ -121,8 +121,8 @@ def test_boxes_without_area_are_left_out_of_what_survives():
   scores = jnp.zeros((1, 3, CLASSES)).at[0, :, 0].set(jnp.array([0.9, 0.8, 0.7]))
   size = jnp.array([[50, 50]])  # the second proposal lies outside
 
-  def found(drop_empty):
-    config.test.drop_empty = drop_empty
+  def found(drop_empty_boxes):
+    config.test.drop_empty_boxes = drop_empty_boxes
     return detect(scores, jnp.zeros((1, 3, 1, 4)), proposals, size, stage(True).decode, FrozenConfigDict(config.test))
 
   kept, dropped = found(False), found(True)

@@ -42,7 +42,7 @@ def small_detector():
     {'strides': (8, 16, 32, 64), 'sizes': ((8, 16), (16, 28), (28, 40), (40, 56))}
     | {'aspect_ratios': ((2,), (2, 3), (2,), (2,))}
   )
-  model.test.update(score_threshold=0.0, pre_nms=50, detections=20)
+  model.test.update(score_threshold=0.0, pre_nms_topk=50, detections=20)
   return build_detector(model, CLASSES)
 
 

@@ -18,12 +18,12 @@ def test_an_anchor_keeps_its_area_and_has_its_ratio():
 
 
 def test_the_outer_loop_is_over_sizes_or_aspect_ratios():
-  def heights(major):
-    cell = anchors.cell_anchors((8, 16), (1.0, 9.0), major)
+  def heights(order):
+    cell = anchors.cell_anchors((8, 16), (1.0, 9.0), order)
     return (cell[:, 3] - cell[:, 1]).tolist()
 
-  assert heights('size') == [8, 24, 16, 48]
-  assert heights('aspect_ratio') == [8, 16, 24, 48]
+  assert heights('size_major') == [8, 24, 16, 48]
+  assert heights('ratio_major') == [8, 16, 24, 48]
   with pytest.raises(ValueError, match="'scale'"):
     anchors.cell_anchors((8,), (1.0,), 'scale')
 
@@ -68,7 +68,7 @@ def test_anchors_are_detectron2s(name, sizes, strides, offset):
 
 def scaled(scales, ratios=RATIOS):
   """The anchors of a cell as a function of the stride, in mmdetection's order."""
-  return lambda stride: anchors.cell_anchors([stride * s for s in scales], ratios, 'aspect_ratio')
+  return lambda stride: anchors.cell_anchors([stride * s for s in scales], ratios, 'ratio_major')
 
 
 def legacy(scales):

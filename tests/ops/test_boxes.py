@@ -23,12 +23,18 @@ def test_class_specific_boxes_are_clipped_alike():
 
 def test_sides_must_be_strictly_longer():
   candidates = jnp.array([[0.0, 0, 4, 5], [0, 0, 5, 4], [0, 0, 4.5, 4.5]])
-  assert boxes.has_sides(candidates, 4.0).tolist() == [False, False, True]
-  assert not boxes.has_sides(jnp.zeros((1, 4)), 0.0).any()
+  assert boxes.nonempty(candidates, 4.0).tolist() == [False, False, True]
+  assert not boxes.nonempty(jnp.zeros((1, 4)), 0.0).any()
 
 
 def test_clipping_is_detectron2s():
   arrays, _ = case('ops/d2_boxes')
   clipped = boxes.clip(jnp.asarray(arrays['clip_in']), (192, 256))
   np.testing.assert_array_equal(clipped, arrays['clip_out'])
-  np.testing.assert_array_equal(boxes.has_sides(jnp.asarray(arrays['clip_out']), 4.0), arrays['nonempty'])
+  np.testing.assert_array_equal(boxes.nonempty(jnp.asarray(arrays['clip_out']), 4.0), arrays['nonempty'])
+
+
+def test_corners_and_centres_are_two_forms_of_a_box():
+  box = jnp.array([0.5, 0.25, 0.5, 0.25])
+  assert boxes.cxcywh_to_xyxy(box).tolist() == [0.25, 0.125, 0.75, 0.375]
+  assert boxes.xyxy_to_cxcywh(boxes.cxcywh_to_xyxy(box)).tolist() == box.tolist()

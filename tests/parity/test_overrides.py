@@ -31,8 +31,8 @@ def test_detectron2s_overrides():
   assert differences == []
   assert (model.proposals.sampler.num, model.proposals.sampler.positive_fraction) == (0, 1.0)
   assert model.proposals.normalizer == 16384
-  assert (model.proposals.train_proposals.pre_nms, model.proposals.test_proposals.pre_nms) == (301, 1000)
-  assert (model.proposals.train_proposals.post_nms, model.proposals.test_proposals.post_nms) == (1000, 302)
+  assert (model.proposals.train_proposals.pre_nms_topk, model.proposals.test_proposals.pre_nms_topk) == (301, 1000)
+  assert (model.proposals.train_proposals.post_nms_topk, model.proposals.test_proposals.post_nms_topk) == (1000, 302)
   assert model.roi.sampler.num == 128
   assert model.pixel_std == (58.395, 57.12, 57.375)
   assert model.dtype == 'float32'
@@ -47,7 +47,7 @@ def test_bitmaps_have_no_outlines(overrides, drawn):
 def test_a_python_configs_overrides():
   overrides = {'model.proposal_generator.pre_nms_topk': [7, 8], 'model.roi_heads.batch_size_per_image': 4096}
   model = case_config(small_case(overrides=overrides | STD), MODEL)[0].model
-  assert (model.proposals.train_proposals.pre_nms, model.proposals.test_proposals.pre_nms) == (7, 8)
+  assert (model.proposals.train_proposals.pre_nms_topk, model.proposals.test_proposals.pre_nms_topk) == (7, 8)
   # All proposals and objects, where at most a quarter is positive: what the mask head is shown.
   assert (model.roi.sampler.num, model.roi.sampler.positive_fraction) == (1008, 0.25)
 
@@ -65,7 +65,7 @@ def test_mmdetections_overrides():
   model = config.model
   assert differences == []
   assert (model.proposals.sampler.num, model.proposals.normalizer, model.roi.sampler.num) == (0, 0, 208)
-  assert (model.proposals.train_proposals.post_nms, model.proposals.test_proposals.pre_nms) == (200, 300)
+  assert (model.proposals.train_proposals.post_nms_topk, model.proposals.test_proposals.pre_nms_topk) == (200, 300)
   assert model.test.detections == 60
 
 
@@ -129,8 +129,8 @@ def test_batch_norms_use_their_running_statistics():
       (10, 10, 5, 5),
     ),
     (MMDET, 'model.roi_head.bbox_roi_extractor.finest_scale', 28, 'roi.pooler.canonical_size', 112),
-    (MMDET, 'model.rpn_head.bbox_coder.clip_border', False, 'proposals.coder.clip', False),
-    (MMDET, 'model.train_cfg.rcnn.assigner.match_low_quality', False, 'roi.matcher.low_quality', 'none'),
+    (MMDET, 'model.rpn_head.bbox_coder.clip_border', False, 'proposals.clip_border', False),
+    (MMDET, 'model.train_cfg.rcnn.assigner.match_low_quality', False, 'roi.matcher.low_quality_matches', 'off'),
   ],
 )
 def test_options_of_upstream(entry, key, value, path, ours):

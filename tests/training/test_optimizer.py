@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from configs.parts.schedules import BIASES, NORMS, WEIGHTS, sgd
 from jaxdet.training import freezing
-from jaxdet.training.optimizer import build_optimizer, decay_group, lr_factors
+from jaxdet.training.optimizer import build_optimizer, decay_rule, lr_factors
 from jaxdet.training.state import create_state
 from toy_detector import ToyDetector, toy_config
 
@@ -75,20 +76,11 @@ def test_a_pattern_that_finds_no_parameter_is_an_error():
     lr_factors(layer(1.0, 1.0), {'/sampling/': 0.1})
 
 
-@pytest.mark.parametrize(('decay_norm', 'scale'), [(0.0, 2.0), (0.01, 2.0 - 0.1 * 0.02)])
-def test_norms_have_a_weight_decay_of_their_own(decay_norm, scale):
-  overrides = {'train.optimizer.weight_decay_norm': decay_norm, 'train.schedule.warmup_steps': 0}
+@pytest.mark.parametrize(('factor', 'scale'), [(0.0, 2.0), (0.5, 2.0 - 0.1 * 0.01)])
+def test_weight_decay_by_path(factor, scale):
+  overrides = {'train.optimizer.decay_factors': (('norm', factor), ('', 1.0)), 'train.schedule.warmup_steps': 0}
   after = steps(layer([2.0], [2.0]), [layer([0.0], [0.0])], **overrides)
   np.testing.assert_allclose(after['norm1']['scale'], scale, rtol=1e-6)
-  np.testing.assert_allclose(after['conv']['kernel'], 2.0 - 0.1 * 0.02, rtol=1e-6)
-
-
-@pytest.mark.parametrize(('bias_decay', 'bias'), [(0.0, 2.0), (1.0, 2.0 - 0.1 * 0.02)])
-def test_biases_may_do_without_weight_decay(bias_decay, bias):
-  overrides = {'train.optimizer.bias_decay': bias_decay, 'train.schedule.warmup_steps': 0}
-  conv = {'conv': {'kernel': jnp.float32([2.0]), 'bias': jnp.float32([2.0])}}
-  after = steps(conv, [jax.tree.map(jnp.zeros_like, conv)], **overrides)
-  np.testing.assert_allclose(after['conv']['bias'], bias, rtol=1e-6)
   np.testing.assert_allclose(after['conv']['kernel'], 2.0 - 0.1 * 0.02, rtol=1e-6)
 
 
@@ -100,28 +92,30 @@ def test_clipping_is_by_the_global_norm_and_before_weight_decay():
 
 
 @pytest.mark.parametrize(
-  ('path', 'group'),
+  ('path', 'pattern'),
   [
-    ('backbone/stage2/block0/norm1/scale', 'norm'),
-    ('backbone/stage3/block0/shortcut_norm/bias', 'norm'),
-    ('neck/lateral_norm3/scale', 'norm'),
-    ('box_head/GroupNorm_0/bias', 'norm'),
-    ('backbone/bn1/scale', 'norm'),
-    ('backbone/conv1/kernel', 'weight'),
-    ('rpn_head/conv/bias', 'bias'),
-    ('normal_conv/bias', 'bias'),
-    ('head/scale3', 'weight'),
-    ('query/embedding', 'weight'),
-    ('box_head/logits/scale', 'weight'),
+    ('backbone/stage2/block0/norm1/scale', NORMS),
+    ('backbone/stage3/block0/shortcut_norm/bias', NORMS),
+    ('neck/lateral_norm3/scale', NORMS),
+    ('box_head/GroupNorm_0/bias', NORMS),
+    ('backbone/bn1/scale', NORMS),
+    ('backbone/conv1/kernel', WEIGHTS),
+    ('rpn_head/conv/bias', BIASES),
+    ('normal_conv/bias', BIASES),
+    ('head/scale3', WEIGHTS),
+    ('query/embedding', WEIGHTS),
+    ('box_head/logits/scale', WEIGHTS),
   ],
 )
-def test_decay_groups(path, group):
-  assert decay_group(path) == group
+def test_kinds_of_parameters_that_configs_tell_apart(path, pattern):
+  rules = sgd()['decay_factors']
+  assert rules[decay_rule(path, rules)][0] == pattern
 
 
 def test_a_parameter_without_a_rule_is_an_error():
-  with pytest.raises(ValueError, match="'head/temperature' falls under no weight-decay rule"):
-    build_optimizer(toy_config(**{'model.frozen': ()}), {'head': {'temperature': jnp.ones(())}})
+  overrides = {'model.frozen': (), 'train.optimizer.decay_factors': sgd()['decay_factors']}
+  with pytest.raises(ValueError, match="'head/temperature' has no weight-decay rule"):
+    build_optimizer(toy_config(**overrides), {'head': {'temperature': jnp.ones(())}})
 
 
 def test_unknown_optimizer():

@@ -1,18 +1,20 @@
 """ResNet (He et al., 2016) and ResNeXt (Xie et al., 2017) as feature pyramids' backbones."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import Conv
-from jaxdet.models.layers.deformable_conv import DeformableConv
 from jaxdet.models.layers.frozen import is_frozen
 from jaxdet.models.layers.norm import norm, standardizes
 from jaxdet.models.layers.remat import apply_block
+from jaxdet.models.layers.spatial_conv import spatial_conv
 
 # depth: (bottleneck blocks?, blocks in the stages that end at strides 4, 8, 16 and 32)
 DEPTHS = {
@@ -30,7 +32,8 @@ class ResNet(nn.Module):
   Submodules are `stem` and `stage2` to `stage5`, named after the level of their result where nothing is dilated.
 
   Raises:
-    ValueError: for an unknown depth or style, or groups in a network of basic blocks.
+    ValueError: for an unknown depth, style or 3 x 3 convolution, or groups or another 3 x 3 convolution in a network
+      of basic blocks.
   """
 
   depth: int
@@ -41,9 +44,8 @@ class ResNet(nn.Module):
   stem_width: int = 64  # channels of the stem; the stages follow
   num_stages: int = 4  # 3: the last one is left to the RoI heads (see roi_heads/res5_head.py)
   dilate_last: bool = False  # the last stage keeps the size and has its 3 x 3 dilated by 2 (DC5)
-  deformable: str = ''  # the 3 x 3 of some stages: '', 'v1' or 'v2', see layers/deformable_conv.py
-  deformable_levels: Sequence[int] = (3, 4, 5)  # the stages
-  deformable_groups: int = 1
+  # The 3 x 3 convolution of bottlenecks, and in which stages, see layers/spatial_conv.py; elsewhere it is a plain one.
+  conv3x3: Mapping[str, Any] = FrozenDict(name='plain')
   frozen: Sequence[str] = ()  # patterns of parameters that are held fixed, see layers/frozen.py
   remat: str = ''  # of residual blocks, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
@@ -56,10 +58,8 @@ class ResNet(nn.Module):
       raise ValueError(f"unknown ResNet style '{self.style}': choose 'pytorch' or 'caffe'")
     if self.groups > 1 and not DEPTHS[self.depth][0]:
       raise ValueError(f'ResNet-{self.depth} has basic blocks, which have no groups, but groups is {self.groups}')
-    if self.deformable and not DEPTHS[self.depth][0]:
-      raise ValueError(
-        f'ResNet-{self.depth} has basic blocks, which have no deformable form: it is "{self.deformable}"'
-      )
+    if self.conv3x3['name'] != 'plain' and not DEPTHS[self.depth][0]:
+      raise ValueError(f"ResNet-{self.depth} has basic blocks, whose conv3x3 is 'plain', not '{self.conv3x3['name']}'")
 
     frozen = is_frozen('backbone/stem', self.frozen)
     x = Stem(self.stem_width, *_layers(self, train and not frozen), name='stem')(images)
@@ -84,9 +84,8 @@ def residual_stage(resnet: ResNet, level: int, train: bool) -> 'Stage':
     block = partial(BasicBlock, planes)
   dilated = resnet.dilate_last and level == 5
   conv, norm_layer = _layers(resnet, train)
-  if resnet.deformable and level in resnet.deformable_levels:
-    version, deformable_groups = resnet.deformable, resnet.deformable_groups
-    block = partial(block, conv3x3=partial(DeformableConv, version, deformable_groups, dtype=resnet.dtype))
+  if bottleneck:
+    block = partial(block, conv3x3=spatial_conv(resnet.conv3x3, level, plain=conv, dtype=resnet.dtype))
   block = partial(block, dilation=2 if dilated else 1, conv=conv, norm=norm_layer)
   return Stage(depths[level - 2], 1 if level == 2 or dilated else 2, block, resnet.remat, name=f'stage{level}')
 
@@ -142,15 +141,16 @@ class Bottleneck(nn.Module):
   groups: int
   dilation: int
   conv: Callable[..., nn.Module]
+  conv3x3: Callable[..., nn.Module]
   norm: Callable[..., nn.Module]
-  conv3x3: Callable[..., nn.Module] | None = None  # in the place of `conv`
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
-    conv3x3 = self.conv3x3 or self.conv
     first, second = (self.stride, 1) if self.caffe else (1, self.stride)
     y = nn.relu(self.norm(name='norm1')(self.conv(self.width, 1, first, name='conv1')(x)))
-    y = nn.relu(self.norm(name='norm2')(conv3x3(self.width, 3, second, self.groups, self.dilation, name='conv2')(y)))
+    y = nn.relu(
+      self.norm(name='norm2')(self.conv3x3(self.width, 3, second, self.groups, self.dilation, name='conv2')(y))
+    )
     y = self.norm(name='norm3', ends_branch=True)(self.conv(self.features, 1, name='conv3')(y))
     return nn.relu(y + _shortcut(self, x))
 

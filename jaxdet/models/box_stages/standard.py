@@ -21,7 +21,8 @@ from jaxdet.models.forward import Call, Losses
 from jaxdet.models.poolers.pooler import Pooler
 from jaxdet.models.random_keys import batch_key
 from jaxdet.models.roi_targets import RoITargets, label_and_sample
-from jaxdet.ops import box_coder, boxes
+from jaxdet.ops import boxes
+from jaxdet.ops.box_coder import BoxCoder, make_coder
 from jaxdet.structures import Batch, Proposals
 
 SHARED_HEAD = 'shared_head'
@@ -86,8 +87,7 @@ class StandardStage:
     image_size: Int[Array, '2'],
   ) -> Float[Array, 'n 4']:
     """Boxes of (RoI, class) pairs of one image, clipped to it; deltas of a class-agnostic head serve every class."""
-    chosen = regression[rows, labels % regression.shape[1]]
-    return box_coder.decode_clipped(chosen, rois[rows], image_size, self.settings.coder)
+    return self._moved(regression[rows, labels % regression.shape[1]], rois[rows], image_size)
 
   def refine(
     self, outputs: BoxOutputs, rois: Float[Array, 'B R 4'], image_size: Int[Array, 'B 2'], labels=None
@@ -95,8 +95,7 @@ class StandardStage:
     """RoIs moved by the deltas of their class, by default the likeliest, and clipped to the image; without gradient."""
     if labels is None:
       labels = self.scores(outputs).argmax(-1)
-    decode = jax.vmap(partial(box_coder.decode_clipped, coder=self.settings.coder))
-    return jax.lax.stop_gradient(decode(_of_class(outputs.regression, labels), rois, image_size))
+    return jax.lax.stop_gradient(jax.vmap(self._moved)(_of_class(outputs.regression, labels), rois, image_size))
 
   def refined_proposals(self, outputs: BoxOutputs, targets: RoITargets, image_size: Int[Array, 'B 2']) -> Proposals:
     """The proposals that a cascade's next stage is trained on: RoIs moved by the deltas of the class they belong to.
@@ -106,16 +105,28 @@ class StandardStage:
     """
     labels = jnp.where(targets.positive, targets.labels, self.scores(outputs).argmax(-1))
     moved = self.refine(outputs, targets.boxes, image_size, labels)
-    kept = ~targets.is_gt_box if self.settings.cascade.resample else boxes.has_sides(moved, 0.0)
+    kept = ~targets.is_gt_box if self.settings.cascade.resample else boxes.nonempty(moved, 0.0)
     valid = targets.valid & kept
     return Proposals(jnp.where(valid[..., None], moved, 0.0), jnp.zeros(valid.shape), valid)
+
+  @property
+  def coder(self) -> BoxCoder:
+    """What the head's numbers for the box of a RoI stand for."""
+    return make_coder(self.settings.coder)
+
+  def _moved(
+    self, regression: Float[Array, 'n 4'], rois: Float[Array, 'n 4'], image_size: Int[Array, '2']
+  ) -> Float[Array, 'n 4']:
+    if self.settings.clip_border:
+      return self.coder.decode_clipped(regression, rois, image_size)
+    return self.coder.decode(regression, rois)
 
   def _box_loss(self, deltas: Float[Array, 'B R K|1 4'], targets: RoITargets, batch: Batch) -> Float[Array, '']:
     """Regression summed over positives, divided by all sampled RoIs; the loss is `settings.loss`."""
     gt_boxes = jnp.take_along_axis(batch.objects.boxes, targets.gt_index[..., None], axis=1)
     own = _of_class(deltas, targets.labels)
     s = self.settings
-    return regression_loss(own, targets.boxes, gt_boxes, targets.positive, s.coder, s.loss) / jnp.maximum(
+    return regression_loss(own, targets.boxes, gt_boxes, targets.positive, self.coder, s.loss) / jnp.maximum(
       targets.valid.sum(), 1
     )
 

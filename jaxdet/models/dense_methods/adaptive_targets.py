@@ -30,7 +30,7 @@ def adaptive_targets(
 
   def one_image(gt: Objects, size):
     valid = training_anchors(outputs['logits'], anchors, size, settings)
-    matched = match_atss(every_anchor, level_sizes, gt.boxes, gt.valid, candidates=valid, **settings.matcher)
+    matched = match_atss(every_anchor, level_sizes, gt.boxes, gt.valid, valid_anchors=valid, **settings.matcher)
     labels = jnp.where(matched.positive, gt.labels[matched.index], num_classes)
     return labels, valid, gt.boxes[matched.index]
 

@@ -31,7 +31,7 @@ class ATSS(DenseMethod):
     target = jnp.where(positive, centerness(distances), 0.0)
     divisor = self.divisor(call, positive)
     predictions = all_predictions(outputs)
-    decoded = self._decode(jnp.where(positive[..., None], predictions['box_regression'], 0.0), anchors)
+    decoded = self.coder.decode(jnp.where(positive[..., None], predictions['box_regression'], 0.0), anchors)
     per_anchor = optax.sigmoid_binary_cross_entropy(predictions['centerness'], target)
     loss_class = focal_loss_of_levels(level_rows(outputs, 'logits'), labels, counted, **settings.class_loss)
     return {
@@ -46,7 +46,4 @@ class ATSS(DenseMethod):
   def decode(
     self, predictions: Predictions, anchors: Float[Array, 'k 4'], strides: Float[Array, '']
   ) -> Float[Array, 'k 4']:
-    return self._decode(predictions['box_regression'], anchors)
-
-  def _decode(self, deltas: Float[Array, '... 4'], anchors: Float[Array, '... 4']) -> Float[Array, '... 4']:
-    return box_coder.decode(deltas, anchors, self.settings.coder.weights, self.settings.coder.clamp)
+    return self.coder.decode(predictions['box_regression'], anchors)

@@ -21,6 +21,7 @@ from jaxdet.models.detections import make_detections
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.level_anchors import Anchors, anchors_per_cell, level_anchors, level_strides
 from jaxdet.ops import boxes
+from jaxdet.ops.box_coder import BoxCoder, make_coder
 from jaxdet.ops.nms import nms_top_k
 from jaxdet.ops.per_image import per_image
 from jaxdet.structures import Batch, Detections
@@ -53,6 +54,11 @@ class DenseMethod:
   def num_anchors(self) -> int:
     """Anchors a cell."""
     return anchors_per_cell(self.settings.anchors)
+
+  @property
+  def coder(self) -> BoxCoder:
+    """What the head's numbers for the box of an anchor stand for."""
+    return make_coder(self.settings.coder)
 
   def anchors(self, outputs: Outputs) -> Anchors:
     """The anchors that the predictions of each level belong to."""
@@ -110,10 +116,10 @@ class DenseMethod:
     return call.step('detections', jax.named_scope('detections')(from_outputs), outputs, batch.image_size, gradient=0)
 
   def candidates(self, by_level: dict[int, Predictions], anchors: Anchors) -> Candidates:
-    """The best `test.pre_nms` pairs above the threshold of every level of one image, decoded."""
+    """The best `test.pre_nms_topk` pairs above the threshold of every level of one image, decoded."""
     strides, parts = self.strides(anchors), []
     for level, predictions in by_level.items():
-      index, labels, scores = self.best_pairs(predictions, self.test.pre_nms)
+      index, labels, scores = self.best_pairs(predictions, self.test.pre_nms_topk)
       chosen = {name: x[index] for name, x in predictions.items()}
       decoded = self.decode(chosen, jnp.asarray(anchors[level])[index], jnp.float32(strides[level]))
       final = self.final_scores(scores, chosen)
@@ -124,19 +130,19 @@ class DenseMethod:
   def postprocess(self, candidates: Candidates, size: Int[Array, '2']) -> Detections:
     """The detections of one image: candidates of all levels suppressed together, class by class.
 
-    With `test.clip` 'before', boxes are clipped to the image and those without area dropped before suppression
-    (mmdetection); with 'after', afterwards (Detectron2).
+    With `test.clip_before_nms` boxes are clipped to the image and those without area dropped before suppression
+    (mmdetection), otherwise afterwards (Detectron2).
     """
     test, valid, decoded = self.test, candidates.valid, candidates.boxes
-    clipped = boxes.clip(decoded, size - test.extra)
-    has_area = boxes.has_sides(clipped, 0.0)
-    if test.clip == 'before':
+    clipped = boxes.clip(decoded, size - int(test.legacy_plus_one))
+    has_area = boxes.nonempty(clipped, 0.0)
+    if test.clip_before_nms:
       decoded, valid = clipped, valid & has_area
     count = min(test.detections, candidates.scores.shape[0])
     kept, kept_valid = nms_top_k(decoded, candidates.scores, valid, test.iou, groups=candidates.labels, k=count)
-    if test.clip == 'after':
+    if not test.clip_before_nms:
       kept_valid &= has_area[kept]
-    incomplete = jnp.zeros((), bool)  # the cut at `pre_nms` is part of the method
+    incomplete = jnp.zeros((), bool)  # the cut at `pre_nms_topk` is part of the method
     return make_detections(clipped[kept], candidates.scores[kept], candidates.labels[kept], kept_valid, incomplete)
 
   def best_pairs(

@@ -14,7 +14,6 @@ from jaxdet.models.dense_methods.method import DenseMethod, stacked
 from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions, level_rows
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.level_anchors import training_anchors
-from jaxdet.ops import box_coder
 from jaxdet.ops.per_image import per_image
 from jaxdet.structures import Batch, Objects
 
@@ -28,7 +27,7 @@ class RetinaNet(DenseMethod):
 
     def targets(gt: Objects, size):
       valid = training_anchors(outputs['logits'], by_level, size, settings)
-      matched = match(anchors, gt.boxes, gt.valid, candidates=valid, **settings.matcher)
+      matched = match(anchors, gt.boxes, gt.valid, valid_boxes=valid, **settings.matcher)
       labels = jnp.where(matched.label == 1, gt.labels[matched.index], self.num_classes)
       return labels, matched.label >= 0, gt.boxes[matched.index]
 
@@ -40,11 +39,10 @@ class RetinaNet(DenseMethod):
     predictions = all_predictions(outputs)
     loss_class = focal_loss_of_levels(level_rows(outputs, 'logits'), labels, counted, **settings.class_loss)
     deltas = predictions['box_regression']
-    loss_box = regression_loss(deltas, anchors, gt_boxes, positive, settings.coder, settings.loss)
+    loss_box = regression_loss(deltas, anchors, gt_boxes, positive, self.coder, settings.loss)
     return {'loss_class': loss_class / divisor, 'loss_box': loss_box / divisor}
 
   def decode(
     self, predictions: Predictions, anchors: Float[Array, 'k 4'], strides: Float[Array, '']
   ) -> Float[Array, 'k 4']:
-    coder = self.settings.coder
-    return box_coder.decode(predictions['box_regression'], anchors, coder.weights, coder.clamp, extra=coder.extra)
+    return self.coder.decode(predictions['box_regression'], anchors)

@@ -17,7 +17,6 @@ from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_pr
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.level_anchors import Anchors, training_anchors
 from jaxdet.ops import anchors as anchor_ops
-from jaxdet.ops import box_coder
 from jaxdet.ops.per_image import per_image
 from jaxdet.structures import Batch, Objects
 
@@ -44,7 +43,7 @@ class SSD(DenseMethod):
 
     def targets(gt: Objects, size):
       valid = training_anchors(outputs['logits'], by_level, size, settings)
-      matched = match(anchors, gt.boxes, gt.valid, candidates=valid, **settings.matcher)
+      matched = match(anchors, gt.boxes, gt.valid, valid_boxes=valid, **settings.matcher)
       labels = jnp.where(matched.label == 1, gt.labels[matched.index], self.num_classes)
       return labels, matched.label == 0, gt.boxes[matched.index]
 
@@ -60,7 +59,7 @@ class SSD(DenseMethod):
 
     mined = per_image(counted)(jax.lax.stop_gradient(per_anchor), positive, negative)
     deltas = predictions['box_regression']
-    loss_box = regression_loss(deltas, anchors, gt_boxes, positive, settings.coder, settings.loss)
+    loss_box = regression_loss(deltas, anchors, gt_boxes, positive, self.coder, settings.loss)
     divisor = self.divisor(call, positive)
     return {'loss_class': jnp.where(mined, per_anchor, 0.0).sum() / divisor, 'loss_box': loss_box / divisor}
 
@@ -70,8 +69,7 @@ class SSD(DenseMethod):
   def decode(
     self, predictions: Predictions, anchors: Float[Array, 'k 4'], strides: Float[Array, '']
   ) -> Float[Array, 'k 4']:
-    coder = self.settings.coder
-    return box_coder.decode(predictions['box_regression'], anchors, coder.weights, coder.clamp, extra=coder.extra)
+    return self.coder.decode(predictions['box_regression'], anchors)
 
   def _cells(self) -> list[Float[np.ndarray, 'A 4']]:
     """The anchors of a cell of each level, around the origin."""

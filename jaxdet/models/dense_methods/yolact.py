@@ -14,14 +14,14 @@ from jaxdet.assign.matcher import match
 from jaxdet.losses.box_regression import regression_loss
 from jaxdet.losses.hard_negatives import hard_negatives
 from jaxdet.losses.prototype_masks import prototype_mask_loss, semantic_loss
-from jaxdet.losses.regions import harmless_rows
+from jaxdet.losses.regions import mask_padding
 from jaxdet.models.dense_methods.method import DenseMethod, stacked
 from jaxdet.models.dense_methods.predictions import Outputs, Predictions, all_predictions, level_predictions
 from jaxdet.models.detections import make_detections
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.level_anchors import Anchors, training_anchors
 from jaxdet.models.random_keys import image_keys
-from jaxdet.ops import box_coder, boxes
+from jaxdet.ops import boxes
 from jaxdet.ops.fast_nms import fast_nms
 from jaxdet.ops.masks import draw_masks, unpack_masks
 from jaxdet.ops.per_image import per_image
@@ -48,7 +48,7 @@ class YOLACT(DenseMethod):
 
     def targets(gt: Objects, size: Int[Array, '2']):
       valid = training_anchors(outputs['logits'], by_level, size, settings)
-      matched = match(anchors, gt.boxes, gt.valid, candidates=valid, **settings.matcher)
+      matched = match(anchors, gt.boxes, gt.valid, valid_boxes=valid, **settings.matcher)
       labels = jnp.where(matched.label == 1, gt.labels[matched.index], self.num_classes)
       return labels, matched.label >= 0, matched.index, gt.boxes[matched.index]
 
@@ -58,12 +58,10 @@ class YOLACT(DenseMethod):
     positive = labels < self.num_classes
     divisor = self.divisor(call, positive)
     predictions = all_predictions(outputs)
-    logits, labels = harmless_rows(predictions['logits'], labels, counted, background=self.num_classes)
+    logits, labels = mask_padding(predictions['logits'], labels, counted, background=self.num_classes)
     each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     hard = hard_negatives(each, positive, counted & ~positive, settings.negatives)
-    loss_box = regression_loss(
-      predictions['box_regression'], anchors, gt_boxes, positive, settings.coder, settings.loss
-    )
+    loss_box = regression_loss(predictions['box_regression'], anchors, gt_boxes, positive, self.coder, settings.loss)
     return {
       'loss_class': jnp.where(positive | hard, each, 0.0).sum() / divisor,
       'loss_box': loss_box / divisor,
@@ -117,8 +115,7 @@ class YOLACT(DenseMethod):
   def decode(
     self, predictions: Predictions, anchors: Float[Array, 'k 4'], strides: Float[Array, '']
   ) -> Float[Array, 'k 4']:
-    coder = self.settings.coder
-    return box_coder.decode(predictions['box_regression'], anchors, coder.weights, coder.clamp, extra=coder.extra)
+    return self.coder.decode(predictions['box_regression'], anchors)
 
   def detect(self, call: Call, outputs: Outputs, batch: Batch) -> Detections:
     """The best (anchor, class) pairs after suppression, with masks on the prototypes' grid."""
@@ -136,11 +133,11 @@ class YOLACT(DenseMethod):
     return call.step('detections', jax.named_scope('detections')(from_outputs), outputs, batch.image_size, gradient=0)
 
   def candidates(self, by_level: dict[int, Predictions], anchors: Anchors) -> AnchorCandidates:
-    """The `test.pre_nms` anchors of every level whose best class is best."""
+    """The `test.pre_nms_topk` anchors of every level whose best class is best."""
     parts = []
     for level, predictions in by_level.items():
       best = self.scores(predictions).max(-1)
-      _, rows = jax.lax.top_k(jnp.where(jnp.isnan(best), -jnp.inf, best), min(self.test.pre_nms, len(best)))
+      _, rows = jax.lax.top_k(jnp.where(jnp.isnan(best), -jnp.inf, best), min(self.test.pre_nms_topk, len(best)))
       chosen = {name: x[rows] for name, x in predictions.items()}
       decoded = self.decode(chosen, jnp.asarray(anchors[level])[rows], None)
       finite = jnp.isfinite(decoded).all(-1, keepdims=True)
@@ -152,7 +149,7 @@ class YOLACT(DenseMethod):
     """The detections of one image, still without masks, and their coefficients."""
     test, clipped = self.test, boxes.clip(candidates.boxes, size)
     kept = fast_nms(clipped, candidates.scores, test.iou, test.score_threshold, test.per_class, test.detections)
-    incomplete = jnp.zeros((), bool)  # the cuts at `pre_nms` and `per_class` are part of the method
+    incomplete = jnp.zeros((), bool)  # the cuts at `pre_nms_topk` and `per_class` are part of the method
     found = make_detections(clipped[kept.index], kept.scores, kept.labels, kept.valid, incomplete)
     return found, candidates.coefficients[kept.index]
 

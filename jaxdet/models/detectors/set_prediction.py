@@ -69,8 +69,8 @@ def assign_queries(
 
     def one_layer(logits, boxes):
       costs = weights.class_weight * class_cost(logits, gt.labels, settings)
-      distance = jnp.abs(boxes[:, None] - to_centre(gt.boxes / scale)).sum(-1)
-      overlap = giou((to_corners(boxes) * scale)[:, None], gt.boxes)
+      distance = jnp.abs(boxes[:, None] - box_ops.xyxy_to_cxcywh(gt.boxes / scale)).sum(-1)
+      overlap = giou((box_ops.cxcywh_to_xyxy(boxes) * scale)[:, None], gt.boxes)
       costs += weights.box_weight * distance - weights.giou_weight * overlap
       queries = assign(costs, gt.valid)
       places = jnp.where(queries < 0, len(boxes), queries)
@@ -122,9 +122,9 @@ def set_losses(
   own = jnp.take_along_axis(boxes, jnp.maximum(found.queries, 0)[..., None], axis=2)
   unit = jnp.array([0.5, 0.5, 1.0, 1.0])
   own = jnp.where(matched[..., None], own, unit)
-  wanted = jnp.where(matched[..., None], to_centre(objects.boxes / scale), unit)
+  wanted = jnp.where(matched[..., None], box_ops.xyxy_to_cxcywh(objects.boxes / scale), unit)
   distance = jnp.where(matched[..., None], smooth_l1(own, wanted, 0.0), 0.0).sum((1, 2, 3))
-  overlap = giou(to_corners(own) * scale, to_corners(wanted) * scale)
+  overlap = giou(box_ops.cxcywh_to_xyxy(own) * scale, box_ops.cxcywh_to_xyxy(wanted) * scale)
   return {
     'class': _class_losses(logits, found.labels, matched, objects.labels, key, settings, draw),
     'box': distance / count,
@@ -183,24 +183,12 @@ def detect(
     scores = jnp.where(jnp.isfinite(scores), scores, -1.0)
     best, index = jax.lax.top_k(scores.reshape(-1), min(test.detections, scores.size))
     rows, labels = jnp.divmod(index, scores.shape[1])
-    found = to_corners(boxes[rows]) * _image_scale(size)
+    found = box_ops.cxcywh_to_xyxy(boxes[rows]) * _image_scale(size)
     found = box_ops.clip(found, size) if test.clip else found
     valid = (best > test.score_threshold) & jnp.isfinite(found).all(-1)
     return make_detections(found, best, labels, valid, incomplete=jnp.zeros((), bool))
 
   return per_image(one_image)(logits, boxes, image_size)
-
-
-def to_corners(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
-  """(x1, y1, x2, y2) of (cx, cy, width, height)."""
-  centre, sides = boxes[..., :2], boxes[..., 2:]
-  return jnp.concatenate([centre - sides / 2, centre + sides / 2], -1)
-
-
-def to_centre(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
-  """(cx, cy, width, height) of (x1, y1, x2, y2)."""
-  first, last = boxes[..., :2], boxes[..., 2:]
-  return jnp.concatenate([(first + last) / 2, last - first], -1)
 
 
 def _image_scale(size: Int[Array, '*B 2']) -> Float[Array, '*B 4']:

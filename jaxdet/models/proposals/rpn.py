@@ -20,7 +20,8 @@ from jaxdet.losses.box_regression import regression_loss
 from jaxdet.models.dense_heads.rpn_head import RPNHead
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.level_anchors import anchors_per_cell, level_anchors, training_anchors
-from jaxdet.ops import box_coder, boxes
+from jaxdet.ops import boxes
+from jaxdet.ops.box_coder import make_coder
 from jaxdet.ops.nms import nms
 from jaxdet.ops.per_image import per_image
 from jaxdet.parts import find_with_settings
@@ -67,37 +68,40 @@ def propose(
 ) -> Proposals:
   """Ranks, decodes and suppresses the anchors of every level, then takes the best over all levels; without gradient.
 
-  The order is upstream's: the best `pre_nms` of a level by logit, decode, clip to the image, drop boxes with a side of
-  at most `min_size` pixels, suppress, then the best `post_nms` over all levels.
+  The order is upstream's: the best `pre_nms_topk` of a level by logit, decode, clip to the image, drop boxes with a
+  side of at most `min_size` pixels, suppress, then the best `post_nms_topk` over all levels.
 
   Args:
     logits: {level: [B, H, W, A]}
     deltas: {level: [B, H, W, A, 4]}
     image_size: (height, width) in pixels.
-    settings: `anchors` and `coder` are read.
-    limits: `pre_nms`, `post_nms`, `iou` and `min_size`.
+    settings: `anchors`, `coder` and `clip_border` are read.
+    limits: `pre_nms_topk`, `post_nms_topk`, `iou` and `min_size`.
   """
-  anchors = level_anchors(logits, settings.anchors)
+  anchors, coder = level_anchors(logits, settings.anchors), make_coder(settings.coder)
 
   def one_image(logits: Levels, deltas: Levels, size: Int[Array, '2']):
     per_level = []
     for level in anchors:
-      scores, index = jax.lax.top_k(logits[level], min(limits.pre_nms, logits[level].shape[0]))
+      scores, index = jax.lax.top_k(logits[level], min(limits.pre_nms_topk, logits[level].shape[0]))
       best_anchors = jnp.asarray(anchors[level])[index]
-      decoded = box_coder.decode_clipped(deltas[level][index], best_anchors, size, settings.coder)
+      if settings.clip_border:
+        decoded = coder.decode_clipped(deltas[level][index], best_anchors, size)
+      else:
+        decoded = coder.decode(deltas[level][index], best_anchors)
       finite = jnp.isfinite(decoded).all(-1) & jnp.isfinite(scores)
       decoded = jnp.where(finite[:, None], decoded, 0.0)
-      per_level.append((decoded, scores, finite & boxes.has_sides(decoded, limits.min_size)))
+      per_level.append((decoded, scores, finite & boxes.nonempty(decoded, limits.min_size)))
     # Levels are suppressed side by side: padded to equal length, one vmap.
     length = max(scores.shape[0] for _, scores, _ in per_level)
     level_boxes, scores, valid = (
       jnp.stack([_pad_rows(part, length) for part in parts]) for parts in zip(*per_level, strict=True)
     )
-    keep = jax.vmap(lambda b, s, v: nms(b, s, v, limits.iou, limit=limits.post_nms))(
+    keep = jax.vmap(lambda b, s, v: nms(b, s, v, limits.iou, limit=limits.post_nms_topk))(
       level_boxes, scores, valid
     ).reshape(-1)
     ranking = jnp.where(keep, scores.reshape(-1), -jnp.inf)
-    best, index = jax.lax.top_k(ranking, min(limits.post_nms, ranking.shape[0]))
+    best, index = jax.lax.top_k(ranking, min(limits.post_nms_topk, ranking.shape[0]))
     valid = jnp.isfinite(best)
     chosen = level_boxes.reshape(-1, 4)[index]
     return jnp.where(valid[:, None], chosen, 0.0), jnp.where(valid, best, 0.0), valid
@@ -135,8 +139,8 @@ def losses(
   sample, sample_settings = find_with_settings(MASK_SAMPLERS, settings.sampler, 'proposals.sampler.name')
 
   def targets(key, objects: Objects, size):
-    candidates = training_anchors(logits, by_level, size, settings)
-    matched = assign(anchors, objects.boxes, objects.valid, candidates=candidates, **match_settings)
+    valid_anchors = training_anchors(logits, by_level, size, settings)
+    matched = assign(anchors, objects.boxes, objects.valid, valid_boxes=valid_anchors, **match_settings)
     sampled = sample(matched.label, key, **sample_settings)
     positive = sampled & (matched.label == 1)
     return sampled, positive, objects.boxes[matched.index]
@@ -144,7 +148,7 @@ def losses(
   sampled, positive, gt_boxes = jax.lax.stop_gradient(per_image(targets)(keys, objects.replace(masks=None), image_size))
   normalizer = settings.normalizer * len(image_size) or jnp.maximum(sampled.sum(), 1)
   objectness = optax.sigmoid_binary_cross_entropy(flat_logits, positive.astype(jnp.float32))
-  regression = regression_loss(flat_deltas, anchors, gt_boxes, positive, settings.coder, settings.loss)
+  regression = regression_loss(flat_deltas, anchors, gt_boxes, positive, make_coder(settings.coder), settings.loss)
   return {
     'loss_rpn_objectness': jnp.where(sampled, objectness, 0.0).sum() / normalizer,
     'loss_rpn_box': regression / normalizer,
