@@ -103,7 +103,8 @@ class Detections:
   incomplete: Bool[Array, 'B']  # candidates were cut off that could have been among the K
   mask_scores: Float[Array, 'B K'] | None = None  # that masks are ranked by, where they are not `scores`
   keypoints: Float[Array, 'B K P 3'] | None = None  # (x, y, score)
-  semantic: Int[Array, 'B H W'] | None = None  # class of every canvas pixel
+  # Logits of the classes of pixels, on a grid over the whole canvas as that of ImageMasks.
+  semantic: Float[Array, 'B h w C'] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

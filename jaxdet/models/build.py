@@ -28,6 +28,7 @@ from jaxdet.models.detectors.deformable_detr import PROPOSALS, DeformableDETR
 from jaxdet.models.detectors.dense import MASK_BRANCH, DenseDetector
 from jaxdet.models.detectors.detr import DETR
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
+from jaxdet.models.detectors.pyramid_network import PyramidNetwork
 from jaxdet.models.detectors.set_prediction import is_sigmoid
 from jaxdet.models.detectors.two_stage import Cascade, ProposalGenerator, TwoStage
 from jaxdet.models.forward import Detector
@@ -40,6 +41,7 @@ from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
 from jaxdet.models.proposals.given import Given
 from jaxdet.models.proposals.rpn import make_rpn
+from jaxdet.models.pyramid_tasks.task import PyramidTask
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
@@ -115,6 +117,7 @@ BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 ROI_TASKS = {'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
+PYRAMID_TASKS: dict[str, Callable[[FrozenConfigDict, Shared], PyramidTask]] = {}
 DENSE_HEADS = {'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
 MASK_BRANCHES = {'protonet': Protonet}
 DENSE_METHODS = {
@@ -143,12 +146,13 @@ def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
   make_stage = find(BOX_STAGES, roi.stage, 'roi.stage')
   stages = tuple(make_stage(each, end, shared_head, shared) for each, end in zip(settings, ends, strict=True))
   tasks = tuple(find(ROI_TASKS, name, 'roi.tasks')(roi, ends, shared) for name in roi.tasks)
-  parts = [generator, *stages, *tasks]
+  pyramid_tasks = _pyramid_tasks(config, shared)
+  parts = [generator, *stages, *tasks, *pyramid_tasks]
   networks = base | {name: network for part in parts for name, network in part.networks.items()}
   cascade = Cascade()
   if 'cascade' in roi:
     cascade = Cascade(roi.cascade.loss_weights, roi.cascade.feature_gradient, roi.cascade.average)
-  return TwoStage(_preprocess(config), networks, generator, stages, tasks, cascade, config.test)
+  return TwoStage(_preprocess(config), networks, generator, stages, tasks, cascade, config.test, pyramid_tasks)
 
 
 def cascade_stages(roi: FrozenConfigDict) -> tuple[FrozenConfigDict, ...]:
@@ -168,6 +172,13 @@ def proposal_network(config: FrozenConfigDict, shared: Shared) -> ProposalNetwor
   """A proposal generator alone."""
   generator = _proposal_generator(config, shared)
   return ProposalNetwork(_preprocess(config), _backbone_and_neck(config, shared) | generator.networks, generator)
+
+
+def pyramid_network(config: FrozenConfigDict, shared: Shared) -> PyramidNetwork:
+  """Tasks on the pyramid alone."""
+  tasks = _pyramid_tasks(config, shared)
+  networks = {name: network for task in tasks for name, network in task.networks.items()}
+  return PyramidNetwork(_preprocess(config), _backbone_and_neck(config, shared) | networks, tasks)
 
 
 def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
@@ -206,6 +217,7 @@ def deformable_detr(config: FrozenConfigDict, shared: Shared) -> DeformableDETR:
 DETECTORS: dict[str, Callable[[FrozenConfigDict, Shared], Detector]] = {
   'two_stage': two_stage,
   'proposal_network': proposal_network,
+  'pyramid_network': pyramid_network,
   'dense': dense_detector,
   'detr': detr,
   'deformable_detr': deformable_detr,
@@ -253,6 +265,12 @@ def _backbone_and_neck(config: FrozenConfigDict, shared: Shared) -> dict[str, nn
 
 def _proposal_generator(config: FrozenConfigDict, shared: Shared) -> ProposalGenerator:
   return find(PROPOSAL_GENERATORS, config.proposals.name, 'proposals.name')(config.proposals, shared.dtype)
+
+
+def _pyramid_tasks(config: FrozenConfigDict, shared: Shared) -> tuple[PyramidTask, ...]:
+  """The tasks that `pyramid_tasks` has settings of, by name; none where a model does without the key."""
+  settings = config.get('pyramid_tasks', {})
+  return tuple(find(PYRAMID_TASKS, name, 'pyramid_tasks')(settings[name], shared) for name in settings)
 
 
 def _transformer(

@@ -1,4 +1,4 @@
-"""Two-stage detectors: proposals, one or more box stages, and tasks on RoIs.
+"""Two-stage detectors: proposals, one or more box stages, tasks on RoIs, and tasks on the pyramid.
 
 Fast, Faster, Mask and Cascade R-CNN are this class with other parts (Girshick, 2015; Ren et al., 2015; He et al., 2017;
 Cai & Vasconcelos, 2018). Where Detectron2 and mmdetection differ is in `config.model.roi`.
@@ -19,6 +19,7 @@ from ml_collections import FrozenConfigDict
 from jaxdet.models.box_stages.outputs import BoxOutputs
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.preprocess import Preprocess
+from jaxdet.models.pyramid_tasks.task import PyramidTask
 from jaxdet.models.random_keys import image_keys
 from jaxdet.models.roi_detections import detect
 from jaxdet.models.roi_targets import RoITargets
@@ -107,12 +108,15 @@ class TwoStage:
   tasks: tuple[RoITask, ...]
   cascade: Cascade
   test: FrozenConfigDict  # config.model.test
+  pyramid_tasks: tuple[PyramidTask, ...] = ()
 
   def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
     """Losses and log values by name; in a cascade those of stage k end in `_k`."""
     pyramid = self.pyramid(call, batch)
     keys = jax.vmap(lambda key: jax.random.split(key, 1 + len(self.stages)))(image_keys(key, batch))
     losses, proposals = self.proposals.train(call, pyramid, batch, keys[:, 0])
+    for task in self.pyramid_tasks:
+      losses |= task.loss(call, task.outputs(call, pyramid), batch)
     for k, stage in enumerate(self.stages):
       targets = stage.label(call, proposals, batch, keys[:, 1 + k])
       features = stage.features(call, pyramid, targets.boxes)
@@ -133,6 +137,8 @@ class TwoStage:
     detections = self.detections(call, pyramid, proposals, batch)
     for task in self.tasks:
       detections = task.predict(call, pyramid, self.stages[-1].features, detections)
+    for task in self.pyramid_tasks:
+      detections = task.predict(task.outputs(call, pyramid), detections)
     return detections
 
   def detections(self, call: Call, pyramid: Pyramid, proposals: Proposals, batch: Batch) -> Detections:
