@@ -38,6 +38,7 @@ def data(
   crop_max_size: int = 1333,
   window: dict | None = None,
   photometric: bool = False,
+  semantic: dict | None = None,
   canvases: tuple[tuple[int, int], ...] = ((800, 1344), (1344, 800)),
   more_sources: dict[str, dict] | None = None,
 ) -> dict:
@@ -62,6 +63,7 @@ def data(
       500 or 600 and a longer one of `crop_max_size`, and a part of it is what `sizes` and `max_size` above are for.
     window: what of an image is stretched in training, see `windows`; None: the whole.
     photometric: colours are distorted in training.
+    semantic: maps of a class for every pixel, see `semantic_maps`; None: none.
     canvases: (height, width); wide ones first.
     more_sources: other training images that are mixed in, by name: of each those settings of the result that are
       otherwise for it, `train` at least. `rate` is a source's share of the steps, relative to the others'.
@@ -79,10 +81,7 @@ def data(
     'mask_size': mask_size,
     'max_vertices': max_vertices,
     'keypoints': {'points': 0, 'flip_pairs': ()},  # of an object; pairs of points that a mirror exchanges
-    # Maps of a class for every pixel: in the folder `dir` below the data set's, '': none, by the names of the images
-    # with another suffix. `ignore` is the value of pixels that do not count. Nearest pixels are OpenCV's (mmdetection)
-    # with 'corner', Pillow's (Detectron2) with 'centre'.
-    'semantic': {'dir': '', 'suffix': '.png', 'ignore': 255, 'nearest': 'corner'},
+    'semantic': semantic_maps('') if semantic is None else semantic,
     'image_labels': False,  # batches say which classes an image is known to hold
     'sampler': {'name': sampler, 'threshold': 1e-3},  # the threshold is that of repeat factors
     # Objects of a second image are pasted onto an image: 'simple', or 'rare': rather those of rare classes; '': none.
@@ -110,6 +109,21 @@ def data(
   }
 
 
+def semantic_maps(folder: str, *, nearest: str = 'corner') -> dict:
+  """Maps of a class for every pixel, by the images' names.
+
+  Args:
+    folder: of the maps, below the data set's; '': there are none.
+    nearest: which pixel is the nearest, OpenCV's ('corner', mmdetection) or Pillow's ('centre', Detectron2).
+  """
+  return {
+    'dir': folder,
+    'suffix': '.png',
+    'ignore': 255,  # the value of pixels that do not count
+    'nearest': nearest,
+  }
+
+
 def windows(*, expand_probability: float, min_ious: tuple[float, ...]) -> dict:
   """SSD's random windows on images, see input_pipeline/ssd_augmentation.py.
 
@@ -124,6 +138,10 @@ def windows(*, expand_probability: float, min_ious: tuple[float, ...]) -> dict:
     'min_ious': min_ious,
     'min_side': 0.3,  # of a part, of the whole's
   }
+
+
+# COCO's panoptic annotations as Panoptic FPN is trained on them, made by scripts/panoptic_stuff.py.
+PANOPTIC_STUFF = semantic_maps('panoptic_stuff_train2017', nearest='centre')
 
 
 def lvis_v1(**settings) -> dict:

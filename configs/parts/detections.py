@@ -54,6 +54,20 @@ def yolact(score_threshold: float, detections: int) -> dict:
   }
 
 
+def panoptic() -> dict:
+  """How instances and stuff become one label a pixel: `config.model.test.panoptic`, see ops/panoptic_merge.py."""
+  return {
+    'score_threshold': 0.5,  # of instances
+    'overlap': 0.5,  # share of an instance that may be taken already
+    'stuff_area': 4096,  # pixels of the file below which stuff is left out
+  }
+
+
+def none() -> dict:
+  """Of a detector without boxes."""
+  return {'score_threshold': 0.0, 'detections': 0}
+
+
 def queries(detections: int, *, clip: bool = True) -> dict:
   """Of all pairs of a query and a class (DETR: of all queries) the best; nothing is suppressed.
 

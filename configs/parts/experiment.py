@@ -2,7 +2,12 @@
 
 from ml_collections import ConfigDict, config_dict
 
-OWN_BEST_METRIC = {'voc': 'bbox/AP50_11', 'proposals': 'bbox/AR@1000'}  # VOC's at an IoU of 0.5
+OWN_BEST_METRIC = {
+  'voc': 'bbox/AP50_11',  # at an IoU of 0.5
+  'proposals': 'bbox/AR@1000',
+  'panoptic': 'panoptic/PQ',
+  'semantic': 'semantic/mIoU',
+}
 
 
 def experiment(*, model: dict, data: dict, train: dict, evaluation: dict) -> ConfigDict:
@@ -26,13 +31,36 @@ def evaluation(protocol: str, masks: bool) -> dict:
   """How detections are scored."""
   return {
     'batch_size': 8,
-    'protocol': protocol,  # the evaluator: 'lvis', 'coco', 'lvis_fixed' (fixed AP), 'voc' or 'proposals'
+    'protocol': protocol,  # the evaluator: 'lvis', 'coco', 'lvis_fixed' (fixed AP), 'voc', 'proposals',
+    # 'panoptic' or 'semantic'
     # A file of ids (JSON list, text, annotation file): these images of the validation split alone. '': all.
     'image_ids': '',
     'iou_types': ('bbox', 'segm') if masks else ('bbox',),
     'pictures': 16,  # drawn into the workdir
     'picture_threshold': 0.5,  # score from which a detection is drawn
   }
+
+
+def panoptic_evaluation(annotations: str, maps: str) -> dict:
+  """How one label a pixel is scored, and beside it boxes, masks, and classes of pixels.
+
+  Args:
+    annotations: COCO's panoptic JSON file, below config.data.dir.
+    maps: the folder of its PNGs, below config.data.dir.
+  """
+  return {**evaluation('panoptic', masks=True), 'panoptic': {'annotations': annotations, 'maps': maps}}
+
+
+def semantic_evaluation(folder: str, *, suffix: str = '.png', ignore: int = 255) -> dict:
+  """How classes of pixels are scored.
+
+  Args:
+    folder: of the true maps, below config.data.dir, by the images' names.
+    suffix: of the maps in place of the images'.
+    ignore: the value of pixels that do not count.
+  """
+  settings = {'dir': folder, 'suffix': suffix, 'ignore': ignore}
+  return {**evaluation('semantic', masks=False), 'semantic': settings}
 
 
 def best_metric(evaluation: dict) -> str:

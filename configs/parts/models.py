@@ -5,8 +5,17 @@ from ml_collections import config_dict
 from configs.parts.backbones import Weights, frozen_stages
 
 
-def two_stage(weights: Weights, *, backbone: dict, neck: dict, proposals: dict, roi: dict, test: dict) -> dict:
-  """A detector with proposals, box stages and tasks on RoIs."""
+def two_stage(
+  weights: Weights,
+  *,
+  backbone: dict,
+  neck: dict,
+  proposals: dict,
+  roi: dict,
+  test: dict,
+  pyramid_tasks: dict | None = None,
+) -> dict:
+  """A detector with proposals, box stages, tasks on RoIs, and tasks on the pyramid where it has any."""
   return {
     'name': 'two_stage',
     **every_detector(),
@@ -15,6 +24,7 @@ def two_stage(weights: Weights, *, backbone: dict, neck: dict, proposals: dict, 
     'neck': neck,
     'proposals': proposals,
     'roi': roi,
+    **({'pyramid_tasks': pyramid_tasks} if pyramid_tasks else {}),
     'test': test,
   }
 
@@ -28,6 +38,19 @@ def proposal_network(weights: Weights, *, backbone: dict, neck: dict, proposals:
     'backbone': backbone,
     'neck': neck,
     'proposals': proposals,
+    'test': test,
+  }
+
+
+def pyramid_network(weights: Weights, *, backbone: dict, neck: dict, pyramid_tasks: dict, test: dict) -> dict:
+  """Tasks on the pyramid alone."""
+  return {
+    'name': 'pyramid_network',
+    **every_detector(),
+    **started_from(weights),
+    'backbone': backbone,
+    'neck': neck,
+    'pyramid_tasks': pyramid_tasks,
     'test': test,
   }
 

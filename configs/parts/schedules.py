@@ -127,8 +127,11 @@ OF_COCO = {
 OF_VOC = {'steps': 18_000, 'milestones': (12_000, 16_000), 'warmup_steps': 100}
 
 DETECTRON2 = {
-  # 9x: from scratch.
-  'coco': {**OF_COCO, '9x': {'steps': 202_500, 'milestones': (187_500, 197_500), 'batch_size': 64, 'base_lr': 0.08}},
+  'coco': {
+    **OF_COCO,
+    '9x': {'steps': 202_500, 'milestones': (187_500, 197_500), 'batch_size': 64, 'base_lr': 0.08},  # from scratch
+    '135k': {'steps': 135_000, 'milestones': (105_000, 125_000), 'batch_size': 32, 'base_lr': 0.04},
+  },
   'lvis_v1': {'1x': OF_COCO['2x'], '2x': {'steps': 360_000, 'milestones': (240_000, 320_000)}},
   'lvis_v0.5': OF_COCO,
   'cityscapes': {'24k': {'steps': 24_000, 'milestones': (18_000,), 'batch_size': 8, 'base_lr': 0.01}},

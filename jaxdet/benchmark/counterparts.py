@@ -86,7 +86,8 @@ def _model(config: ConfigDict) -> str:
   """By the detector's kind."""
   model = config.model
   name = model.head.name if model.name == 'dense' else model.name
-  if model.name == 'two_stage' and 'cascade' not in model.roi and model.proposals.name == 'rpn':
+  plain_stages = model.name == 'two_stage' and 'cascade' not in model.roi and 'pyramid_tasks' not in model
+  if plain_stages and model.proposals.name == 'rpn':
     found = 'maskrcnn_resnet50_fpn' if 'mask' in model.roi.tasks else 'fasterrcnn_resnet50_fpn'
   else:
     found = OF_DENSE.get(name) if model.name == 'dense' else None

@@ -18,7 +18,8 @@ def synthetic_batch(
   """A batch of images that fill their canvas, in NumPy; a function of its arguments.
 
   Args:
-    config: `model.num_classes`, and of `data` the places for objects and the forms of their masks.
+    config: `model.num_classes`, of `data` the places for objects and the forms of their masks, and of a semantic task
+      the number of its classes.
     images: B.
     canvas: (height, width) in pixels.
     objects: of every image, at most `data.max_objects`.
@@ -50,6 +51,7 @@ def synthetic_batch(
     valid=np.ones(images, bool),
     objects=Objects(boxes, labels, valid, masks),
     proposals=given,
+    semantic=_semantic_map(config, rng, (images, *canvas)),
   )
 
 
@@ -80,6 +82,15 @@ def class_counts(num_classes: int) -> dict[str, Any]:
     'instances': tuple(int(2 * count) for count in images),
     'num_images': 100_000,
   }
+
+
+def _semantic_map(
+  config: ConfigDict, rng: np.random.Generator, shape: tuple[int, ...]
+) -> Int[np.ndarray, 'B H W'] | None:
+  """A class for every pixel, for a detector that learns them."""
+  if 'semantic' not in config.model.get('pyramid_tasks', {}):
+    return None
+  return rng.integers(0, config.model.pyramid_tasks.semantic.num_classes, shape, np.int32)
 
 
 def _ellipse(cells: int) -> Bool[np.ndarray, 'M M']:

@@ -8,8 +8,10 @@ from ml_collections import ConfigDict
 from jaxdet.evaluation.detection_scores import COCO, LVIS, LVIS_FIXED, VOC, score_detections
 from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics
 from jaxdet.evaluation.ground_truth import GroundTruth
+from jaxdet.evaluation.panoptic_evaluator import PanopticEvaluator
 from jaxdet.evaluation.proposals import score_proposals
 from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ScoreResults
+from jaxdet.evaluation.semantic_evaluator import SemanticEvaluator
 from jaxdet.parts import find
 
 RESULTS: Mapping[str, ScoreResults] = {  # these read a results file, of whatever program
@@ -21,6 +23,8 @@ RESULTS: Mapping[str, ScoreResults] = {  # these read a results file, of whateve
 }
 EVALUATORS: Mapping[str, Callable[[Evaluation], Evaluator]] = {
   **{name: functools.partial(ResultsEvaluator, score) for name, score in RESULTS.items()},
+  'panoptic': functools.partial(PanopticEvaluator, RESULTS['coco']),
+  'semantic': SemanticEvaluator,
 }
 
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from jaxdet.evaluation.average_precision import Scores
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.voc import VocScores
+from jaxdet.structures import Dataset
 
 GROUP_COLUMNS = ('AR', 'F1', 'P@F1', 'R@F1', 'T@F1', 'ECE', 'cwECE')
 
@@ -71,7 +72,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 def finish(
   metrics: Mapping[str, Mapping[str, float | None]],
   config: ConfigDict,
-  truth: GroundTruth,
+  truth: GroundTruth | Dataset,
   workdir: str,
   incomplete: int,
   findings: Sequence[str],
@@ -81,7 +82,7 @@ def finish(
   Args:
     metrics: by IoU type and metric, in percent.
     config: `eval.protocol` and `eval.image_ids` are noted.
-    truth: what they are of.
+    truth: what they are of; or a data set, of which the images are counted.
     incomplete: images whose candidates were cut off.
     findings: sentences on what may be wrong.
   """

@@ -15,6 +15,7 @@ from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.backbones.vgg import VGG
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
 from jaxdet.models.dense_heads.protonet import Protonet
+from jaxdet.models.dense_heads.semantic_fpn_head import SemanticFPNHead
 from jaxdet.models.dense_heads.ssd_head import SSDHead
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
 from jaxdet.models.dense_heads.yolact_head import YOLACTHead
@@ -41,6 +42,8 @@ from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
 from jaxdet.models.proposals.given import Given
 from jaxdet.models.proposals.rpn import make_rpn
+from jaxdet.models.pyramid_tasks.semantic import NETWORK as SEMANTIC_HEAD
+from jaxdet.models.pyramid_tasks.semantic import SemanticTask
 from jaxdet.models.pyramid_tasks.task import PyramidTask
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
@@ -108,6 +111,14 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
 
+def semantic_task(settings: FrozenConfigDict, shared: Shared) -> SemanticTask:
+  """The task of the classes of pixels."""
+  network = settings.network
+  make = find(SEMANTIC_HEADS, network.name, 'pyramid_tasks.semantic.network.name')
+  head = make(**_without(network, 'name'), num_classes=settings.num_classes, dtype=shared.dtype)
+  return SemanticTask({SEMANTIC_HEAD: head}, settings.loss_weight)
+
+
 BACKBONES = {'resnet': ResNet, 'vgg': VGG}
 NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel, 'ssd_neck': SSDNeck}
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
@@ -117,7 +128,8 @@ BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 ROI_TASKS = {'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
-PYRAMID_TASKS: dict[str, Callable[[FrozenConfigDict, Shared], PyramidTask]] = {}
+PYRAMID_TASKS: dict[str, Callable[[FrozenConfigDict, Shared], PyramidTask]] = {'semantic': semantic_task}
+SEMANTIC_HEADS = {'semantic_fpn': SemanticFPNHead}
 DENSE_HEADS = {'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
 MASK_BRANCHES = {'protonet': Protonet}
 DENSE_METHODS = {

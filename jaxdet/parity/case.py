@@ -13,7 +13,7 @@ import pathlib
 from types import ModuleType
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from input_pipeline.polygons import Polygons
 from input_pipeline.rasterize import mask_windows, pack, rasterize_polygons
@@ -132,7 +132,19 @@ def batch(case: Case, outlines: bool = False) -> Batch:
     valid=np.ones(count, bool),
     objects=Objects(boxes, labels, valid, masks),
     proposals=_given_proposals(case),
+    semantic=_semantic_map(case),
   )
+
+
+def _semantic_map(case: Case) -> Int[np.ndarray, 'B H W'] | None:
+  """Detectron2's recordings of a semantic head: patches of 24 x 32 pixels below eight rows that do not count."""
+  if 'sem54' not in case.meta.get('gt_options', ()):
+    return None
+  count, _, *canvas = case.meta['batch_shape']
+  y, x = np.indices(canvas)
+  classes = np.where(y < 8, -1, (x // 32 + 3 * (y // 24)) % 54).astype(np.int32)
+  sizes = [case.recipe.image(i).shape[:2] for i in range(count)]
+  return np.stack([np.where((y < height) & (x < width), classes, -1) for height, width in sizes])
 
 
 def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarray, 'B R']]:

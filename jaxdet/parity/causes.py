@@ -18,6 +18,7 @@ CAUSES = {
     'order, in float64 too, and rows of the decoder are compared by their place. The recorded row equals the '
     "neighbouring one of jaxdet's."
   ),
+  'detectron2/panoptic_fpn_R_101_dconv_cascade_gn_3x': FLOAT32_SUMS,
   'detectron2/scratch_mask_rcnn_R_50_FPN_3x_gn': FLOAT32_SUMS,
   'mmdet/scratch_faster_rcnn_r50_fpn_gn': FLOAT32_SUMS,
   'mmdet/scratch_mask_rcnn_r50_fpn_gn': FLOAT32_SUMS,

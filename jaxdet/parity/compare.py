@@ -14,6 +14,7 @@ TENSOR = 1e-4  # of a tensor's RMS; float32 rounding is around 1e-5, a wrong pad
 BOX = 0.05  # pixels
 SCORE = 1e-4
 MASK = 0.01  # 1 - IoU of pixels
+PIXELS = 1e-3  # share of an image's
 LOSS = 1e-4  # relative
 GRADIENT = 1e-3  # relative, of an array's norm
 TRAINING = 1e-3  # relative
@@ -37,6 +38,7 @@ STAGES = {
   'boxes': 'pixels between matched detections',
   'scores': 'of proposals and detections, absolute',
   'masks': '1 - IoU of pasted masks',
+  'pixels': 'share of those with another class, or in another segment',
   'losses': 'relative',
   'gradients': 'relative, of the norm of every parameter that is trained',
   'training': 'losses before each of five SGD steps, relative; what the steps changed, of its RMS',

@@ -11,6 +11,7 @@ _DETECTRON2 = {
   r'loss_rpn_loc': 'loss_rpn_box',
   r'loss_cls': 'loss_class',
   r'loss_box_reg': 'loss_box',
+  r'loss_sem_seg': 'loss_semantic',
   r'loss_fcos_cls': 'loss_class',
   r'loss_fcos_loc': 'loss_box',
   r'loss_fcos_ctr': 'loss_centerness',

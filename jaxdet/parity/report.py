@@ -105,6 +105,7 @@ def _tolerances() -> str:
     'boxes': compare.BOX,
     'scores': compare.SCORE,
     'masks': compare.MASK,
+    'pixels': compare.PIXELS,
     'losses': compare.LOSS,
     'gradients': compare.GRADIENT,
     'training': compare.TRAINING,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import jax
 
-from jaxdet.parity import dense, query, two_stage
+from jaxdet.parity import dense, pixels, query, two_stage
 from jaxdet.parity.case import Case, load_case
 from jaxdet.parity.compare import Check, Comparison
 from jaxdet.parity.learning import compare_learning, compare_training
@@ -18,6 +18,7 @@ from jaxdet.parity.upstream import Entry, find_config
 INFERENCE = {  # by `config.model.name`
   'two_stage': two_stage.compare_inference,
   'proposal_network': two_stage.compare_inference,
+  'pyramid_network': pixels.compare_inference,
   'detr': query.compare_inference,
   'deformable_detr': query.compare_inference,
   'dense': dense.compare_inference,

@@ -18,6 +18,7 @@ from jaxdet.models.recording import Record
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
 from jaxdet.parity.names import level_names, region_names
+from jaxdet.parity.pixels import compare_pixels
 from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections, Proposals
 
@@ -70,6 +71,7 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   if made.fixed_detections is not None and 'fixed_roi/det0/boxes' in case.arrays:
     for image in images:
       comparison.detections('fixed_roi/det', image, made.fixed_detections)
+  compare_pixels(subject, comparison, made.detections)
 
 
 def infer_proposals(detector: ProposalNetwork, variables: Variables, batch: Batch) -> Inference:
