@@ -5,12 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdet.models.layers.conv import Conv
+from jaxdet.models.layers.conv import Conv, torch_uniform
 from jaxdet.models.layers.deformable_conv import DeformableConv
 from jaxdet.models.layers.norm import norm
-
-# mmcv's deformable convolutions begin with these kernels.
-mmcv_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 PRIOR = 0.01  # the probability of every class that training begins with
 
@@ -68,7 +65,7 @@ class TwoTowerHead(nn.Module):
     settings = {'use_bias': self.conv_bias, 'dtype': self.dtype}
     for i in range(self.num_convs):
       if self.deformable_last and i == self.num_convs - 1:
-        settings |= {'kernel_init': mmcv_uniform, 'offset_init': init}
+        settings |= {'kernel_init': torch_uniform, 'offset_init': init}  # mmcv's
         layers.append(DeformableConv('v2', 1, self.channels, **settings, name=f'{name}{i}'))
       else:
         layers.append(Conv(self.channels, kernel_init=init, **settings, name=f'{name}{i}'))

@@ -11,6 +11,7 @@ from jaxdet.ops.conv import conv2d, pointwise
 # The initialisers that detectors use, by the names under which the field knows them.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')  # torchvision's ResNet, Caffe2's MSRA
 caffe2_xavier = nn.initializers.variance_scaling(1.0, 'fan_in', 'uniform')
+torch_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')  # of torch's own layers
 
 
 class Conv(nn.Module):

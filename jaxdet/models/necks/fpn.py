@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import caffe2_xavier
 from jaxdet.models.layers.conv_norm import conv_norm
-from jaxdet.models.layers.upsample import upsample_bilinear
+from jaxdet.models.layers.upsample import upsample_bilinear, upsample_nearest
 from jaxdet.parts import find
 
 
@@ -61,18 +61,6 @@ class FPN(nn.Module):
         x = conv(x, stride=2, name=f'output{level}')
       pyramid[level] = x
     return {level: pyramid[level] for level in self.levels}
-
-
-def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:
-  """Every pixel twice along both axes, cropped to `size`.
-
-  A stride of 2 makes n pixels of 2 n or 2 n - 1, and for both this is nearest interpolation to the exact size.
-  """
-  batch, height, width, channels = x.shape
-  # Along the channels, which lie beside one another in memory: a TPU pads an axis of two pixels to eight.
-  x = jnp.concatenate([x, x], axis=-1).reshape(batch, height, 1, 2 * width, channels)
-  x = jnp.broadcast_to(x, (batch, height, 2, 2 * width, channels))
-  return x.reshape(batch, 2 * height, 2 * width, channels)[:, : size[0], : size[1]]
 
 
 UPSAMPLE = {'nearest': upsample_nearest, 'bilinear': upsample_bilinear}

@@ -7,15 +7,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdet.models.layers.conv import at_least_float32
+from jaxdet.models.layers.conv import at_least_float32, torch_uniform
 from jaxdet.ops.deformable_roi_pool import deformable_roi_pool
 from jaxdet.ops.roi_align import multilevel_roi_align
 from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 
 OFFSET_SCALE = 0.1  # heights and widths of a region that an output of 1 moves a bin by
-
-# What torch begins a linear layer with.
-torch_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 class DeformableRoIPool(nn.Module):
