@@ -52,6 +52,11 @@ def ssd(*, channels: tuple[int, ...], strides: tuple[int, ...], padding: tuple[i
   }
 
 
+def unchanged() -> dict:
+  """None: the head sees the backbone's maps."""
+  return {'name': 'unchanged'}
+
+
 def channel_mapper(levels: tuple[int, ...], *, norm: str, use_bias: bool) -> dict:
   """Every map on its own brought to the channels of a transformer; further levels by strided convolutions.
 

@@ -35,6 +35,7 @@ from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
 from jaxdet.models.necks.ssd_neck import SSDNeck
+from jaxdet.models.necks.unchanged import Unchanged
 from jaxdet.models.poolers.deformable import NETWORK, DeformablePooler
 from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
@@ -107,7 +108,13 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
 
 
 BACKBONES = {'resnet': ResNet, 'vgg': VGG}
-NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel, 'ssd_neck': SSDNeck}
+NECKS = {
+  'channel_mapper': ChannelMapper,
+  'fpn': FPN,
+  'single': SingleLevel,
+  'ssd_neck': SSDNeck,
+  'unchanged': Unchanged,
+}
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
@@ -177,8 +184,7 @@ def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
   head = find(DENSE_HEADS, network.name, 'head.network.name')(
     **_without(network, 'name'),
     num_classes=shared.num_classes,
-    num_anchors=method.num_anchors,
-    box_channels=method.box_channels,
+    **method.head_arguments,
     dtype=shared.dtype,
   )
   networks = _backbone_and_neck(config, shared) | {'head': head}

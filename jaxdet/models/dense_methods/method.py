@@ -6,7 +6,7 @@ Most methods differ in their targets and losses alone; what they share is here, 
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -51,6 +51,11 @@ class DenseMethod:
   box_channels: ClassVar[int] = 4  # numbers that the head makes for the box of an anchor
 
   @property
+  def head_arguments(self) -> dict[str, Any]:
+    """What the head's network must know of the method, beside its own settings."""
+    return {'num_anchors': self.num_anchors, 'box_channels': self.box_channels}
+
+  @property
   def num_anchors(self) -> int:
     """Anchors a cell."""
     return anchors_per_cell(self.settings.anchors)
@@ -67,6 +72,11 @@ class DenseMethod:
   def strides(self, anchors: Anchors) -> dict[int, float]:
     """Canvas pixels a cell of each level."""
     return level_strides(anchors, self.settings.anchors)
+
+  def place(self, images: Float[Array, 'B H W 3'], sizes: Int[Array, 'B 2']) -> Float[Array, 'B H W 3']:
+    """Normalised images where detection wants them on the canvas, at whose top left they come; zeros around them."""
+    del sizes
+    return images
 
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
     """The losses over the batch by name.

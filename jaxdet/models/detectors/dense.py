@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import flax.linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxdet.models.dense_methods.method import DenseMethod
 from jaxdet.models.dense_methods.predictions import Outputs
@@ -25,14 +25,15 @@ class DenseDetector:
 
   def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
     """The losses of the method."""
-    return self.method.loss(call, self._outputs(call, batch), batch, key)
+    return self.method.loss(call, self._outputs(call, self.preprocess(batch)), batch, key)
 
   def predict(self, call: Call, batch: Batch) -> Detections:
     """Detections in pixels of the resized image."""
-    return self.method.detect(call, self._outputs(call, batch), batch)
+    images = self.method.place(self.preprocess(batch), batch.image_size)
+    return self.method.detect(call, self._outputs(call, images), batch)
 
-  def _outputs(self, call: Call, batch: Batch) -> Outputs:
-    pyramid = call('neck', call('backbone', self.preprocess(batch)))
+  def _outputs(self, call: Call, images: Float[Array, 'B H W 3']) -> Outputs:
+    pyramid = call('neck', call('backbone', images))
     outputs = call('head', pyramid)
     if MASK_BRANCH in self.networks:
       outputs = {**outputs, **call(MASK_BRANCH, pyramid)}
