@@ -27,6 +27,7 @@ from jaxdet.models.dense_methods.yolact import YOLACT
 from jaxdet.models.detectors.deformable_detr import PROPOSALS, DeformableDETR
 from jaxdet.models.detectors.dense import MASK_BRANCH, DenseDetector
 from jaxdet.models.detectors.detr import DETR
+from jaxdet.models.detectors.mirror_test import MirrorTest
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.set_prediction import is_sigmoid
 from jaxdet.models.detectors.two_stage import Cascade, ProposalGenerator, TwoStage
@@ -228,7 +229,8 @@ def build_detector(config: ConfigDict, num_classes: int) -> Detector:
   settings.num_classes = num_classes
   settings = FrozenConfigDict(settings)
   shared = Shared(num_classes, jnp.dtype(settings.dtype), settings.remat, settings.frozen, settings.class_counts)
-  return find(DETECTORS, settings.name, 'model.name')(settings, shared)
+  detector = find(DETECTORS, settings.name, 'model.name')(settings, shared)
+  return MirrorTest(detector, settings.test.mirror) if 'mirror' in settings.test else detector
 
 
 def build_without_data(config: ConfigDict, num_classes: int) -> Detector:
