@@ -29,6 +29,7 @@ from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
 from input_pipeline.preparation import prepare
 from input_pipeline.records import Records, RecordsNotFound
 from jaxdet.annotations.files import find
+from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Batch, Category
 
 NAMES = ('lvis', 'coco', 'voc', 'shapes')
@@ -127,7 +128,7 @@ class RecordDataset:
       ValueError: an image is broken; the message names it.
     """
     config = self.config
-    canvases = sampling.orientations(self.val.image_sizes, len(config.data.canvases))
+    canvases = sampling.orientations(self.val.image_sizes, len(detection_canvases(config.data)))
     plan = sampling.evaluation_plan(canvases, config.eval.batch_size)
     rows = self._rows(config.eval.batch_size)
     images = EvaluationImages(self.val, plan, config.data, rows, self._counters)
@@ -223,6 +224,7 @@ def _check(config: ConfigDict, process_count: int) -> None:
   if data.mask_size % 8:
     raise ValueError(f'data.mask_size {data.mask_size} is no multiple of 8')
   _check_canvases(data.canvases)
+  _check_canvases(detection_canvases(data))
 
 
 def _check_masks(data: ConfigDict, path: str, train: Records) -> None:

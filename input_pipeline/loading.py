@@ -16,6 +16,7 @@ from input_pipeline.records import Records
 from input_pipeline.resize import Size
 from input_pipeline.sampling import COLOURS, IMAGES, BatchSampler, Plan, random_stream
 from input_pipeline.transforms import PlacedObjects, Placement
+from jaxdet.configuration import detection_canvases
 
 
 class Counters:
@@ -72,10 +73,14 @@ class TrainingImages:
     placement = transforms.training_placement(
       size, data.canvases[canvas], data.resize, data.flip, stream, tall, example.objects.boxes
     )
-    write_image(fields, row, decode_example(example), placement, index)
+    image, colours = decode_example(example), random_stream(self._seed, COLOURS, number)
+    if data.photometric.distort and data.photometric.of_file:
+      pixels = np.array(image)
+      photometric.distort(pixels, data.photometric, colours)
+      image = Image.fromarray(pixels)
+    write_image(fields, row, image, placement, index)
     height, width = placement.size
-    if data.photometric.distort:
-      colours = random_stream(self._seed, COLOURS, number)
+    if data.photometric.distort and not data.photometric.of_file:
       photometric.distort(fields['image'][row, :height, :width], data.photometric, colours)
     objects = transforms.leave_out(example.objects, data.ignore)
     objects = transforms.place_objects(objects, placement, data.max_objects, data.mask_size)
@@ -99,7 +104,7 @@ class EvaluationImages:
 
   def allocate(self, step: int) -> Fields:
     canvas, _ = self._plan[step]
-    return empty_fields(len(self._rows), self._data.canvases[canvas], 0, self._data.mask_size)
+    return empty_fields(len(self._rows), detection_canvases(self._data)[canvas], 0, self._data.mask_size)
 
   def fill(self, step: int, row: int, fields: Fields) -> None:
     """Writes image `row` of this process's part, if there is one."""

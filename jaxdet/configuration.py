@@ -34,6 +34,14 @@ def load_config(path: str) -> ConfigDict:
   return namespace['get_config'](*([variant] if variant else []))
 
 
+def detection_canvases(data: ConfigDict) -> tuple[tuple[int, int], ...]:
+  """The canvases that images are detected on: `data.test_canvases`; those of training where it is (), or not there.
+
+  Configs in checkpoints of old do not have it.
+  """
+  return data.get('test_canvases') or data.canvases
+
+
 def define_overrides(config: ConfigDict, words: Sequence[str], values: flags.FlagValues) -> None:
   """Defines a flag for each value of a config that the words of a command line change; parsing them changes it.
 

@@ -37,8 +37,9 @@ def data(
   crop: float = 0.0,
   crop_max_size: int = 1333,
   window: dict | None = None,
-  photometric: bool = False,
+  photometric: str = '',
   canvases: tuple[tuple[int, int], ...] = ((800, 1344), (1344, 800)),
+  test_canvases: tuple[tuple[int, int], ...] = (),
 ) -> dict:
   """Files, and how an image reaches the canvas: `config.data`.
 
@@ -60,8 +61,10 @@ def data(
     crop, crop_max_size: with this probability DETR's crop in training: the file is resized by a shorter side of 400,
       500 or 600 and a longer one of `crop_max_size`, and a part of it is what `sizes` and `max_size` above are for.
     window: what of an image is stretched in training, see `windows`; None: the whole.
-    photometric: colours are distorted in training.
+    photometric: colours are distorted in training, those of the 'file' or of the 'canvas', which the ground beside the
+      file belongs to; '': they are not.
     canvases: (height, width); wide ones first.
+    test_canvases: those that images are detected on; (): the same.
   """
   return {
     'name': name,
@@ -87,7 +90,8 @@ def data(
       'window': windows(expand_probability=0.0, min_ious=()) if window is None else window,
     },
     'photometric': {
-      'distort': photometric,
+      'distort': bool(photometric),
+      'of_file': photometric == 'file',
       'brightness': 32.0,  # at most added, of 255
       'contrast': (0.5, 1.5),  # factors
       'saturation': (0.5, 1.5),
@@ -95,6 +99,7 @@ def data(
     },
     'flip': 0.5,  # probability
     'canvases': canvases,
+    'test_canvases': test_canvases,
     'shapes': {'images': 0, 'val_images': 0, 'image_size': 0, 'categories': 0},  # of the generated set
   }
 
@@ -223,6 +228,6 @@ def stretched(dataset: str, size: int) -> dict:
     max_vertices=0,
     resize='stretch',
     window=windows(expand_probability=0.5, min_ious=(0.1, 0.3, 0.5, 0.7, 0.9)),
-    photometric=True,
+    photometric='canvas',
     canvases=((size, size),),
   )

@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 import jaxdet
 from jaxdet import sharding
+from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Category
 from jaxdet.training import config_0_1
 from jaxdet.training.optimizer import path_name
@@ -49,7 +50,7 @@ class Metadata:
         'pixel_mean': config['model']['pixel_mean'],
         'pixel_std': config['model']['pixel_std'],
         'resize': config['data']['resize'],
-        'canvases': config['data']['canvases'],
+        'canvases': detection_canvases(self.config.data),
       },
       'version': self.version,
       'metrics': dict(self.metrics),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from jaxdet.configuration import detection_canvases
 from jaxdet.convert.stablehlo import batch_of_images
 from jaxdet.flops import matrix_flops
 from jaxdet.models import forward
@@ -68,7 +69,7 @@ def measure(config: ConfigDict, with_flops: bool = True) -> Size:
 
 def _abstract_batch(config: ConfigDict) -> Batch:
   """Shapes of a batch of one image, with proposals where the detector makes none."""
-  canvas = config.data.canvases[0]
+  canvas = detection_canvases(config.data)[0]
   batch = jax.eval_shape(
     batch_of_images, jax.ShapeDtypeStruct((1, *canvas, 3), jnp.uint8), jax.ShapeDtypeStruct((1, 2), jnp.int32)
   )

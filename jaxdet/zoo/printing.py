@@ -53,7 +53,7 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
       upstream=upstream,
       config=line.config,
       size=sizes[key],
-      canvas=tuple(config.data.canvases[0]),
+      canvas=tuple(configuration.detection_canvases(config.data)[0]),
       published=published.get((program, upstream), model_table.Published()),
       parity=parity[name],
     )
@@ -70,7 +70,7 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
 
 def _key(config: ConfigDict) -> str:
   """Equal for models of the same size."""
-  of_size = [config.model.to_dict(), model_size.num_classes(config), config.data.canvases[0]]
+  of_size = [config.model.to_dict(), model_size.num_classes(config), configuration.detection_canvases(config.data)[0]]
   return json.dumps(of_size, sort_keys=True)
 
 

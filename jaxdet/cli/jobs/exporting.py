@@ -8,6 +8,7 @@ from absl import logging
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
+from jaxdet.configuration import detection_canvases
 from jaxdet.convert import frameworks, stablehlo, state_files
 from jaxdet.models.build import build_detector
 from jaxdet.training.checkpoint import Metadata, load_for_inference
@@ -49,7 +50,7 @@ def export_program(
     checkpoint: None: the last one in `workdir`.
   """
   variables, metadata = load_for_inference(checkpoint or workdir)
-  size = stablehlo.parse_canvas(canvas) if canvas else tuple(metadata.config.data.canvases[0])
+  size = stablehlo.parse_canvas(canvas) if canvas else tuple(detection_canvases(metadata.config.data)[0])
   model = model_of(metadata)
   program = stablehlo.export_predict(
     build_detector(model, model.num_classes), jax.device_get(variables), batch_size, size
