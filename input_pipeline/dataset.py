@@ -14,6 +14,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import (
+  center_crop,
   copy_paste,
   photometric,
   pipeline,
@@ -217,6 +218,7 @@ def _check(config: ConfigDict, process_count: int) -> None:
   if data.train:
     random_crop.check(data.resize)
     ssd_augmentation.check(data.resize, len(data.canvases))
+    center_crop.check(data.resize, len(data.canvases))
     photometric.check(data.photometric)
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:

@@ -11,13 +11,13 @@ from jaxtyping import Float, Float32, Int, Int32, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
-from input_pipeline import random_crop, rasterize, ssd_augmentation
+from input_pipeline import center_crop, random_crop, rasterize, ssd_augmentation
 from input_pipeline.polygons import Polygons
 from input_pipeline.random_crop import Crop
 from input_pipeline.resize import Size, inside_size, random_offset, resize, shortest_edge_size
 from jaxdet.annotations.objects import Objects
 
-RESIZES = ('shortest_edge', 'large_scale_jitter', 'stretch')
+RESIZES = ('shortest_edge', 'large_scale_jitter', 'stretch', 'center_crop')
 NO_BOXES = np.zeros((0, 4), np.float32)
 MIN_BOX_SIDE = 1e-5  # pixels; objects with less left are dropped, as in Detectron2
 
@@ -72,7 +72,7 @@ def training_placement(
   random part of it (random_crop.py). 'large_scale_jitter': the image fits into the canvas times a factor from `jitter`,
   then a random part of the canvas's size is cut out (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
   'stretch': the file, or with `window` a random window on it (ssd_augmentation.py), fills the canvas, whatever its
-  shape.
+  shape. 'center_crop': a random square (center_crop.py) fills the canvas.
 
   Args:
     flip: probability of a horizontal flip.
@@ -92,15 +92,19 @@ def training_placement(
   elif recipe.name == 'stretch':
     window = ssd_augmentation.draw(file_size, boxes, recipe.window, stream)
     placement = _stretched(file_size, canvas, window)
+  elif recipe.name == 'center_crop':
+    placement = _stretched(file_size, canvas, center_crop.draw(file_size, canvas, boxes, recipe.center_crop, stream))
   else:
     raise ValueError(f"unknown data.resize.name '{recipe.name}': choose one of {', '.join(RESIZES)}")
   return dataclasses.replace(placement, flipped=bool(stream.random() < flip))
 
 
 def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> Placement:
-  """The whole image without chance: with `test_size` and `max_size`, or stretched."""
+  """The whole image without chance: with `test_size` and `max_size`, stretched, or as large as the file."""
   if recipe.name == 'stretch':
     return _stretched(file_size, canvas)
+  if recipe.name == 'center_crop':
+    return _whole(file_size, canvas, min(file_size), max(file_size))
   return _whole(file_size, canvas, recipe.test_size, recipe.max_size)
 
 

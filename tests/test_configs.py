@@ -127,6 +127,7 @@ def test_what_a_program_does_not_have_is_refused(name, error):
     ('mmdet/retinanet:dataset=voc', 12_420, (9_315,), 16, 0.01),
     ('mmdet/gfl:sizes=lsj,schedule=200ep', 366_456, (322_481, 351_797), 64, 0.04),
     ('mmdet/ssd', 219_888, (146_592, 201_564), 64, 2e-3),
+    ('mmdet/cornernet', 492_660, (422_280,), 50, 5e-4),
     ('mmdet/detr', 1_099_500, (733_000,), 16, 1e-4),
     ('mmdet/deformable_detr', 183_250, (146_600,), 32, 2e-4),
     ('detic/deformable_detr:schedule=2x', 180_000, (150_000,), 16, 2e-4),

@@ -32,6 +32,8 @@ MSRA = Weights('caffe', 'frozen_bn', 'BGR', UNIT_STD)
 # Facebook's ResNeXt 32x8d.
 FAIR = Weights('pytorch', 'frozen_bn', 'BGR')
 GN = Weights('pytorch', 'gn', 'BGR', UNIT_STD)
+# None: trained from its beginnings, with torchvision's colours.
+SCRATCH = Weights('pytorch', 'sync_bn', frozen_stages=-1)
 # Caffe's VGG, as mmdetection has it for images in RGB; all of it is trained.
 VGG = Weights('caffe', '', pixel_std=UNIT_STD, frozen_stages=-1)
 
@@ -130,6 +132,18 @@ def resnet(
 def vgg16() -> dict:
   """VGG of 16 layers, as SSD has it."""
   return {'name': 'vgg', 'depth': 16, 'width': 64, 'fc_channels': 1024}
+
+
+def hourglass104(norm: str) -> dict:
+  """Two stacked hourglasses, as CornerNet has them."""
+  return {
+    'name': 'hourglass',
+    'stacks': 2,
+    'channels': (256, 256, 384, 384, 384, 512),  # of each size, from stride 4 on
+    'blocks': (2, 2, 2, 2, 2, 4),  # residual blocks of each size, of every way through it
+    'features': 256,  # channels of the maps that the head sees, one of each stack
+    'norm': norm,
+  }
 
 
 def frozen_stages(count: int) -> tuple[str, ...]:

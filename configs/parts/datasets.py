@@ -55,7 +55,8 @@ def data(
       alone, as in mmdetection.
     ignore_marked, ignore_min_side: what training leaves out beside crowds: objects that the annotations mark with
       'ignore' (VOC: difficult), and those with a side of fewer pixels of the file.
-    resize: 'shortest_edge', 'large_scale_jitter', or 'stretch': to the canvas, whatever the shape.
+    resize: 'shortest_edge'; 'large_scale_jitter'; 'stretch': to the canvas, whatever the shape; 'center_crop':
+      CornerNet's squares in training, otherwise files as large as they are.
     sizes, test_size: pixels of the shorter side in training (one is drawn) and evaluation.
     max_size: of the longer side.
     crop, crop_max_size: with this probability DETR's crop in training: the file is resized by a shorter side of 400,
@@ -88,6 +89,11 @@ def data(
       'jitter': (0.1, 2.0),  # of large_scale_jitter, relative to the canvas
       'crop': {'probability': crop, 'sizes': (400, 500, 600), 'max_size': crop_max_size, 'range': (384, 600)},
       'window': windows(expand_probability=0.0, min_ious=()) if window is None else window,
+      'center_crop': {
+        'scales': (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),  # of the square's side to the canvas's, one is drawn
+        'border': 128,  # pixels of the file that its middle keeps away from the file's sides
+        'ground': (124, 116, 104),  # RGB
+      },
     },
     'photometric': {
       'distort': bool(photometric),
@@ -230,4 +236,22 @@ def stretched(dataset: str, size: int) -> dict:
     window=windows(expand_probability=0.5, min_ious=(0.1, 0.3, 0.5, 0.7, 0.9)),
     photometric='canvas',
     canvases=((size, size),),
+  )
+
+
+def center_cropped(dataset: str, size: int, test_size: int) -> dict:
+  """A data set for CornerNet: squares around random points, in other colours, detected as large as files are.
+
+  Args:
+    dataset: a name in DATASETS.
+    size: of the training images' sides.
+    test_size: of the sides of the canvas that images are detected on.
+  """
+  return DATASETS[dataset].data(
+    mask_size=0,
+    max_vertices=0,
+    resize='center_crop',
+    photometric='file',
+    canvases=((size, size),),
+    test_canvases=((test_size, test_size),),
   )

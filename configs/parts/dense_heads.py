@@ -186,6 +186,23 @@ def yolact() -> dict:
   }
 
 
+def cornernet(*, images: int) -> dict:
+  """CornerNet's (Law & Deng, 2018): heat maps of two corners, their embeddings and offsets.
+
+  Args:
+    images: of a batch whose losses of embeddings are summed, not averaged: those that upstream has on one GPU.
+  """
+  return {
+    'name': 'cornernet',
+    'network': {'name': 'corner_head', 'embedding': 1, 'channels': 256, 'pool_channels': 128, 'norm': 'sync_bn'},
+    # The IoU with an object down to which boxes with corners in its heat are alike.
+    'heat': {'min_overlap': 0.3},
+    'class_loss': {'alpha': 2.0, 'gamma': 4.0, 'weight': 1.0},
+    'embedding_loss': {'pull': 0.1, 'push': 0.1, 'images': images},
+    'offset_loss': {'beta': 1.0, 'weight': 1.0},
+  }
+
+
 def adaptive() -> dict:
   """Anchors of ATSS and GFL, how objects choose them, and the box loss."""
   return {

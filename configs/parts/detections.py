@@ -54,6 +54,34 @@ def yolact(score_threshold: float, detections: int) -> dict:
   }
 
 
+def cornernet(detections: int) -> dict:
+  """Pairs of the best corners that are alike, softly suppressed within classes.
+
+  Args:
+    detections: how many an image; datasets.py knows them.
+  """
+  return {
+    'score_threshold': 1e-3,  # of scores as suppression has lowered them
+    'iou': 0.5,  # from which the decay 'linear' counts
+    'decay': 'gaussian',  # of scores, see ops/soft_nms.py
+    'sigma': 0.5,  # of 'gaussian'
+    'detections': detections,
+    'corner_topk': 100,  # of each kind, best first
+    'local_maximum_kernel': 3,  # cells a side, among which a corner is the best of its class
+    'distance_threshold': 0.5,  # of the embeddings of two corners, up to which they are alike
+    'pre_nms_topk': 1000,  # pairs that enter suppression, best first
+    # Images lie in the middle of zeros: their sides become the next number that has these bits set, the least multiple
+    # of 128 less one. 0: images lie as they come, and the canvas is what counts.
+    'margin': 127,
+    'clip': False,  # boxes to the image; results always are
+  }
+
+
+def mirrored(test: dict) -> dict:
+  """Detection in the image and its mirror image, whose boxes are suppressed as one image's are in `test`."""
+  return {**test, 'mirror': {name: test[name] for name in ('decay', 'iou', 'sigma', 'score_threshold')}}
+
+
 def queries(detections: int, *, clip: bool = True) -> dict:
   """Of all pairs of a query and a class (DETR: of all queries) the best; nothing is suppressed.
 

@@ -99,6 +99,11 @@ def adamw(*, clip_norm: float, lr_factors: Mapping[str, float]) -> dict:
   return {**settings, 'name': 'adamw'}  # momentum is that of 'sgd' alone
 
 
+def adam(*, clip_norm: float) -> dict:
+  """Adam: nothing decays."""
+  return {**sgd(weight_decay=0.0, clip_norm=clip_norm), 'name': 'adamw'}
+
+
 def epochs(count: int, milestones: tuple[int, ...], images: int, batch_size: int = 16) -> dict:
   """So many epochs in steps, the last batch of an epoch not full."""
   per_epoch = -(-images // batch_size)

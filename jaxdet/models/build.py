@@ -11,14 +11,17 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from jaxdet.losses.class_loss import make_class_loss
+from jaxdet.models.backbones.hourglass import Hourglass
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.backbones.vgg import VGG
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
+from jaxdet.models.dense_heads.corner_head import CornerHead
 from jaxdet.models.dense_heads.protonet import Protonet
 from jaxdet.models.dense_heads.ssd_head import SSDHead
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
 from jaxdet.models.dense_heads.yolact_head import YOLACTHead
 from jaxdet.models.dense_methods.atss import ATSS
+from jaxdet.models.dense_methods.cornernet import CornerNet
 from jaxdet.models.dense_methods.fcos import FCOS
 from jaxdet.models.dense_methods.gfl import GFL
 from jaxdet.models.dense_methods.retinanet import RetinaNet
@@ -108,7 +111,7 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
 
-BACKBONES = {'resnet': ResNet, 'vgg': VGG}
+BACKBONES = {'hourglass': Hourglass, 'resnet': ResNet, 'vgg': VGG}
 NECKS = {
   'channel_mapper': ChannelMapper,
   'fpn': FPN,
@@ -123,12 +126,13 @@ BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 ROI_TASKS = {'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
-DENSE_HEADS = {'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
+DENSE_HEADS = {'corner_head': CornerHead, 'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
 MASK_BRANCHES = {'protonet': Protonet}
 DENSE_METHODS = {
   'retinanet': RetinaNet,
   'fcos': FCOS,
   'atss': ATSS,
+  'cornernet': CornerNet,
   'gfl': GFL,
   'ssd': SSD,
   'yolact': YOLACT,

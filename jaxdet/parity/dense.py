@@ -18,6 +18,12 @@ NAMES = {
   'box_regression': 'head/reg',
   'centerness': 'head/centerness',
   'coefficients': 'head/coeff',
+  'top_left_logits': 'head/tl_heat',
+  'top_left_embedding': 'head/tl_emb',
+  'top_left_offsets': 'head/tl_off',
+  'bottom_right_logits': 'head/br_heat',
+  'bottom_right_embedding': 'head/br_emb',
+  'bottom_right_offsets': 'head/br_off',
 }
 
 

@@ -74,9 +74,16 @@ def both(*changes: Change) -> Change:
 
 
 def padded(config: ConfigDict, value) -> None:
-  """Images are smaller than their canvas, where mmdetection's YOLACT takes boxes as a share of the image."""
-  if config.model.get('head', {}).get('name') == 'yolact':
+  """Images are smaller than their canvas and lie at its top left.
+
+  mmdetection's YOLACT takes boxes as a share of the image all the same; its CornerNet looks at images with a margin
+  otherwise.
+  """
+  head = config.model.get('head', {}).get('name')
+  if head == 'yolact':
     config.model.head.masks.extent = 'image'
+  elif head == 'cornernet':
+    config.model.test.margin = 0
 
 
 def pixel_std(config: ConfigDict, value) -> None:

@@ -77,6 +77,7 @@ RULES: Mapping[str, Change] = {
   r'model\.test_cfg\.nms_pre': put('test.pre_nms_topk'),
   r'model\.test_cfg\.score_thr': put('test.score_threshold'),
   r'model\.test_cfg\.nms\.iou_threshold': put('test.iou'),
+  r'model\.test_cfg\.corner_topk': put('test.corner_topk'),
   r'model\.bbox_head\.num_classes': put('num_classes'),
   r'model\.bbox_head\.stacked_convs': put('head.network.num_convs'),
   r'model\.bbox_head\.feat_channels': put('head.network.channels'),

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxdet.convert.mmdet.layers import norm_name
-from jaxdet.convert.names import Names
+from jaxdet.convert.mmdet.layers import conv_norm, norm_name
+from jaxdet.convert.names import Names, within
 
 
 def two_towers(last: str) -> Callable[[ConfigDict, ConfigDict], Names]:
@@ -50,6 +50,26 @@ def ssd(settings: ConfigDict, neck: ConfigDict) -> Names:
   return {'logits#': lambda level: f'cls_convs.{level - 3}.0', 'boxes#': lambda level: f'reg_convs.{level - 3}.0'}
 
 
+def cornernet(settings: ConfigDict, neck: ConfigDict) -> Names:
+  """Names of CornerNet's head, whose levels are counted as here."""
+  convs = (
+    ('first', 'direction1_conv'),
+    ('second', 'direction2_conv'),
+    ('pooled', 'aftpool_conv'),
+    ('shortcut', 'conv1'),
+    ('output', 'conv2'),
+  )
+  pool, names = {}, {}
+  for path, theirs in convs:
+    pool |= conv_norm(path, lambda name=theirs: name, settings.network.norm)
+  for corner, short in (('top_left', 'tl'), ('bottom_right', 'br')):
+    names |= within(f'{corner}_pool#', lambda level, s=short: f'{s}_pool.{level}', pool)
+    for output, theirs in (('logits', 'heat'), ('embedding', 'emb'), ('offsets', 'off')):
+      layers = {'conv': '0.conv', 'output': '1.conv'}
+      names |= within(f'{corner}_{output}#', lambda level, s=short, t=theirs: f'{s}_{t}.{level}', layers)
+  return names
+
+
 def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarray]:
   """The numbers that GFL's distributions are over."""
   return {'integral.project': np.arange(settings.largest + 1, dtype=np.float32)}
@@ -73,6 +93,7 @@ DENSE_METHODS = {
   'gfl': two_towers('gfl'),
   'yolact': yolact,
   'ssd': ssd,
+  'cornernet': cornernet,
 }
 DENSE_CONSTANTS = {'gfl': gfl_constants}
 # From `config.model.head.mask_branch`.
