@@ -1,4 +1,4 @@
-"""Arguments of a config: the text after the colon in `configs/mmdet/faster_rcnn.py:backbone=r101,schedule=2x`."""
+"""Parses the arguments of a config, the text after the colon in `configs/mmdet/faster_rcnn.py:backbone=r101`."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 
 def parse(text: str, choices: Mapping[str, Sequence[str | bool]]) -> SimpleNamespace:
-  """The value of every argument.
+  """Parses the value of every argument.
 
   Args:
-    text: 'name=value,name=value'; what is not named has its default. True and False are written in small letters.
+    text: 'name=value,name=value'; other arguments have their defaults. Booleans are written true and false.
     choices: the values of each argument by its name, the default first.
 
   Raises:
-    ValueError: on an argument or a value that there is not.
+    ValueError: an unknown argument or value.
   """
   values = {name: next(iter(options)) for name, options in choices.items()}
   for part in filter(None, text.split(',')):

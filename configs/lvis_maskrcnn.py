@@ -1,4 +1,4 @@
-"""Mask R-CNN on LVIS: the published models, and the remedies for its long tail.
+"""Mask R-CNN on LVIS: published models, and methods for its long tail.
 
   --config configs/lvis_maskrcnn.py          LVIS v1, R50-FPN, repeat-factor sampling, 180k steps of 16 images
   --config configs/lvis_maskrcnn.py:v0.5     the same on LVIS v0.5
@@ -7,8 +7,8 @@
   --config configs/lvis_maskrcnn.py:v1,upstream=cvpods,classifier=cosine,calibration=disalign \\
     --config.train.init_from=runs/cosine       DisAlign's second stage, on the model that the line above trains
 
-CHOICES lists the arguments; a version may stand first without its name. docs/lvis.md says which string is which
-published model.
+CHOICES lists the arguments; a version may come first without its name. docs/lvis.md lists the strings of the published
+models.
 """
 
 from types import SimpleNamespace
@@ -25,14 +25,15 @@ from configs.parts import long_tail, mini
 
 CHOICES = {
   'version': ('v1', 'v0.5', 'mini'),
-  # Whose settings: of images, proposals, heads, learning rate. '': Detectron2's, with a backbone of torchvision's form.
+  # Program whose settings of images, proposals, heads and learning rate are used. '': Detectron2's, with torchvision's
+  # backbone.
   'upstream': ('', 'detectron2', 'mmdet', 'cvpods'),
   'method': ('mask_rcnn', 'cascade_mask_rcnn'),
   'backbone': ('r50', 'r101', 'x101_32x4d', 'x101_64x4d', 'x101_32x8d'),
-  # Of training images; '': rfs, but none for cvpods and for models whose classifier is trained anew or scaled.
+  # Sampler of training images; '': rfs, but none for cvpods, and class_balanced for crt and lws (classifier training).
   'sampler': ('', 'none', 'rfs', 'irfs', 'class_balanced'),
   'classifier': ('linear', 'cosine'),
-  # Second stages on a trained model (--config.train.init_from), but for tau_norm, which changes evaluation alone.
+  # Second stages on a trained model (--config.train.init_from), except tau_norm, which only changes evaluation.
   'calibration': ('none', 'disalign', 'crt', 'lws', 'tau_norm'),
   'loss': (
     'cross_entropy',
@@ -48,10 +49,10 @@ CHOICES = {
   ),
   'copy_paste': ('none', 'simple', 'rare'),
   'recipe': ('multiscale', 'lsj'),
-  # 1x: what the program calls so for this version; '': that, or of a second stage 9k for v1 and 4.5k for v0.5.
+  # 1x: the program's 1x for this version; '': 1x, or for a second stage 9k (v1) and 4.5k (v0.5).
   'schedule': ('', '1x', '2x', '90k', '180k', '9k', '4.5k'),
 }
-OF_MINI = ('version', 'sampler', 'classifier', 'calibration', 'loss', 'copy_paste')  # the arguments that it has
+OF_MINI = ('version', 'sampler', 'classifier', 'calibration', 'loss', 'copy_paste')  # arguments of mini
 
 PROGRAMS = {  # the models of `upstream`; DisAlign's on cvpods are Detectron2's
   '': (detectron2_mask_rcnn, detectron2_cascade_rcnn),
@@ -63,7 +64,7 @@ SECOND_STAGE = {'v1': '9k', 'v0.5': '4.5k'}
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   if '=' not in variant.partition(',')[0]:
     variant = f'version={variant or "v1"}'
   args = arguments.parse(variant, CHOICES)
@@ -79,7 +80,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def published(args: SimpleNamespace) -> ConfigDict:
-  """The model and schedule of an upstream program."""
+  """Makes the config with the model and schedule of an upstream program."""
   mask_rcnn, cascade_rcnn = PROGRAMS[args.upstream]
   chosen = f'dataset=lvis_{args.version},backbone={args.backbone}'
   if not args.upstream:
@@ -94,7 +95,7 @@ def published(args: SimpleNamespace) -> ConfigDict:
     config.train.steps, config.train.schedule.milestones = long_tail.STEPS[args.schedule]
   if args.recipe == 'lsj':
     config.update(new_baseline())
-    config.train.steps //= 4  # as many images, 64 a step
+    config.train.steps //= 4  # the same number of images at 64 per step
     config.train.schedule.milestones = tuple(step // 4 for step in config.train.schedule.milestones)
   if is_second_stage(args.calibration) and not args.schedule:
     config.train.steps, config.train.schedule.milestones = long_tail.STEPS[SECOND_STAGE[args.version]]
@@ -102,7 +103,7 @@ def published(args: SimpleNamespace) -> ConfigDict:
 
 
 def small(args: SimpleNamespace) -> ConfigDict:
-  """The small model, which has one backbone and one schedule."""
+  """Makes the config of the small model, which has one backbone and one schedule."""
   if strangers := [name for name in vars(args) if name not in OF_MINI and vars(args)[name] != CHOICES[name][0]]:
     raise ValueError(f'the mini config has no {", ".join(strangers)}: its arguments are {", ".join(OF_MINI)}')
   config = mini.mask_rcnn(detectron2_mask_rcnn.get_config('dataset=lvis_v1,weights=torchvision')).unlock()
@@ -112,12 +113,12 @@ def small(args: SimpleNamespace) -> ConfigDict:
 
 
 def default_sampler(upstream: str, calibration: str) -> str:
-  """How a program draws training images, and those who train the classifier alone."""
+  """Default sampler of training images, for a program and a calibration."""
   if calibration in ('crt', 'lws'):
     return 'class_balanced'
   return 'none' if upstream == 'cvpods' else 'rfs'
 
 
 def is_second_stage(calibration: str) -> bool:
-  """Whether something is trained alone, on a trained model."""
+  """True if only a part of a trained model is trained."""
   return calibration not in ('none', 'tau_norm')

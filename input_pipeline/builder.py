@@ -1,14 +1,14 @@
-"""The TFDS builder of LVIS, COCO and annotations like theirs.
+"""TFDS builder for LVIS, COCO and annotations in their formats.
 
-TFDS's own `lvis` builder stores a full-size PNG an instance and rounds polygons to integers. This one makes
-the records of `preparation`, so that what TFDS reads and what training reads are the same files:
+TFDS's own `lvis` builder stores a full-size PNG per instance and rounds polygons to integers. This one makes the
+records of `preparation`, so that TFDS and training read the same files:
 
   builder = Detection(
     annotations={'train': 'lvis_v1_train.json', 'val': 'lvis_v1_val.json'}, image_root='coco', data_dir='tfds')
   builder.download_and_prepare()
   builder.as_data_source('train')
 
-A folder that `preparation.prepare` made is read by `tfds.builder_from_directory` without this class.
+`tfds.builder_from_directory` reads a folder of `preparation.prepare` without this class.
 """
 
 import os
@@ -20,7 +20,7 @@ from input_pipeline import preparation, tfds_metadata
 
 
 class Detection(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=True):
-  """Images with boxes, polygons and labels; the features are those of `examples.FEATURES`."""
+  """Images with boxes, polygons and labels; the features are `examples.FEATURES`."""
 
   VERSION = tfds.core.Version(tfds_metadata.VERSION)
   url_infos = {}  # nothing is downloaded
@@ -29,7 +29,7 @@ class Detection(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=T
     """
     Args:
       annotations: annotation files by split.
-      image_root: folder of the images, in any layout that `images.find` knows.
+      image_root: folder of the images, in any layout of `images.find`.
       **kwargs: of every TFDS builder, such as `data_dir`.
     """
     self._annotations = dict(annotations)

@@ -1,9 +1,9 @@
-"""How many training images and objects each class has, and files of such counts.
+"""Counts the training images and objects of each class, and reads and writes such counts.
 
-The files are those that DisAlign's code reads ("num shots"): LVIS v1.0's is a JSON list [class id, count, class id,
-count, ..], of which it takes every second entry, LVIS v0.5's a NumPy array of the counts. Its code divides each count
-by their sum and takes that as the share of the class among the training samples of a box classifier, so the counts
-are those of objects; it does not say which they are.
+The files are in the formats of DisAlign's code ("num shots"): for LVIS v1.0 a JSON list [class id, count, class id,
+count, ..], of which it reads every second entry, for LVIS v0.5 a NumPy array of the counts. Its code divides each count
+by their sum and uses this as the share of the class among the training samples of a box classifier. So the counts must
+be those of objects; the code does not document it.
 """
 
 import dataclasses
@@ -19,15 +19,15 @@ from jaxdet.annotations.ragged import Ragged
 
 @dataclasses.dataclass(frozen=True)
 class ClassCounts:
-  """Of C classes in a split."""
+  """Images and objects of C classes in a split."""
 
-  images: Int64[np.ndarray, 'C']  # that hold the class
+  images: Int64[np.ndarray, 'C']  # images with the class
   instances: Int64[np.ndarray, 'C']  # its objects, crowds included
-  num_images: int  # of the split, those without objects included
+  num_images: int  # images of the split, with and without objects
 
 
 def count_classes(labels: Ragged, num_classes: int) -> ClassCounts:
-  """The counts of a split from the labels of every image's objects."""
+  """Counts a split's images and objects by class, from the labels of every image's objects."""
   _, classes = classes_of_images(labels, num_classes)
   return ClassCounts(
     images=np.bincount(classes, minlength=num_classes),
@@ -39,16 +39,16 @@ def count_classes(labels: Ragged, num_classes: int) -> ClassCounts:
 def classes_of_images(
   labels: Ragged, num_classes: int
 ) -> tuple[Int64[np.ndarray, 'pairs'], Int64[np.ndarray, 'pairs']]:
-  """(image, class) of every class in every image, each pair once; by image, then by class."""
+  """Distinct (image, class) pairs, sorted by image, then by class."""
   return np.divmod(np.unique(labels.rows() * num_classes + labels.values), num_classes)
 
 
 def read_num_shots(path: str) -> Int64[np.ndarray, 'C']:
-  """The counts of a `.json` or `.npy` file, in its order; a label is a position in it.
+  """Reads the counts of a `.json` or `.npy` file, in its order; a label is a position in it.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it has another form, or what it holds are no counts.
+    ValueError: the file has another format, or values that are not counts.
   """
   if not os.path.isfile(path):
     raise FileNotFoundError(f'no file of class counts {path}')
@@ -66,7 +66,7 @@ def read_num_shots(path: str) -> Int64[np.ndarray, 'C']:
 
 
 def write_num_shots(path: str, class_ids: Sequence[int], counts: Int64[np.ndarray, 'C']) -> None:
-  """Writes the counts in the form that the path's suffix says; an array has no ids."""
+  """Writes the counts in the format of the path's suffix; an array has no ids."""
   if path.endswith('.npy'):
     np.save(path, counts)
   else:
@@ -89,7 +89,7 @@ def _every_second(path: str) -> np.ndarray:
 
 
 def _checked(counts: np.ndarray) -> Int64[np.ndarray, 'C']:
-  """The counts as integers."""
+  """Converts counts to integers; raises ValueError if they are not whole and non-negative."""
   if counts.ndim != 1 or not len(counts) or counts.dtype.kind not in 'iuf':
     raise ValueError(f'it holds an array of shape {counts.shape} of {counts.dtype}, not a list of numbers')
   if not (np.isfinite(counts).all() and (counts >= 0).all() and (counts == np.floor(counts)).all()):

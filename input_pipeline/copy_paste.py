@@ -6,31 +6,30 @@ objects, 0 to all, is pasted at the places they have in it. With 'rare', images 
 their repeat factors (`image_factors`) instead of uniformly.
 
 The pixels are those of the objects' polygons at full resolution, with hard edges: the paper smooths them by a
-Gaussian and finds no difference. What happens to the objects underneath is what mmdetection's CopyPaste does: their
-masks lose what is covered, their boxes are drawn anew, and those of which little is left are dropped. Unlike there,
+Gaussian and finds no difference. What happens to the objects underneath is what mmdetection's CopyPaste does
+(fields/covered.py): their masks lose what is covered, their boxes are drawn anew, and those of which little is left are
+dropped. Unlike there,
 nothing is pasted beside the first image, boxes that nothing covers stay as they were annotated, and objects are
 pasted only as long as there is room for them.
 """
-
-import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from input_pipeline import rasterize, transforms
+from input_pipeline import transforms
 from input_pipeline.class_counts import count_classes
 from input_pipeline.decoding import decode_example
 from input_pipeline.examples import parse
+from input_pipeline.fields import covered
+from input_pipeline.fields.placed import PlacedObjects
+from input_pipeline.fields.scene import Scene
+from input_pipeline.fields.table import Fields
 from input_pipeline.image_factors import category_factors, image_factors
 from input_pipeline.records import Records
 from input_pipeline.sampling import PASTES, random_stream
-from input_pipeline.transforms import MIN_BOX_SIDE, PlacedObjects
 
 NAMES = ('simple', 'rare')
-
-# A covered object stays if none of its box's sides moves by more pixels, or if more pixels of its mask are left.
-BOX_MOVED, MASK_LEFT = 10, 300
 
 
 def check(data: ConfigDict) -> None:
@@ -52,6 +51,7 @@ class CopyPaste:
   def __init__(
     self,
     records: Records,
+    fields: Fields,
     data: ConfigDict,
     seed: int,
     second_canvas: Int[np.ndarray, 'images'] | Float[np.ndarray, 'images'],
@@ -60,7 +60,7 @@ class CopyPaste:
 
     `second_canvas` is the probability that an image is shown on the second canvas, as in `sampling.BatchSampler`.
     """
-    self._records, self._data, self._seed = records, data, seed
+    self._records, self._fields, self._data, self._seed = records, fields, data, seed
     labels, num_categories = records.labels, len(records.categories)
     sampler = 'repeat_factor' if data.copy_paste.name == 'rare' else 'uniform'
     self._weights = category_factors(count_classes(labels, num_categories), sampler, data.sampler.threshold)
@@ -87,21 +87,15 @@ class CopyPaste:
       return objects
     index = draw(self._images[canvas], self._ends[canvas], stream)
     example = parse(self._records.read([index])[0])
-    size = (example.height, example.width)
-    tall = bool(canvas) if len(data.canvases) == 2 else None
-    placement = transforms.training_placement(
-      size, data.canvases[canvas], data.resize, data.flip, stream, tall, example.objects.boxes
-    )
+    placement = transforms.placement_on(canvas, example.size, data, stream, example.objects.boxes)
     placement = transforms.cut(placement, image.shape[:2], stream)
-    found = transforms.leave_out(example.objects, data.ignore)
-    found = transforms.place_objects(found, placement, data.max_objects, data.mask_size)
-    found = found.take(np.flatnonzero(found.mask_bits.any(axis=(1, 2))))
+    found = covered.with_pixels(self._fields.place(Scene(example.objects, example.image, placement)))
 
     chosen = choose(self._weights[found.labels], stream)
-    room = data.max_objects - len(objects.labels)
-    objects = dataclasses.replace(objects, beyond_max=objects.beyond_max + max(len(chosen) - room, 0))
+    room = data.max_objects - len(objects)
+    objects = objects.leaving_out(max(len(chosen) - room, 0))
     pasted = found.take(np.sort(chosen[:room]))
-    pixels = pixels_of(pasted, *placement.size)
+    pixels = covered.pixels_of(pasted, *placement.size)
     if not pixels.any():
       return objects
     (y1, y2), (x1, x2) = _first_and_end(pixels.any(axis=1)), _first_and_end(pixels.any(axis=0))
@@ -127,65 +121,12 @@ def choose(weights: Float[np.ndarray, 'n'], stream: np.random.Generator) -> Int[
   return np.argsort(stream.exponential(size=len(weights)) / weights)[:count]
 
 
-def pixels_of(objects: PlacedObjects, height: int, width: int) -> Bool[np.ndarray, 'h w']:
-  """The pixels of all the objects: of their polygons, or where an object has none of its bits."""
-  pixels = rasterize.pixels_of_polygons(objects.polygons, height, width)
-  others = np.flatnonzero(objects.polygons.counts(len(objects.labels)) == 0)
-  if len(others):
-    bits = rasterize.unpack(objects.mask_bits[others]).astype(np.bool_)
-    pixels |= rasterize.pixels_of_bits(bits, objects.mask_windows[others], height, width)
-  return pixels
-
-
 def put_on_top(objects: PlacedObjects, pasted: PlacedObjects, pixels: Bool[np.ndarray, 'h w']) -> PlacedObjects:
   """What is seen of the objects under `pixels`, then those that are pasted there."""
-  under = uncovered(objects, pixels)
-  return PlacedObjects(
-    boxes=np.concatenate([under.boxes, pasted.boxes]),
-    labels=np.concatenate([under.labels, pasted.labels]),
-    mask_bits=np.concatenate([under.mask_bits, pasted.mask_bits]),
-    mask_windows=np.concatenate([under.mask_windows, pasted.mask_windows]),
-    polygons=under.polygons.followed_by(pasted.polygons, len(under.labels)),
-    without_mask=objects.without_mask,
-    beyond_max=objects.beyond_max,
-  )
+  return covered.uncovered(objects, pixels).followed_by(pasted)
 
 
-def uncovered(objects: PlacedObjects, pixels: Bool[np.ndarray, 'h w']) -> PlacedObjects:
-  """What is left of the objects where `pixels` cover them.
-
-  An object that loses cells of its mask is known by its bits alone. Those sides of its box that it lost move to the
-  cells that are left. Without a cell it is dropped, and by the limits above.
-  """
-  size = objects.mask_bits.shape[1]
-  bits = rasterize.unpack(objects.mask_bits).astype(np.bool_)
-  left = bits & ~rasterize.sample_pixels(pixels, objects.mask_windows, size)
-  is_cut = (left != bits).any(axis=(1, 2))
-
-  windows = objects.mask_windows.astype(np.float64)
-  cell = (windows[:, 2:] - windows[:, :2]) / size
-  before, after = _extents(bits), _extents(left)
-  edges = np.tile(windows[:, :2], 2) + after * np.tile(cell, 2)
-  boxes = np.where(after == before, objects.boxes, edges.astype(np.float32))
-  box_stays = (np.abs(boxes - objects.boxes) <= BOX_MOVED).all(axis=1)
-  mask_stays = left.sum(axis=(1, 2)) * cell.prod(axis=1) > MASK_LEFT
-  is_seen = left.any(axis=(1, 2)) & (boxes[:, 2:] - boxes[:, :2] > MIN_BOX_SIDE).all(axis=1)
-
-  shown = dataclasses.replace(
-    objects,
-    boxes=np.where(is_cut[:, None], boxes, objects.boxes),
-    mask_bits=rasterize.pack(left),
-    polygons=objects.polygons.without(is_cut),
-  )
-  return shown.take(np.flatnonzero(~is_cut | is_seen & (box_stays | mask_stays)))
-
-
-def _extents(bits: Bool[np.ndarray, 'N M M']) -> Int[np.ndarray, 'N 4']:
-  """(x1, y1, x2, y2) in cells around the bits that are set."""
-  (x1, x2), (y1, y2) = _first_and_end(bits.any(axis=1)), _first_and_end(bits.any(axis=2))
-  return np.stack([x1, y1, x2, y2], axis=-1)
-
-
-def _first_and_end(is_set: Bool[np.ndarray, '*N M']) -> tuple[Int[np.ndarray, '*N'], Int[np.ndarray, '*N']]:
-  """The first that is set of each row, and the one behind the last; 0 and M without any."""
-  return is_set.argmax(axis=-1), is_set.shape[-1] - is_set[..., ::-1].argmax(axis=-1)
+def _first_and_end(is_set: Bool[np.ndarray, 'M']) -> tuple[int, int]:
+  """The first that is set, and the one behind the last."""
+  places = np.flatnonzero(is_set)
+  return int(places[0]), int(places[-1]) + 1

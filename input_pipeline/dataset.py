@@ -1,19 +1,16 @@
 """From a configuration to a `Dataset`: finds the files, prepares the records, yields the batches."""
 
 import dataclasses
-import errno
-import hashlib
 import itertools
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import (
+  center_crop,
   copy_paste,
   photometric,
   pipeline,
@@ -23,18 +20,18 @@ from input_pipeline import (
   ssd_augmentation,
 )
 from input_pipeline.class_counts import count_classes, read_num_shots
+from input_pipeline.fields.columns import Columns
+from input_pipeline.fields.table import Fields, evaluation_fields, training_fields
 from input_pipeline.image_factors import check_sampler, image_factors
 from input_pipeline.image_subset import RecordsOfImages, images_of_file
 from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
-from input_pipeline.preparation import prepare
-from input_pipeline.records import Records, RecordsNotFound
-from jaxdet.annotations.files import find
+from input_pipeline.records import Records
+from input_pipeline.sources import Turns, seed_of, settings_of_sources, split_name
+from input_pipeline.splits import open_split
+from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Batch, Category
 
 NAMES = ('lvis', 'coco', 'voc', 'shapes')
-
-WAIT_SECONDS = 6 * 3600  # of the other processes for process 0's records
-POLL_SECONDS = 5
 
 
 def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process_count: int = 1) -> 'RecordDataset':
@@ -51,31 +48,51 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
     FileNotFoundError: an annotation file or an image is missing; the message names what was tried.
     ValueError: a setting does not fit, such as a batch that cannot be divided by the processes.
   """
-  _check(config, process_count)
   data = config.data
+  settings = settings_of_sources(data)
+  _check(config, settings, process_count)
   if data.name == 'shapes' and process_index == 0:
     shapes.generate(data.dir, **data.shapes, seed=config.seed)
-  train_path, train = '', None
-  if data.train:
-    train_path, train = _open_split(data, 'train', data.train, workdir, process_index)
-    _check_masks(data, train_path, train)
-  val_path, val = _open_split(data, 'val', data.val, workdir, process_index)
+  sources = tuple(_open_source(name, own, workdir, process_index) for name, own in settings.items())
+  val_path, val = open_split(data, 'val', data.val, evaluation_fields(data), workdir, process_index)
   if config.eval.image_ids:
     val = images_of_file(val, config.eval.image_ids)
-  if train and [category.id for category in train.categories] != [category.id for category in val.categories]:
-    raise ValueError(f'{train_path} and {val_path} have different categories')
+  for source in sources:
+    if [category.id for category in source.records.categories] != [category.id for category in val.categories]:
+      raise ValueError(f'{source.path} and {val_path} have different categories')
   return RecordDataset(
-    categories=(train or val).categories,
-    num_train_images=len(train) if train else 0,
+    categories=(sources[0].records if sources else val).categories,
+    num_train_images=sum(len(source.records) for source in sources),
     annotations=val_path,
     image_ids=val.image_ids,
     image_files=tuple(os.path.join(data.dir, name) for name in val.file_names),
     config=config,
-    train=train,
+    sources=sources,
     val=val,
     process_index=process_index,
     process_count=process_count,
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Training images with settings of their own, see sources.py."""
+
+  path: str  # of its annotations
+  data: ConfigDict
+  fields: Fields
+  records: Records
+
+  def images(self, seed: int, batch_size: int, rows: range, counters: Counters) -> TrainingImages:
+    """Those of batches, of which `rows` are loaded here."""
+    data, records, num_classes = self.data, self.records, len(self.records.categories)
+    factors = image_factors(records.labels, num_classes, data.sampler.name, data.sampler.threshold)
+    second_canvas = sampling.orientations(records.image_sizes, len(data.canvases))
+    if len(data.canvases) == 2 and data.resize.crop.probability:
+      second_canvas = random_crop.tall_probability(records.image_sizes, data.resize)
+    sampler = sampling.BatchSampler(factors, second_canvas, batch_size, seed)
+    paste = copy_paste.CopyPaste(records, self.fields, data, seed, second_canvas) if data.copy_paste.name else None
+    return TrainingImages(records, sampler, self.fields, paste, data, seed, rows, counters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +105,16 @@ class RecordDataset:
   image_ids: np.ndarray
   image_files: tuple[str, ...]
   config: ConfigDict
-  train: Records | None
+  sources: tuple[Source, ...]  # of training images
   val: Records | RecordsOfImages
   process_index: int
   process_count: int
   _counters: Counters = dataclasses.field(default_factory=Counters)
+
+  @property
+  def train(self) -> Records | None:
+    """The records of the first source."""
+    return self.sources[0].records if self.sources else None
 
   def train_batches(self, start_step: int) -> Iterator[Batch]:
     """Endless batches of step `start_step`, `start_step` + 1, ...; this process's part.
@@ -100,22 +122,25 @@ class RecordDataset:
     Raises:
       ValueError: there is no training split, or an image is broken; the message names it.
     """
-    if self.train is None:
+    if not self.sources:
       raise ValueError('config.data.train is empty: this data set can only be evaluated')
-    config = self.config
-    factors = image_factors(
-      self.train.labels, len(self.categories), config.data.sampler.name, config.data.sampler.threshold
-    )
-    second_canvas = sampling.orientations(self.train.image_sizes, len(config.data.canvases))
-    if len(config.data.canvases) == 2 and config.data.resize.crop.probability:
-      second_canvas = random_crop.tall_probability(self.train.image_sizes, config.data.resize)
-    sampler = sampling.BatchSampler(factors, second_canvas, config.train.batch_size, config.seed)
-    rows = self._rows(config.train.batch_size)
-    paste = None
-    if config.data.copy_paste.name:
-      paste = copy_paste.CopyPaste(self.train, config.data, config.seed, second_canvas)
-    images = TrainingImages(self.train, sampler, paste, config.data, config.seed, rows, self._counters)
-    return pipeline.batches(images.allocate, images.fill, itertools.count(start_step))
+    config, batch_size = self.config, self.config.train.batch_size
+    rows = self._rows(batch_size)
+    turns = Turns([source.data.rate for source in self.sources], config.seed)
+    images = [
+      source.images(seed_of(config.seed, position), batch_size, rows, self._counters)
+      for position, source in enumerate(self.sources)
+    ]
+
+    def allocate(step: int) -> Columns:
+      source, own_step = turns.turn(step)
+      return images[source].allocate(own_step)
+
+    def fill(step: int, row: int, columns: Columns) -> None:
+      source, own_step = turns.turn(step)
+      images[source].fill(own_step, row, columns)
+
+    return pipeline.batches(allocate, fill, itertools.count(start_step))
 
   def eval_batches(self) -> Iterator[Batch]:
     """The validation split once; with two canvases first the wide images, then the others, each in order.
@@ -127,20 +152,20 @@ class RecordDataset:
       ValueError: an image is broken; the message names it.
     """
     config = self.config
-    canvases = sampling.orientations(self.val.image_sizes, len(config.data.canvases))
+    canvases = sampling.orientations(self.val.image_sizes, len(detection_canvases(config.data)))
     plan = sampling.evaluation_plan(canvases, config.eval.batch_size)
     rows = self._rows(config.eval.batch_size)
-    images = EvaluationImages(self.val, plan, config.data, rows, self._counters)
+    images = EvaluationImages(self.val, plan, evaluation_fields(config.data), config.data, rows, self._counters)
     return pipeline.batches(images.allocate, images.fill, range(len(plan)))
 
   def class_counts(self) -> dict[str, Any]:
-    """Training images that hold each class (`images`), its objects (`instances`), and `num_images`.
+    """Training images that hold each class (`images`), its objects (`instances`), and `num_images`; of all sources.
 
     Raises:
       ValueError: the file config.data.num_shots, which has the `instances` where it is given, is not of these classes.
     """
-    counts = count_classes(self.train.labels, len(self.categories))
-    instances = counts.instances
+    counts = [count_classes(source.records.labels, len(self.categories)) for source in self.sources]
+    instances = sum(each.instances for each in counts)
     if path := self.config.data.num_shots:
       instances = read_num_shots(path)
       if len(instances) != len(self.categories):
@@ -149,9 +174,9 @@ class RecordDataset:
           'categories: make it anew with the command `counts`'
         )
     return {
-      'images': tuple(counts.images.tolist()),
+      'images': tuple(sum(each.images for each in counts).tolist()),
       'instances': tuple(instances.tolist()),
-      'num_images': counts.num_images,
+      'num_images': sum(each.num_images for each in counts),
     }
 
   def counters(self) -> Mapping[str, int]:
@@ -164,74 +189,41 @@ class RecordDataset:
     return range(self.process_index * local_size, (self.process_index + 1) * local_size)
 
 
-def _open_split(
-  data: ConfigDict, split: str, names: Sequence[str], workdir: str, process_index: int
-) -> tuple[str, Records]:
-  """(path of the annotation file, records) of a split; process 0 makes the records, the others wait for them."""
-  beside = os.path.join(data.dir, data.records)
-  elsewhere = os.path.join(workdir or _cache_folder(data.dir), os.path.basename(data.records))
-  if process_index:
-    opened = _wait(split, (beside, elsewhere))
-    return find(data.dir, names), opened
-  path = find(data.dir, names)
-  try:
-    return path, prepare(path, data.dir, beside, split)
-  except OSError as error:
-    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-      raise
-    logging.info('Cannot write records into %s (%s): they go to %s', beside, error.strerror, elsewhere)
-  return path, prepare(path, data.dir, elsewhere, split)
+def _open_source(name: str, data: ConfigDict, workdir: str, process_index: int) -> Source:
+  """A source of training images by its name and settings; raises ValueError where it cannot give what they ask for."""
+  fields = training_fields(data, num_classes=0)  # how many there are is not known yet, and makes no difference here
+  path, records = open_split(data, split_name(name), data.train, fields, workdir, process_index)
+  fields.check(records, path)
+  return Source(path, data, training_fields(data, len(records.categories)), records)
 
 
-def _cache_folder(data_dir: str) -> str:
-  """A folder of the user's for the data set that lies at this path."""
-  cache = os.environ.get('XDG_CACHE_HOME', os.path.join(os.path.expanduser('~'), '.cache'))
-  name = hashlib.sha256(os.path.abspath(data_dir).encode()).hexdigest()[:16]
-  return os.path.join(cache, 'jaxdet', name)
-
-
-def _wait(split: str, folders: Sequence[str]) -> Records:
-  """The split's records as soon as process 0 has them in one of the folders."""
-  until = time.monotonic() + WAIT_SECONDS
-  while time.monotonic() < until:
-    for folder in folders:
-      try:
-        return Records.open(folder, split)
-      except RecordsNotFound:
-        pass
-    time.sleep(POLL_SECONDS)
-  raise TimeoutError(
-    f"no records of split '{split}' in {' or '.join(folders)} after {WAIT_SECONDS} s: has process 0 failed, "
-    'or is config.data.records not on a file system that all hosts see?'
-  )
-
-
-def _check(config: ConfigDict, process_count: int) -> None:
+def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count: int) -> None:
+  """Raises a ValueError for what does not fit, before a file is read; `settings` are those of sources."""
   data = config.data
   if data.name not in NAMES:
     raise ValueError(f"unknown data.name '{data.name}': choose one of {', '.join(NAMES)}")
-  check_sampler(data.sampler.name)
-  if data.train and data.copy_paste.name:
-    copy_paste.check(data)
-  if data.train:
-    random_crop.check(data.resize)
-    ssd_augmentation.check(data.resize, len(data.canvases))
-    photometric.check(data.photometric)
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')
-  if data.mask_size % 8:
-    raise ValueError(f'data.mask_size {data.mask_size} is no multiple of 8')
+  check_sampler(data.sampler.name)
+  evaluation_fields(data)
   _check_canvases(data.canvases)
-
-
-def _check_masks(data: ConfigDict, path: str, train: Records) -> None:
-  """Raises a ValueError where training with masks would leave out every object."""
-  if data.mask_size and 0 < train.counts['objects'] == train.counts['objects_without_mask']:
-    raise ValueError(
-      f'no object of {path} has a mask, so training with masks would leave all out: '
-      'set config.data.mask_size and config.data.max_vertices to 0, and choose a detector without masks'
-    )
+  _check_canvases(detection_canvases(data))
+  for own in settings.values():
+    check_sampler(own.sampler.name)
+    _check_canvases(own.canvases)
+    random_crop.check(own.resize)
+    ssd_augmentation.check(own.resize, len(own.canvases))
+    center_crop.check(own.resize, len(own.canvases))
+    photometric.check(own.photometric)
+    if own.copy_paste.name:
+      copy_paste.check(own)
+    fields = training_fields(own, num_classes=0)  # how many there are makes no difference here
+    if own.copy_paste.name and fields.images:
+      names = ', '.join(field.name for field in fields.images)
+      raise ValueError(
+        f"data.copy_paste pastes objects alone, and batches have {names}: set data.copy_paste.name to ''"
+      )
 
 
 def _check_canvases(canvases: Sequence[tuple[int, int]]) -> None:

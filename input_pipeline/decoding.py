@@ -1,4 +1,4 @@
-"""A file's bytes to an RGB image, with Detectron2's decoder and conversions (grey, CMYK, palette)."""
+"""Decodes a file's bytes to an RGB image, with Detectron2's decoder and conversions (grey, CMYK, palette)."""
 
 import io
 
@@ -10,10 +10,10 @@ from input_pipeline.resize import Size
 
 
 def decode_example(example: Example) -> Image.Image:
-  """The RGB image of a record.
+  """Decodes the RGB image of a record.
 
   Raises:
-    ValueError: it is broken, or not as large as the annotation file says.
+    ValueError: the image is broken, or its size differs from the annotation file.
   """
   name, size = f"'{example.file_name}' (id {example.image_id})", (example.height, example.width)
   image = decode(example.encoded, name, size)
@@ -25,21 +25,21 @@ def decode_example(example: Example) -> Image.Image:
 
 
 def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Image.Image:
-  """The RGB image of a file's bytes, JPEG, PNG or whatever Pillow reads, turned as its EXIF data says.
+  """Decodes a file's bytes (JPEG, PNG or any format of Pillow) to an RGB image, rotated by its EXIF orientation.
 
   Args:
     name: of the file, for the error.
-    annotated_size: (height, width) that the annotations are for; an image that has it only before it is turned
-      was annotated so, and is left so.
+    annotated_size: (height, width) of the annotations; an image that has this size only before rotation was annotated
+      unrotated, and is not rotated.
 
   Raises:
-    ValueError: the bytes are no image, or cut off.
+    ValueError: the bytes are not an image, or cut off.
   """
   try:
     image = Image.open(io.BytesIO(encoded))
     image.load()
     upright = image.getexif().get(ORIENTATION, 1) == 1
-    turned = image if upright else ImageOps.exif_transpose(image)  # which copies upright ones too
+    turned = image if upright else ImageOps.exif_transpose(image)  # it would copy upright images too
   except (OSError, SyntaxError, Image.DecompressionBombError) as error:
     raise ValueError(f'cannot decode image {name}: {error}') from error
   as_stored = annotated_size == (image.height, image.width) != (turned.height, turned.width)

@@ -1,15 +1,15 @@
-"""How often an epoch shows each image, in expectation: the samplers of training images.
+"""Samplers of training images, as factors: the expected number of times that an epoch shows an image.
 
-With f the share of images that hold a category, and t the threshold, 1e-3 for LVIS:
+With f the share of images with a category, and t the threshold, 1e-3 for LVIS:
 
 - 'uniform': each image once.
 - 'repeat_factor': LVIS (Gupta et al. 2019, appendix B.2), as in Detectron2. A category's factor is
-  max(1, sqrt(t / f)), an image's the largest of its categories'.
-- 'instance_repeat_factor': IRFS (Yaman et al. 2023). The same, with the geometric mean of f and the category's share
-  of all objects in the place of f.
-- 'class_balanced': a category is drawn uniformly among those that have images, then one of its images uniformly
-  (Shen et al. 2016; Kang et al. 2020). Of N draws with C categories, n of whose images hold the category, N / (C n)
-  fall on an image for it: that is the category's factor, and an image's is the sum of its categories'. They sum to N.
+  max(1, sqrt(t / f)), an image's the largest of its categories' factors.
+- 'instance_repeat_factor': IRFS (Yaman et al. 2023). The same, with f replaced by the geometric mean of f and the
+  category's share of all objects.
+- 'class_balanced': draws a category uniformly among those with images, then one of its images uniformly (Shen et al.
+  2016; Kang et al. 2020). With N draws, C categories and n images of a category, an image is drawn N / (C n) times for
+  it: the category's factor. An image's factor is the sum of its categories' factors. All factors sum to N.
 """
 
 import numpy as np
@@ -22,18 +22,18 @@ SAMPLERS = ('repeat_factor', 'instance_repeat_factor', 'class_balanced', 'unifor
 
 
 def check_sampler(name: str) -> None:
-  """Raises a ValueError unless there is such a sampler."""
+  """Raises a ValueError for an unknown sampler."""
   if name not in SAMPLERS:
     raise ValueError(f"unknown data.sampler.name '{name}': choose one of {', '.join(SAMPLERS)}")
 
 
 def image_factors(labels: Ragged, num_categories: int, sampler: str, threshold: float) -> Float32[np.ndarray, 'images']:
-  """The factor of every image.
+  """Computes the factor of every image.
 
   Images without labels have factor 1; 'class_balanced' never draws them.
 
   Args:
-    labels: of every image the labels of its objects, repeated or not.
+    labels: labels of every image's objects, with or without repetitions.
     sampler: one of SAMPLERS.
     threshold: of the repeat factors; the other samplers have none.
 
@@ -53,7 +53,7 @@ def image_factors(labels: Ragged, num_categories: int, sampler: str, threshold: 
 
 
 def category_factors(counts: ClassCounts, sampler: str, threshold: float) -> Float64[np.ndarray, 'categories']:
-  """What each category adds to its images' factors, or asks for; 1 for a category without images."""
+  """Computes each category's factor; 1 for a category without images."""
   images = np.maximum(counts.images, 1)
   share = images / counts.num_images
   if sampler == 'repeat_factor':

@@ -1,4 +1,4 @@
-"""Some images of a prepared split: which ones, from a file, and their records."""
+"""Selects images of a prepared split by a file of ids, with their records."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from jaxdet.structures import Category
 
 @dataclasses.dataclass(frozen=True)
 class RecordsOfImages:
-  """Records of V images of a split; position i is image `rows[i]` of all."""
+  """Records of V images of a split; position i is image `rows[i]` of the split."""
 
   records: Records
   rows: Int[np.ndarray, 'V']
@@ -30,7 +30,7 @@ class RecordsOfImages:
 
   @property
   def image_sizes(self) -> Int[np.ndarray, 'V 2']:
-    """int32 (height, width) of each file."""
+    """(height, width) of each file, int32."""
     return self.records.image_sizes[self.rows]
 
   @property
@@ -38,15 +38,15 @@ class RecordsOfImages:
     return tuple(self.records.file_names[row] for row in self.rows)
 
   def read(self, indices: list[int]) -> list[bytes]:
-    """The records of these images, in this order."""
+    """Reads the records of these images, in this order."""
     return self.records.read(self.rows[indices])
 
 
 def images_of_file(records: Records, path: str) -> RecordsOfImages:
-  """The images that a file names (see `read_image_ids`), in the split's order.
+  """Selects the images of a file of ids (see `read_image_ids`), in the split's order.
 
   Raises:
-    FileNotFoundError, ValueError: the file cannot be read, or names an image that is not of the split.
+    FileNotFoundError, ValueError: the file cannot be read, or names an image that is not in the split.
   """
   wanted = read_image_ids(path)
   strange = wanted[~np.isin(wanted, records.image_ids)]
@@ -60,14 +60,14 @@ def images_of_file(records: Records, path: str) -> RecordsOfImages:
 
 
 def read_image_ids(path: str) -> Int64[np.ndarray, 'V']:
-  """The image ids of a file, ascending, each once.
+  """Reads the image ids of a file, ascending, each once.
 
-  The file is a JSON list of ids, a text file with an id a line, or an annotation file in LVIS or COCO format
-  (also packed with gzip), whose images are meant.
+  The file is a JSON list of ids, a text file with one id per line, or an annotation file in LVIS or COCO format (also
+  packed with gzip), whose images are used.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file is none of these, or names no image.
+    ValueError: the file has another format, or no image.
   """
   if not os.path.exists(path):
     raise FileNotFoundError(f'no file of image ids {path}: see eval.image_ids')
@@ -90,10 +90,10 @@ def read_image_ids(path: str) -> Int64[np.ndarray, 'V']:
 
 
 def coco_val_ids(path: str) -> list[int]:
-  """The ids of an LVIS annotation file's images that are COCO's val2017 by their 'coco_url', in the file's order.
+  """Ids of an LVIS annotation file's images that are from COCO's val2017 by 'coco_url', in the file's order.
 
   Raises:
-    ValueError: an image has no 'coco_url', or none is of val2017.
+    ValueError: an image has no 'coco_url', or no image is from val2017.
   """
   ids = []
   for image in items(path, 'images'):

@@ -1,4 +1,4 @@
-"""Finds image files in whatever layout a user has them, and checks them before they become records."""
+"""Finds image files in common folder layouts, and checks them before they become records."""
 
 import io
 import os
@@ -10,11 +10,11 @@ ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 exchange width and height
 
 
 def find(root: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
-  """The path below `root` of each image, '' where there is none; and the names of the missing ones.
+  """Finds the path below `root` of each image ('' if missing), and lists the missing names.
 
-  A name such as 'val2017/x.jpg' is looked for, in this order, as written, below `root` and `root`/images;
-  then as 'x.jpg' in `root`, in `root`/images, and in the folders right below these two, in alphabetical
-  order. Where LVIS v0.5 says 'COCO_val2014_x.jpg', 'x.jpg' is tried as well. Each folder is listed once.
+  A name such as 'val2017/x.jpg' is searched in this order: as written, below `root` and `root`/images; then as 'x.jpg'
+  in `root`, in `root`/images, and in the folders directly below these two, in alphabetical order. For LVIS v0.5's
+  'COCO_val2014_x.jpg' also 'x.jpg' is tried. Each folder is listed once.
   """
   folders = _Folders(root)
   bases = ('', 'images')
@@ -24,9 +24,9 @@ def find(root: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def check(encoded: bytes, height: int, width: int) -> str:
-  """What is wrong with an image file, '' if nothing: it must decode to its end, at the annotated size.
+  """Checks an image file: it must decode completely, at the annotated size; returns the error, '' if there is none.
 
-  The annotated size may be that of the pixels as stored, or as the camera's orientation (EXIF) turns them.
+  The annotated size may be that of the stored pixels, or of the image rotated by its EXIF orientation.
   """
   try:
     with Image.open(io.BytesIO(encoded)) as image:
@@ -34,7 +34,7 @@ def check(encoded: bytes, height: int, width: int) -> str:
       turned = stored[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else stored
       if (height, width) not in (stored, turned):
         return f'is {stored[0]} x {stored[1]} pixels, annotated as {height} x {width}'
-      image.draft(None, (width // 8, height // 8))  # reads all of a JPEG, computes an eighth of its pixels
+      image.draft(None, (width // 8, height // 8))  # reads the whole JPEG, but decodes it at an eighth of the size
       image.load()
   except UnidentifiedImageError:
     return 'is not an image'
@@ -55,7 +55,7 @@ def _find_one(folders: '_Folders', name: str, bases: Sequence[str], anywhere: Se
 
 
 class _Folders:
-  """Listings of the folders below `root`, each read once."""
+  """Cached listings of the folders below `root`."""
 
   def __init__(self, root: str):
     self._root = root

@@ -1,4 +1,4 @@
-"""The outlines of the generated objects: polygons around the origin that reach to radius 1."""
+"""Outlines of the generated objects: polygons around the origin with radius 1."""
 
 import numpy as np
 from jaxtyping import Float64
@@ -25,7 +25,7 @@ def _flower(petals: int, depth: float) -> Polygon:
 
 
 def _corners(*points: tuple[float, float]) -> Polygon:
-  """Centred, and scaled to radius 1."""
+  """Centres a polygon, and scales it to radius 1."""
   corners = np.array(points)
   corners = corners - (corners.min(axis=0) + corners.max(axis=0)) / 2
   return corners / np.hypot(corners[:, 0], corners[:, 1]).max()
@@ -43,7 +43,7 @@ def _heart() -> Polygon:
 
 
 def _crescent() -> Polygon:
-  # The unit circle without a circle of radius 0.78 around (-0.42, 0), up to where the two meet.
+  # The unit circle without a circle of radius 0.78 around (-0.42, 0), between their intersections.
   outside = _polar(np.ones(33), _arc(-0.736, 0.736, 33))
   inside = _polar(np.full(25, 0.78), _arc(0.606, -0.606, 25))[1:-1] - [0.42, 0]
   return _corners(*np.concatenate([outside, inside]))

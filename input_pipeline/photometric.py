@@ -1,8 +1,8 @@
-"""Random colours in training (Howard, 2013; Liu et al., 2016): brightness, contrast, saturation, hue, channels.
+"""Photometric distortion (Howard, 2013; Liu et al., 2016): brightness, contrast, saturation, hue, channel order.
 
-mmdetection's PhotoMetricDistortion: each of the five happens to half of the images. Contrast comes before saturation
-and hue, or after them. Colours are computed in float32 as there, but are rounded to whole ones from 0 to 255 at the
-end, where upstream hands on what is beyond.
+As mmdetection's PhotoMetricDistortion: each of the five is applied with probability one half. Contrast comes before or
+after saturation and hue. Colours are computed in float32 as upstream, but are rounded and clipped to 0 to 255 at the
+end; upstream does neither.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ CONTRAST_FIRST = 1
 
 
 def check(settings: ConfigDict) -> None:
-  """Raises a ValueError where config.data.photometric holds ranges that are none."""
+  """Raises a ValueError if config.data.photometric has invalid ranges."""
   for name in ('contrast', 'saturation'):
     if not 0 <= settings[name][0] <= settings[name][1]:
       raise ValueError(f'data.photometric.{name} {settings[name]}: give the least and the largest factor')
 
 
 def distort(image: UInt8[np.ndarray, 'H W 3'], settings: ConfigDict, stream: np.random.Generator) -> None:
-  """Changes the colours of an RGB image in place.
+  """Distorts the colours of an RGB image in place.
 
   Args:
     image: is written to.
@@ -49,15 +49,15 @@ def distort(image: UInt8[np.ndarray, 'H W 3'], settings: ConfigDict, stream: np.
 
 
 def turned(colours: Float32[np.ndarray, 'H W 3'], degrees: float, saturation: float) -> Float32[np.ndarray, 'H W 3']:
-  """RGB colours with their hue turned, and their saturation times a factor, at most 1, in the hexcone (HSV).
+  """Rotates the hue of RGB colours, and multiplies their saturation (clipped at 1), in HSV.
 
-  The value, which is the largest channel, stays.
+  The value (the largest channel) does not change.
   """
   red, green, blue = np.moveaxis(colours, -1, 0)
   value = colours.max(axis=-1)
   chroma = value - colours.min(axis=-1)
   safe = np.where(chroma > 0, chroma, 1)
-  # In sixths of a turn, from red on.
+  # In sixths of a turn, from red.
   hue = np.where(
     value == red,
     (green - blue) / safe,
@@ -68,6 +68,6 @@ def turned(colours: Float32[np.ndarray, 'H W 3'], degrees: float, saturation: fl
     chroma = np.minimum(chroma * np.float32(saturation), np.maximum(value, chroma))
   else:
     chroma = chroma * np.float32(saturation)
-  # A channel is less than the value by the chroma, but for two sixths of a turn around its own hue, with slopes beside.
+  # A channel is value - chroma, except for two sixths of a turn around its own hue, with linear ramps beside them.
   sixth = (np.array([5, 3, 1], np.float32) + hue[..., None]) % 6
   return value[..., None] - chroma[..., None] * np.minimum(sixth, 4 - sixth).clip(0, 1)

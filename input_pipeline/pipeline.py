@@ -11,24 +11,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from jaxdet.structures import Batch, InstanceMasks, Objects
-
-# Of a batch in the making: by name, those of objects and their masks behind 'objects/' and 'masks/'.
-Fields = dict[str, np.ndarray]
+from input_pipeline.fields.columns import Columns, to_batch
+from jaxdet.structures import Batch
 
 BATCHES_AHEAD = 2
 
 
 def batches(
-  allocate: Callable[[int], Fields], fill: Callable[[int, int, Fields], None], steps: Iterable[int]
+  allocate: Callable[[int], Columns], fill: Callable[[int, int, Columns], None], steps: Iterable[int]
 ) -> Iterator[Batch]:
   """The batches of these steps.
 
   Args:
-    allocate: gives a step's fields, not filled yet; [B, ...] with the same B at each step.
-    fill: (step, row, fields) writes image `row` into the fields of `step`; called from several threads.
+    allocate: gives a step's columns, not filled yet; [B, ...] with the same B at each step.
+    fill: (step, row, columns) writes image `row` into the columns of `step`; called from several threads.
     steps: their numbers, endless or not.
 
   Raises:
@@ -39,8 +35,8 @@ def batches(
   pool = ThreadPoolExecutor(workers, thread_name_prefix='images')
   try:
     for step in steps:
-      fields = allocate(step)
-      under_way.append((fields, [pool.submit(fill, step, row, fields) for row in range(len(fields['index']))]))
+      columns = allocate(step)
+      under_way.append((columns, [pool.submit(fill, step, row, columns) for row in range(len(columns['index']))]))
       if len(under_way) > BATCHES_AHEAD:
         yield _finish(*under_way.popleft())
     while under_way:
@@ -49,14 +45,7 @@ def batches(
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _finish(fields: Fields, tasks: list) -> Batch:
+def _finish(columns: Columns, tasks: list) -> Batch:
   for task in tasks:
     task.result()
-  masks = part(fields, 'masks/')
-  objects = Objects(**part(fields, 'objects/'), masks=InstanceMasks(**masks) if masks else None)
-  return Batch(**{name: field for name, field in fields.items() if '/' not in name}, objects=objects)
-
-
-def part(fields: Fields, prefix: str) -> Fields:
-  """The fields whose name begins with the prefix, without it."""
-  return {name.removeprefix(prefix): field for name, field in fields.items() if name.startswith(prefix)}
+  return to_batch(columns)

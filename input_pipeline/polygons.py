@@ -1,4 +1,4 @@
-"""The polygons of an image's objects as flat arrays, so that each operation is one for all of them."""
+"""Polygons of an image's objects as flat arrays, for operations on all of them at once."""
 
 import dataclasses
 
@@ -10,15 +10,15 @@ from jaxdet.annotations.ragged import Ragged
 
 @dataclasses.dataclass(frozen=True)
 class Polygons:
-  """P polygons with V points altogether. An object may have several, which form its mask together, or none."""
+  """P polygons with V points in total. An object may have several, whose union is its mask, or none."""
 
-  points: Float[np.ndarray, 'V 2']  # float64 (x, y); float32 files lose nothing by it
+  points: Float[np.ndarray, 'V 2']  # float64 (x, y); exact for float32 files
   lengths: Int[np.ndarray, 'P']  # points of each polygon
-  owners: Int[np.ndarray, 'P']  # the object each polygon belongs to, ascending
+  owners: Int[np.ndarray, 'P']  # object of each polygon, ascending
 
   @classmethod
   def from_flat(cls, coordinates: np.ndarray, lengths: np.ndarray, per_object: np.ndarray) -> 'Polygons':
-    """Of a record's arrays: x, y, x, y, ...; coordinates of each polygon; polygons of each object."""
+    """Makes polygons from a record's arrays: x, y, x, y, ...; coordinates per polygon; polygons per object."""
     return cls(
       coordinates.reshape(-1, 2).astype(np.float64),
       np.asarray(lengths) // 2,
@@ -26,22 +26,22 @@ class Polygons:
     )
 
   def counts(self, num_objects: int) -> Int[np.ndarray, 'N']:
-    """Polygons of each object."""
+    """Number of polygons of each object."""
     return np.bincount(self.owners, minlength=num_objects)
 
   def take(self, kept: Bool[np.ndarray, 'N']) -> 'Polygons':
-    """The polygons of the objects that are kept, which are then numbered anew."""
+    """Keeps the polygons of the `kept` objects, which are renumbered."""
     chosen = kept[self.owners]
     number = np.cumsum(kept) - 1
     return self._choose(chosen, number[self.owners[chosen]])
 
   def without(self, removed: Bool[np.ndarray, 'N']) -> 'Polygons':
-    """The polygons of the objects that are not removed; the objects keep their numbers."""
+    """Drops the polygons of the `removed` objects; objects keep their numbers."""
     chosen = ~removed[self.owners]
     return self._choose(chosen, self.owners[chosen])
 
   def followed_by(self, others: 'Polygons', num_objects: int) -> 'Polygons':
-    """These polygons, of so many objects, and those of other objects, which are numbered after them."""
+    """Concatenates these polygons of `num_objects` objects and those of other objects, numbered after them."""
     return Polygons(
       np.concatenate([self.points, others.points]),
       np.concatenate([self.lengths, others.lengths]),
@@ -49,14 +49,14 @@ class Polygons:
     )
 
   def move(self, scale: Float[np.ndarray, '2'], offset: Float[np.ndarray, '2']) -> 'Polygons':
-    """Every point (x, y) at point * scale + offset."""
+    """Moves every point (x, y) to point * scale + offset."""
     return dataclasses.replace(self, points=self.points * scale + offset)
 
   def clip(self, height: int, width: int) -> 'Polygons':
-    """The parts within [0, width] x [0, height]; polygons of which no area is left are dropped.
+    """Clips polygons to [0, width] x [0, height]; drops polygons without remaining area.
 
-    Sutherland and Hodgman's algorithm, on all polygons at once. Where a polygon falls into several parts they
-    stay connected by edges along the border, which hold no area.
+    Sutherland and Hodgman's algorithm, on all polygons at once. If a polygon is cut into several parts, they stay
+    connected by edges along the border, which enclose no area.
     """
     clipped = self
     for axis, limit, sign in ((0, 0.0, 1.0), (1, 0.0, 1.0), (0, float(width), -1.0), (1, float(height), -1.0)):
@@ -68,7 +68,7 @@ class Polygons:
     return clipped._choose(chosen, clipped.owners[chosen])
 
   def boxes(self, num_objects: int) -> Float[np.ndarray, 'N 4']:
-    """xyxy around the points of each object; of objects without polygons +inf, +inf, -inf, -inf."""
+    """Bounding boxes xyxy of each object's points; +inf, +inf, -inf, -inf for objects without polygons."""
     points_owner = np.repeat(self.owners, self.lengths)
     low = np.full((num_objects, 2), np.inf)
     high = np.full((num_objects, 2), -np.inf)
@@ -79,9 +79,9 @@ class Polygons:
   def outlines(
     self, num_objects: int, max_vertices: int
   ) -> tuple[Float32[np.ndarray, 'N V 2'], Int8[np.ndarray, 'N V']]:
-    """The rings of each object, one after the other, each closed by its first point, and the ring of each vertex.
+    """Vertices of each object's rings, one after the other, each closed by its first point, and each vertex's ring.
 
-    Objects with more than `max_vertices` (V) of them, or more than 127 rings, have none, as those without polygons: -1.
+    Objects with more than `max_vertices` (V) vertices, more than 127 rings or no polygons have no vertices: ring -1.
     """
     vertices = np.zeros((num_objects, max_vertices, 2), np.float32)
     parts = np.full((num_objects, max_vertices), -1, np.int8)
@@ -109,7 +109,7 @@ class Polygons:
     return Polygons(self.points[np.repeat(chosen, self.lengths)], self.lengths[chosen], owners)
 
   def _clip_side(self, axis: int, limit: float, sign: float) -> 'Polygons':
-    """The parts in the half plane sign * coordinate >= sign * limit."""
+    """Clips polygons to the half plane sign * coordinate >= sign * limit."""
     here = self.points
     inside = sign * (here[:, axis] - limit) >= 0
     if inside.all():
@@ -120,7 +120,7 @@ class Polygons:
       t = (limit - here[:, axis]) / (there[:, axis] - here[:, axis])
       crossing = here + t[:, None] * (there - here)
     crossing[:, axis] = limit
-    # Each edge gives its start where that is inside, then the point where it crosses the side.
+    # Each edge yields its start if that is inside, then the point where it crosses the side, if it does.
     given = np.stack([inside, inside != there_inside], axis=1)
     points = np.stack([here, crossing], axis=1)[given]
     lengths = Ragged.from_lengths(given, self.lengths)
@@ -133,7 +133,7 @@ def _starts(lengths: Int[np.ndarray, 'P']) -> Int[np.ndarray, 'P']:
 
 
 def _next_point(lengths: Int[np.ndarray, 'P']) -> Int[np.ndarray, 'V']:
-  """The index of the point that follows each point in its polygon; the first one follows the last."""
+  """Index of the next point of each point in its polygon; the first point follows the last."""
   following = np.arange(1, lengths.sum() + 1)
   ends = np.cumsum(lengths)
   filled = lengths > 0

@@ -10,8 +10,11 @@ from PIL import ExifTags, Image
 
 from input_pipeline import sampling, transforms
 from input_pipeline.decoding import decode
-from input_pipeline.loading import empty_fields, write_image
-from input_pipeline.pipeline import Fields, batches
+from input_pipeline.fields.columns import Columns
+from input_pipeline.fields.table import evaluation_fields
+from input_pipeline.loading import empty_columns, write_image
+from input_pipeline.pipeline import batches
+from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Batch
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.gif', '.tif', '.tiff')
@@ -51,7 +54,7 @@ def image_batches(files: Sequence[str], config: ConfigDict) -> Iterator[Batch]:
 
   Args:
     files: from `list_images`.
-    config: reads config.data.canvases, config.data.resize and config.eval.batch_size.
+    config: reads the canvases of config.data, config.data.resize and config.eval.batch_size.
   """
   images = _Images(files, config)
   return batches(images.allocate, images.fill, range(len(images.plan)))
@@ -61,14 +64,15 @@ class _Images:
   def __init__(self, files: Sequence[str], config: ConfigDict):
     self._files, self._data, self._batch_size = files, config.data, config.eval.batch_size
     sizes = np.array([_turned_size(file) for file in files])
-    kinds = sampling.orientations(sizes, len(config.data.canvases))
+    kinds = sampling.orientations(sizes, len(detection_canvases(config.data)))
+    self._fields = evaluation_fields(config.data)
     self.plan = sampling.evaluation_plan(kinds, self._batch_size)
 
-  def allocate(self, step: int) -> Fields:
+  def allocate(self, step: int) -> Columns:
     canvas, _ = self.plan[step]
-    return empty_fields(self._batch_size, self._data.canvases[canvas], 0, self._data.mask_size)
+    return empty_columns(self._batch_size, detection_canvases(self._data)[canvas], self._fields)
 
-  def fill(self, step: int, row: int, fields: Fields) -> None:
+  def fill(self, step: int, row: int, columns: Columns) -> None:
     index = int(self.plan[step][1][row])
     if index < 0:
       return
@@ -78,9 +82,9 @@ class _Images:
     except (OSError, ValueError) as error:
       logging.error('Skipping %s: %s', self._files[index], error)
       return
-    canvas = fields['image'].shape[1:3]
+    canvas = columns['image'].shape[1:3]
     placement = transforms.evaluation_placement((image.height, image.width), canvas, self._data.resize)
-    write_image(fields, row, image, placement, index)
+    write_image(columns, row, image, placement, index)
 
 
 def _turned_size(file: str) -> tuple[int, int]:

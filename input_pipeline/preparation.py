@@ -1,9 +1,10 @@
 """Makes a split's records, once: from its annotations and a folder of images to shards on disk."""
 
+import dataclasses
 import glob
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import tqdm
@@ -12,6 +13,7 @@ from array_record.python import array_record_module
 
 from input_pipeline import examples, images, records, tfds_metadata
 from input_pipeline.examples import Example
+from input_pipeline.fields.field import Companion
 from input_pipeline.records import Index, Records
 from jaxdet.annotations import columns
 from jaxdet.annotations import files as annotation_files
@@ -22,7 +24,15 @@ VERSION = 2  # of what records hold; another number has them made anew
 SHOWN = 10  # problems in an error message; a file has all
 
 
-def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num_workers: int | None = None) -> Records:
+def prepare(
+  annotation_path: str,
+  image_root: str,
+  out_dir: str,
+  split: str,
+  num_workers: int | None = None,
+  wanted: Sequence[str] = (),
+  companions: Sequence[Companion] = (),
+) -> Records:
   """The split's records in `out_dir`; makes them if they are not there or were made from other annotations.
 
   Every image is decoded once and compared with its annotated size. Image files go into the records as they
@@ -36,26 +46,30 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
     out_dir: folder of the records; splits share it.
     split: 'train', 'val', ...; part of the file names.
     num_workers: threads that read and check images; None: one a CPU.
+    wanted: features of `examples.OPTIONAL` that records must have; those without them are made anew.
+    companions: files beside the images that go into the records.
 
   Raises:
     FileNotFoundError: the annotation file does not exist.
-    ValueError: the annotations contradict themselves, or images are missing, broken or of another size than
-      annotated; all such images are listed in a file that the message names.
+    ValueError: the annotations contradict themselves or lack what is wanted, or images or their companions are
+      missing, broken or of another size than annotated; all such files are listed in a file that the message names.
   """
   source = _Source(annotation_path)
   manifest = records.load_manifest(out_dir, split)
-  if manifest is not None and source.made(manifest):
+  folders = {companion.feature: f'{companion.folder}/*{companion.suffix}' for companion in companions}
+  if manifest is not None and source.made(manifest) and holds(manifest, wanted, folders):
     try:
       return Records.open(out_dir, split)
     except records.RecordsNotFound as reason:
       logging.info('Going on with what is there: %s', reason)
   else:
     if manifest is not None:
-      logging.info("Making split '%s' anew: %s, or what records hold, has changed since", split, annotation_path)
+      logging.info("Making split '%s' anew: %s, or what records are to hold, has changed", split, annotation_path)
     _remove(out_dir, split)
   os.makedirs(out_dir, exist_ok=True)
 
   annotations = columns.read(annotation_path)
+  features = _optional_features(annotations, wanted, companions)
   manifest = {
     'version': VERSION,
     'complete': False,
@@ -63,9 +77,12 @@ def prepare(annotation_path: str, image_root: str, out_dir: str, split: str, num
     'categories': [vars(category) for category in annotations.categories],
     'counts': dict(annotations.counts),
     'num_images': len(annotations),
+    'features': features,
+    'folders': folders,
   }
   records.save_manifest(out_dir, split, manifest)
-  file_names, problems = _write_shards(annotations, image_root, out_dir, split, num_workers or os.cpu_count())
+  files = _Files(image_root, annotations.file_names, companions)
+  file_names, problems = _write_shards(annotations, files, out_dir, split, num_workers or os.cpu_count())
   if problems:
     raise ValueError(_report(problems, annotation_path, image_root, os.path.join(out_dir, f'{split}-problems.txt')))
   _index(annotations, file_names).save(records.index_path(out_dir, split))
@@ -106,29 +123,63 @@ def _remove(out_dir: str, split: str) -> None:
       os.remove(path)
 
 
+class _Files:
+  """The files of every image: its own, and those beside it."""
+
+  def __init__(self, root: str, names: Sequence[str], companions: Sequence[Companion]):
+    self._root, self._companions = root, companions
+    self.paths, missing = images.find(root, names)  # of the images, below the root; '': not found
+    self.missing = [f'{name}: not found' for name in missing]
+    self._beside = []
+    for companion in companions:
+      own = [os.path.splitext(name)[0] + companion.suffix for name in names]
+      paths, missing = images.find(os.path.join(root, companion.folder), own)
+      self._beside.append(paths)
+      self.missing += [f'{os.path.join(companion.folder, name)}: not found' for name in missing]
+
+  def __contains__(self, position: int) -> bool:
+    """Whether all of an image's files were found."""
+    return all(paths[position] for paths in (self.paths, *self._beside))
+
+  def load(self, position: int, height: int, width: int) -> tuple[bytes, dict[str, bytes], str]:
+    """The image's file, those beside it by feature, and what is wrong with them, '' if nothing."""
+    encoded = self._read(self.paths[position])
+    problem = images.check(encoded, height, width)
+    problem = problem and f'{self.paths[position]}: {problem}'
+    beside = {}
+    for companion, paths in zip(self._companions, self._beside, strict=True):
+      path = os.path.join(companion.folder, paths[position])
+      beside[companion.feature] = self._read(path)
+      if not problem and (found := companion.problem(beside[companion.feature], height, width)):
+        problem = f'{path}: {found}'
+    return encoded, beside, problem
+
+  def _read(self, path: str) -> bytes:
+    with open(os.path.join(self._root, path), 'rb') as f:
+      return f.read()
+
+
 def _write_shards(
-  annotations: Annotations, image_root: str, out_dir: str, split: str, num_workers: int
+  annotations: Annotations, files: _Files, out_dir: str, split: str, num_workers: int
 ) -> tuple[list[str], list[str]]:
-  """Writes the shards that are not there yet; the images' paths below `image_root`, and what is wrong with them."""
-  paths, missing = images.find(image_root, annotations.file_names)
-  problems = [f'{name}: not found' for name in missing]
+  """Writes the shards that are not there yet; the images' paths below the root, and what is wrong with files."""
+  problems = list(files.missing)
   progress = tqdm.tqdm(total=len(annotations), desc=f'records of {split}', unit=' images')
   with ThreadPoolExecutor(num_workers) as pool, progress:
     for shard, target in enumerate(records.shard_paths(out_dir, split, len(annotations))):
       first = shard * records.IMAGES_PER_SHARD
       positions = range(first, min(first + records.IMAGES_PER_SHARD, len(annotations)))
       if not os.path.exists(target):
-        problems += _write_shard(target, annotations, image_root, paths, positions, pool, progress)
+        problems += _write_shard(target, annotations, files, positions, pool, progress)
       else:
         progress.update(len(positions))
-  return paths, problems
+  return files.paths, problems
 
 
 def _write_shard(
   target: str,
   annotations: Annotations,
-  image_root: str,
-  paths: Sequence[str],
+  files: _Files,
   positions: range,
   pool: ThreadPoolExecutor,
   progress: tqdm.tqdm,
@@ -139,18 +190,16 @@ def _write_shard(
   writer = array_record_module.ArrayRecordWriter(partial, 'group_size:1,uncompressed')
   problems = []
 
-  def load(position: int) -> tuple[bytes, str]:
-    with open(os.path.join(image_root, paths[position]), 'rb') as f:
-      encoded = f.read()
-    height, width = annotations.image_sizes[position].tolist()
-    return encoded, images.check(encoded, height, width)
+  def load(position: int) -> tuple[bytes, dict[str, bytes], str]:
+    return files.load(position, *annotations.image_sizes[position].tolist())
 
-  found = [position for position in positions if paths[position]]
-  for position, (encoded, problem) in zip(found, pool.map(load, found), strict=True):
+  found = [position for position in positions if position in files]
+  for position, (encoded, beside, problem) in zip(found, pool.map(load, found), strict=True):
     if problem:
-      problems.append(f'{paths[position]}: {problem}')
+      problems.append(problem)
     elif not problems:
-      writer.write(examples.serialize(_example(annotations, position, paths[position], encoded)))
+      example = _example(annotations, position, files.paths[position], encoded, beside)
+      writer.write(examples.serialize(example))
     progress.update()
   writer.close()
   if problems or len(found) < len(positions):
@@ -160,7 +209,9 @@ def _write_shard(
   return problems
 
 
-def _example(annotations: Annotations, position: int, path: str, encoded: bytes) -> Example:
+def _example(
+  annotations: Annotations, position: int, path: str, encoded: bytes, beside: Mapping[str, bytes]
+) -> Example:
   height, width = annotations.image_sizes[position].tolist()
   return Example(
     encoded=encoded,
@@ -169,9 +220,27 @@ def _example(annotations: Annotations, position: int, path: str, encoded: bytes)
     width=width,
     file_name=path,
     objects=annotations.objects(position),
-    neg_labels=annotations.neg_labels[position],
-    not_exhaustive_labels=annotations.not_exhaustive_labels[position],
+    image=dataclasses.replace(annotations.image(position), files=beside),
   )
+
+
+def holds(manifest: Mapping, wanted: Sequence[str], folders: Mapping[str, str]) -> bool:
+  """Whether records have these features, of files from these folders; they may have more."""
+  there = manifest.get('folders', {})
+  return set(wanted) <= set(manifest.get('features', ())) and folders.items() <= there.items()
+
+
+def _optional_features(annotations: Annotations, wanted: Sequence[str], companions: Sequence[Companion]) -> list[str]:
+  """The names of examples.OPTIONAL that records of these annotations have.
+
+  Raises:
+    ValueError: a wanted one is not among them.
+  """
+  example = _example(annotations, 0, '', b'', {companion.feature: b'' for companion in companions})
+  features = sorted(examples.features_of(example).keys() & examples.OPTIONAL.keys())
+  if lacking := sorted(set(wanted) - set(features)):
+    raise ValueError(f'{annotations.path} has nothing for {", ".join(lacking)} of records, which config.data asks for')
+  return features
 
 
 def _index(annotations: Annotations, file_names: Sequence[str]) -> Index:

@@ -1,12 +1,12 @@
-"""DETR's crop in training (Carion et al., 2020): some of the images are shown in part.
+"""DETR's random crop in training (Carion et al., 2020).
 
-The file is resized to one of a few sizes, a rectangle of random sides is cut out of it at a random place, and that is
-resized as a whole file would be: Detectron2's and mmdetection's RandomCrop of type 'absolute_range' between two
-resizes. The pixels are resampled twice, as there. Once would do for the geometry, but differs from twice by up to three
-grey levels in the mean of a photograph, since the small size in between is less sharp.
+The file is resized to one of a few sizes, a rectangle of random size is cropped at a random place, and the crop is
+resized like a whole file: Detectron2's and mmdetection's RandomCrop of type 'absolute_range' between two resizes. As
+upstream, pixels are resampled twice. Resampling once would give the same geometry, but differ by up to three grey
+levels in the mean of a photograph, since the small size in between is less sharp.
 
-A part of a wide image may be tall, so which canvas an image is shown on becomes a matter of chance. The sampler draws
-it by `tall_probability`; then `draw` draws among what has that orientation.
+A crop of a wide image may be tall, so the canvas of an image is random. The sampler draws it by `tall_probability`;
+then `draw` draws among the crops of that orientation.
 
 `recipe` is `config.data.resize`.
 """
@@ -23,17 +23,17 @@ from input_pipeline.resize import Size, resize, shortest_edge_size
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-  """A part of the resized file, which then stands in the file's place."""
+  """A crop of the resized file, which replaces the file."""
 
   resized_size: Size
   offset: Size  # (y, x) in the resized file
   size: Size
-  ground: tuple[int, int, int] | None = None  # the colour of what lies beyond the file; None: nothing does
-  by_middle: bool = False  # objects whose middle lies outside are left out
+  ground: tuple[int, int, int] | None = None  # colour outside the file; None: the crop lies inside the file
+  by_middle: bool = False  # drop objects whose centre lies outside
 
 
 def take(image: Image.Image, crop: Crop) -> Image.Image:
-  """The pixels of the part."""
+  """Returns the pixels of the crop."""
   if crop.ground is None:
     return resize(image, crop.resized_size, crop.offset, crop.size)
   ground = Image.new('RGB', crop.size[::-1], crop.ground)
@@ -42,7 +42,7 @@ def take(image: Image.Image, crop: Crop) -> Image.Image:
 
 
 def check(recipe: ConfigDict) -> None:
-  """Raises a ValueError where config.data.resize asks for crops that cannot be."""
+  """Raises a ValueError if config.data.resize has invalid crops."""
   settings = recipe.crop
   if not 0 <= settings.probability <= 1:
     raise ValueError(f'data.resize.crop.probability {settings.probability} does not lie between 0 and 1')
@@ -55,15 +55,15 @@ def check(recipe: ConfigDict) -> None:
 
 
 def is_tall(size: Size) -> bool:
-  """Whether an image of this size belongs to the second of two canvases."""
+  """True if an image of this size belongs to the second of two canvases."""
   return size[1] <= size[0]
 
 
 def draw(file_size: Size, recipe: ConfigDict, tall: bool | None, stream: np.random.Generator) -> Crop | None:
-  """A random part of the file; None for the whole.
+  """Draws a random crop of the file; None for the whole.
 
   Args:
-    tall: whether what is shown is to be so; it must be possible. None: either.
+    tall: orientation of the result, which must be possible; None: either.
   """
   while True:
     crop = _draw(file_size, recipe, stream)
@@ -72,7 +72,7 @@ def draw(file_size: Size, recipe: ConfigDict, tall: bool | None, stream: np.rand
 
 
 def tall_probability(sizes: Int[np.ndarray, 'images 2'], recipe: ConfigDict) -> Float[np.ndarray, 'images']:
-  """The probability that what is shown of an image of (height, width) pixels is tall."""
+  """Probability that the drawn crop, or whole image, of an image of (height, width) pixels is tall."""
   distinct, image = np.unique(sizes, axis=0, return_inverse=True)
   settings = recipe.crop
   of_part = [
@@ -94,15 +94,15 @@ def _draw(file_size: Size, recipe: ConfigDict, stream: np.random.Generator) -> C
 
 
 def _tall_share(resized: Size, recipe: ConfigDict) -> float:
-  """The share of tall ones among the sizes of a part, which are all as likely."""
+  """Share of tall sizes among the sizes of a crop, which are equally likely."""
   heights, widths = _ends(resized, recipe)
   num_widths = widths[1] - widths[0] + 1
-  # As many widths are no larger than a height.
+  # Number of widths that are not larger than each height.
   tall = np.clip(np.arange(heights[0], heights[1] + 1) - widths[0] + 1, 0, num_widths)
   return float(tall.mean() / num_widths)
 
 
 def _ends(resized: Size, recipe: ConfigDict) -> list[tuple[int, int]]:
-  """The least and the largest height and width of a part; no more than there is."""
+  """(least, largest) height and width of a crop, limited by the resized file."""
   least, largest = recipe.crop.range
   return [(min(side, least), min(side, largest)) for side in resized]

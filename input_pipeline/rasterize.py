@@ -1,9 +1,9 @@
-"""Masks as small crops of bits: M x M cells over a window around each object's box.
+"""Rasterizes masks to M x M cells over a window around each object's box.
 
-The window begins at the pixel that holds the box's top left. Along an axis on which the box touches at most M
-pixels a cell is one pixel, and the bits are those of the COCO API's rasterisation on the whole canvas. Along a
-longer axis the window ends with the box's last pixel and its M cells are larger than a pixel: the polygon is
-rasterised on the grid of cells.
+The window begins at the pixel of the box's top left corner. Along an axis on which the box touches at most M pixels a
+cell is one pixel, and the bits are those of the COCO API's rasterisation of the whole canvas. Along a longer axis the
+window ends with the box's last pixel and its M cells are larger than a pixel: the polygon is rasterised on the grid of
+cells.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from input_pipeline.polygons import Polygons
 
 
 def mask_windows(boxes: Float[np.ndarray, 'N 4'], mask_size: int) -> Float32[np.ndarray, 'N 4']:
-  """xyxy of each box's window, in canvas pixels; always whole pixels."""
+  """Window of each box, xyxy in whole canvas pixels."""
   start = np.floor(boxes[:, :2])
   extent = np.maximum(np.ceil(boxes[:, 2:]) - start, mask_size)
   return np.concatenate([start, start + extent], axis=1).astype(np.float32)
@@ -25,10 +25,10 @@ def mask_windows(boxes: Float[np.ndarray, 'N 4'], mask_size: int) -> Float32[np.
 def rasterize_polygons(
   polygons: Polygons, windows: Float32[np.ndarray, 'N 4'], mask_size: int
 ) -> Bool[np.ndarray, 'N M M']:
-  """Each object's polygons over its window, row by row; objects without polygons are empty.
+  """Rasterizes each object's polygons over its window, row by row; empty for objects without polygons.
 
   Args:
-    polygons: in canvas pixels, of the objects that `windows` are of.
+    polygons: in canvas pixels, of the objects of `windows`.
     windows: from `mask_windows`.
     mask_size: M, cells along a side of a window.
   """
@@ -41,7 +41,7 @@ def rasterize_polygons(
   cells = ((polygons.points - origin[owner]) / cell[owner]).reshape(-1)
   parts = np.split(cells, 2 * np.cumsum(polygons.lengths)[:-1])
   runs = coco_mask.frPyObjects(parts, mask_size, mask_size)
-  columns = coco_mask.decode(runs).transpose(2, 1, 0)  # [polygon, x, y]: the order in which they lie in memory
+  columns = coco_mask.decode(runs).transpose(2, 1, 0)  # [polygon, x, y]: the order in memory
   first = np.flatnonzero(np.diff(polygons.owners, prepend=-1))
   if len(first) < len(columns):
     eight = columns.reshape(len(columns), -1).view(np.uint64)  # eight cells at a time
@@ -58,15 +58,15 @@ def resample_runs(
   windows: Float32[np.ndarray, 'N 4'],
   mask_size: int,
 ) -> Bool[np.ndarray, 'N M M']:
-  """COCO's run-length masks over their windows: the file's pixel under each cell's centre.
+  """Samples COCO's run-length masks over their windows, at the file's pixel under each cell's centre.
 
-  Where a cell is a pixel this is the nearest-neighbour resize of the mask, as upstream's.
+  If a cell is a pixel this is upstream's nearest-neighbour resize of the mask.
 
   Args:
-    counts: of each object the compressed runs over the whole file.
+    counts: compressed runs of each object over the whole file.
     file_size: (height, width) of the file.
-    scale: (x, y), and
-    offset: (x, y) of the way from the file to the canvas: canvas = file * scale + offset.
+    scale: (x, y) of the map from the file to the canvas.
+    offset: (x, y) of this map: canvas = file * scale + offset.
     windows: from `mask_windows`.
     mask_size: M, cells along a side of a window.
   """
@@ -82,7 +82,7 @@ def resample_runs(
 
 
 def pixels_of_polygons(polygons: Polygons, height: int, width: int) -> Bool[np.ndarray, 'H W']:
-  """The pixels of the canvas that lie in any of the polygons, as the COCO API rasterises them."""
+  """Mask of the canvas pixels inside any polygon, as the COCO API rasterises them."""
   if not len(polygons.lengths):
     return np.zeros((height, width), np.bool_)
   parts = np.split(polygons.points.reshape(-1), 2 * np.cumsum(polygons.lengths)[:-1])
@@ -93,7 +93,7 @@ def pixels_of_polygons(polygons: Polygons, height: int, width: int) -> Bool[np.n
 def pixels_of_bits(
   bits: Bool[np.ndarray, 'N M M'], windows: Float32[np.ndarray, 'N 4'], height: int, width: int
 ) -> Bool[np.ndarray, 'H W']:
-  """The pixels of the canvas whose centre lies in a cell that is set in any of the masks."""
+  """Mask of the canvas pixels whose centre lies in a set cell of any mask."""
   pixels = np.zeros((height, width), np.bool_)
   for mask, (x1, y1, x2, y2) in zip(bits, windows.astype(np.int64).tolist(), strict=True):
     rows, columns = np.arange(y1, min(y2, height)), np.arange(x1, min(x2, width))
@@ -106,7 +106,7 @@ def pixels_of_bits(
 def sample_pixels(
   pixels: Bool[np.ndarray, 'H W'], windows: Float32[np.ndarray, 'N 4'], mask_size: int
 ) -> Bool[np.ndarray, 'N M M']:
-  """The pixel under each cell's centre; False where there is none."""
+  """Samples the pixel under each cell's centre; False outside the canvas."""
   centres = (np.arange(mask_size) + 0.5) / mask_size
   windows = windows.astype(np.float64)
   x, y = (
@@ -121,7 +121,7 @@ def sample_pixels(
 def clear_outside(
   bits: Bool[np.ndarray, 'N M M'], windows: Float32[np.ndarray, 'N 4'], height: int, width: int
 ) -> Bool[np.ndarray, 'N M M']:
-  """The bits whose cells begin within the image of `height` x `width`; the others are False."""
+  """Clears the bits of cells that do not begin within the image of `height` x `width`."""
   size = bits.shape[-1]
   steps = np.arange(size) / size
   windows = windows.astype(np.float64)
@@ -130,10 +130,10 @@ def clear_outside(
 
 
 def pack(bits: Bool[np.ndarray, 'N M M']) -> UInt8[np.ndarray, 'N M M/8']:
-  """Eight cells of a row a byte, the first in the highest bit."""
+  """Packs eight cells of a row into a byte, the first in the highest bit."""
   return np.packbits(bits, axis=-1)
 
 
 def unpack(packed: UInt8[np.ndarray, '*N M M/8']) -> Int[np.ndarray, '*N M M']:
-  """The bits of `pack`, 0 or 1."""
+  """Unpacks the bits of `pack`, 0 or 1."""
   return np.unpackbits(packed, axis=-1)

@@ -95,6 +95,7 @@ class Records:
   categories: tuple[Category, ...]  # sorted by id; a label is a position in it
   counts: Mapping[str, int]  # what preparing met and dropped, by name
   index: Index
+  features: tuple[str, ...] = ()  # of `examples.OPTIONAL`: those that all of these records have
 
   def __post_init__(self):
     self._paths = shard_paths(self.folder, self.split, len(self))
@@ -117,7 +118,8 @@ class Records:
       if not os.path.exists(path):
         raise RecordsNotFound(f"the records of split '{split}' lack {path}: prepare them again")
     categories = tuple(Category(**category) for category in manifest['categories'])
-    return cls(folder, split, categories, manifest['counts'], Index.load(index))
+    features = tuple(manifest.get('features', ()))
+    return cls(folder, split, categories, manifest['counts'], Index.load(index), features)
 
   def __len__(self) -> int:
     return len(self.index.image_ids)

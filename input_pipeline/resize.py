@@ -1,8 +1,8 @@
-"""How large an image becomes, and the pixels of it.
+"""Computes the sizes of resized images, and resizes them.
 
-Pixels are resampled by Pillow's bilinear filter on uint8, which averages when shrinking: what Detectron2 does,
-so training and evaluation see the same grey levels as there. TensorFlow's antialiased resize differs from it by
-one grey level in one pixel of seven and takes twice the time; OpenCV's (mmdetection) does not antialias.
+Pixels are resampled by Pillow's bilinear filter on uint8, which averages when shrinking, as in Detectron2, so grey
+levels are the same as there. TensorFlow's antialiased resize differs by one grey level in one pixel of seven and takes
+twice the time; OpenCV's (mmdetection) does not antialias.
 """
 
 import os
@@ -10,14 +10,14 @@ import os
 import numpy as np
 from PIL import Image
 
-# Freed images stay with Pillow for the next ones: fetching fresh pages costs as much as the resize itself.
+# Pillow keeps freed memory for the next images: fetching fresh pages costs as much as the resize itself.
 Image.core.set_blocks_max(4 * os.cpu_count())
 
 Size = tuple[int, int]  # (height, width) in pixels
 
 
 def shortest_edge_size(size: Size, shortest: int, longest: int) -> Size:
-  """The size at which the shorter side is `shortest`, or less where the longer one would exceed `longest`.
+  """Size with a shorter side of `shortest`, or less if the longer side would exceed `longest`.
 
   Rounded half up, as Detectron2's ResizeShortestEdge.
   """
@@ -32,7 +32,7 @@ def shortest_edge_size(size: Size, shortest: int, longest: int) -> Size:
 
 
 def inside_size(size: Size, canvas: Size, scale: float = 1.0) -> Size:
-  """The largest size of the same shape that fits into `scale` times the canvas.
+  """Largest size of the same aspect ratio that fits into `scale` times the canvas.
 
   Rounded to nearest even, as Detectron2's ResizeScale ("large scale jitter", Ghiasi et al. 2021).
   """
@@ -41,10 +41,10 @@ def inside_size(size: Size, canvas: Size, scale: float = 1.0) -> Size:
 
 
 def resize(image: Image.Image, size: Size, offset: Size = (0, 0), crop: Size | None = None) -> Image.Image:
-  """The image at `size`, or the part of it of size `crop` that begins at `offset` (y, x) of the resized image.
+  """Resizes an image to `size`, or makes only the part of size `crop` at `offset` (y, x) of the resized image.
 
-  A part costs what its own pixels cost. It equals the same part of the whole up to rounding, since Pillow keeps
-  the part's borders in float32.
+  The cost of a part is that of its pixels. It equals the same part of the whole up to rounding, since Pillow keeps the
+  part's borders in float32.
   """
   if crop is None or crop == size:
     return image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -60,7 +60,7 @@ def resize(image: Image.Image, size: Size, offset: Size = (0, 0), crop: Size | N
 
 
 def random_offset(size: Size, crop: Size, fraction: float) -> Size:
-  """Where a part of size `crop` begins (y, x): at `fraction`, 0 to 1, of the way along both axes.
+  """Offset (y, x) of a part of size `crop`: `fraction`, 0 to 1, of the free range along both axes.
 
   One fraction for both axes, as Detectron2's FixedSizeCrop.
   """

@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32, Int
 Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # of each batch its canvas and its images; -1: no image
 
 # The purposes of random numbers: each has streams of its own.
-EPOCHS, IMAGES, PASTES, CANVASES, COLOURS = 0, 1, 2, 3, 4
+EPOCHS, IMAGES, PASTES, CANVASES, COLOURS, SOURCES = 0, 1, 2, 3, 4, 5
 
 
 def random_stream(seed: int, purpose: int, number: int) -> np.random.Generator:

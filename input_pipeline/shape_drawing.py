@@ -1,4 +1,4 @@
-"""The generated pictures: backgrounds, and objects with an outline, a hue and a texture."""
+"""Draws the generated pictures: backgrounds, and objects with an outline, a hue and a texture."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from input_pipeline.outlines import OUTLINES
 
 SUPERSAMPLING = 4
 
-Picture = Float32[np.ndarray, 'S S 3']  # RGB, 0..255, drawn on in place
+Picture = Float32[np.ndarray, 'S S 3']  # RGB, 0..255, drawn in place
 
 # Body and pattern colour of each hue.
 HUES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
@@ -43,7 +43,7 @@ MAX_LOOKS = 288  # 48 pairs of outline and hue, each with six textures
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-  """What makes a category."""
+  """Appearance of a category."""
 
   outline: str
   hue: str
@@ -55,13 +55,13 @@ class Look:
 
 
 def looks(count: int) -> list[Look]:
-  """`count` different looks; of the first 48, two that share outline or hue differ in everything else."""
+  """Makes `count` different looks; of the first 48, two that share outline or hue differ in everything else."""
   outlines, hues, textures = list(OUTLINES), list(HUES), list(TEXTURES)
   return [Look(outlines[k % 16], hues[5 * k % 12], textures[(k - k // 8 + k // 48) % 6]) for k in range(count)]
 
 
 def background(rng: np.random.Generator, size: int) -> Picture:
-  """Smooth fields of muted colour, clutter out of focus, and light from one side."""
+  """Draws smooth fields of muted colour, clutter out of focus, and light from one side."""
   base = rng.uniform(70, 185) + rng.normal(0, 16, 3)
   picture = np.broadcast_to(base, (size, size, 3)).astype(np.float32)
   for cells, strength, tint in ((2, 30, 14), (5, 16, 7), (14, 7, 3), (40, 4, 1)):
@@ -82,9 +82,9 @@ def background(rng: np.random.Generator, size: int) -> Picture:
 def draw(
   picture: Picture, look: Look, centre: tuple[float, float], radius: float, angle: float
 ) -> list[Float64[np.ndarray, 'points 2']]:
-  """Draws an object with its shadow into `picture`; its polygons in pixels.
+  """Draws an object with its shadow into `picture`; returns its polygons in pixels.
 
-  Pixel (i, j) covers the square from (j, i) to (j + 1, i + 1), as LVIS's polygons have it.
+  Pixel (i, j) covers the square from (j, i) to (j + 1, i + 1), as in LVIS's polygons.
   """
   size = len(picture)
   turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -99,7 +99,7 @@ def draw(
   fine = Image.new('L', (width * SUPERSAMPLING, height * SUPERSAMPLING))
   pen = ImageDraw.Draw(fine)
   for polygon in polygons:
-    # A sample's centre lies half a sample from its corner, and PIL's coordinates are of centres.
+    # PIL's coordinates are those of sample centres, half a sample from the corner.
     pen.polygon([tuple(p) for p in ((polygon - (left, top)) * SUPERSAMPLING - 0.5).tolist()], fill=255)
   inside = np.asarray(fine, np.float32) / 255
 
@@ -125,23 +125,23 @@ def draw(
 
 
 def develop(rng: np.random.Generator, picture: Picture) -> Image.Image:
-  """The finished image: with a camera's noise, as 8 bits."""
+  """Adds a camera's noise, and converts to 8 bits."""
   noisy = picture + rng.normal(0, 3, picture.shape[:2] + (1,)) + rng.normal(0, 2, picture.shape)
   return Image.fromarray(np.clip(np.round(noisy), 0, 255).astype(np.uint8))
 
 
 def _samples(start: int, length: int, per_pixel: int) -> np.ndarray:
-  """float32 centres of so many samples a pixel."""
+  """Centres of `per_pixel` samples per pixel, float32."""
   return ((np.arange(length * per_pixel) + 0.5) / per_pixel + start).astype(np.float32)
 
 
 def _average(fine: np.ndarray) -> np.ndarray:
-  """Pixels from their samples."""
+  """Averages samples to pixels."""
   height, width = (n // SUPERSAMPLING for n in fine.shape)
   return fine.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING).mean(axis=(1, 3))
 
 
 def _enlarge(cells: np.ndarray, size: int) -> Picture:
-  """Cubic interpolation of [n n 3] values to the whole picture."""
+  """Interpolates values [n, n, 3] to the whole picture, with a cubic filter."""
   channels = [Image.fromarray(cells[..., c].astype(np.float32)) for c in range(3)]
   return np.stack([np.asarray(c.resize((size, size), Image.Resampling.BICUBIC)) for c in channels], axis=-1)

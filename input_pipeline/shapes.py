@@ -1,9 +1,9 @@
-"""A generated data set in LVIS v1's format: textured shapes on photograph-like backgrounds, with a long tail.
+"""Generates a data set in LVIS v1's format: textured shapes on photograph-like backgrounds, with a long tail.
 
-It stands in for LVIS where a test or a first run must not wait for a download. A category is an outline, a
-hue and a texture, all three different from its neighbours', so that a small network can learn it in minutes.
-Categories appear in from a third of the images down to a handful, and fall into LVIS's groups by LVIS's rule:
-rare in at most 10 training images, common in at most 100, frequent in more.
+It replaces LVIS in tests and first runs, without a download. A category is an outline, a hue and a texture, all three
+different from its neighbours', so that a small network can learn it in minutes. Categories appear in a third of the
+images down to a few, and are grouped by LVIS's rule: rare in at most 10 training images, common in at most 100,
+frequent in more.
 """
 
 import collections
@@ -16,9 +16,9 @@ import numpy as np
 from input_pipeline import shape_drawing
 from input_pipeline.shape_drawing import Look
 
-VERSION = 1  # of the pictures that the same settings give
-MAX_OBJECTS = 8  # an image
-HEAD = 0.3  # part of the images that show the most frequent category
+VERSION = 1  # of the pictures generated from the same settings
+MAX_OBJECTS = 8  # per image
+HEAD = 0.3  # share of the images with the most frequent category
 TAIL = (2, 6)  # images that show the rarest one: 0.25 % of all, between these
 REPEAT = 0.3  # probability of one more object of a category that an image shows
 NEGATIVE = 0.5  # probability that an absent category is listed as absent
@@ -28,7 +28,7 @@ DIAMETERS = (0.12, 0.7)  # of objects, relative to the image's side, before over
 
 @dataclasses.dataclass(frozen=True)
 class Placed:
-  """An object's place in its image, in pixels."""
+  """Position of an object in its image, in pixels."""
 
   label: int
   centre: tuple[float, float]
@@ -37,20 +37,20 @@ class Placed:
 
 
 def generate(out_dir: str, *, images: int, val_images: int, image_size: int, categories: int, seed: int) -> None:
-  """Writes `train.json`, `val.json`, `images/train/*.jpg` and `images/val/*.jpg`; the same files for the same call.
+  """Writes `train.json`, `val.json`, `images/train/*.jpg` and `images/val/*.jpg`; equal calls write equal files.
 
-  A folder that already holds the set is left as it is; one where writing was interrupted is written anew.
+  A folder with the complete set is not changed; an incomplete one is written again.
 
   Args:
-    out_dir: folder, made if needed.
+    out_dir: folder, created if needed.
     images: of the training split.
-    val_images: of the validation split, which shows every category at least twice if it has two images.
+    val_images: of the validation split, which has every category at least twice if it has two images.
     image_size: side of the square images, pixels, at least 32.
     categories: size of the vocabulary, at most `shape_drawing.MAX_LOOKS`.
     seed: chooses everything else.
 
   Raises:
-    ValueError: the folder holds another set, or a number is out of range.
+    ValueError: the folder has another data set, or a number is out of range.
   """
   settings = {
     'version': VERSION,
@@ -112,7 +112,7 @@ def _write_json(path: str, content: dict) -> None:
 
 
 def _images_per_category(num_images: int, num_categories: int) -> np.ndarray:
-  """int [categories], most frequent first: exponential decay, as LVIS's counts have over most of their range."""
+  """Images per category, int [categories], most frequent first: exponential decay, like most of LVIS's counts."""
   head = max(HEAD * num_images, 1.0)
   tail = min(max(0.0025 * num_images, TAIL[0]), TAIL[1], head)
   decay = np.linspace(0, 1, num_categories)
@@ -123,7 +123,7 @@ def _images_per_category(num_images: int, num_categories: int) -> np.ndarray:
 
 
 def _assign(rng: np.random.Generator, num_images: int, frequency_order: np.ndarray) -> list[list[int]]:
-  """For each image the labels of its objects: 1 to 8. Rare categories choose first, so none is lost."""
+  """Assigns each image the labels of its 1 to 8 objects. Rare categories come first, so none is lost."""
   labels: list[list[int]] = [[] for _ in range(num_images)]
   counts = _images_per_category(num_images, len(frequency_order))
   for label, count in zip(frequency_order[::-1].tolist(), counts[::-1].tolist(), strict=True):
@@ -147,7 +147,7 @@ def _write_images(
   image_size: int,
   seed: tuple[int, int],
 ) -> dict[str, list]:
-  """Draws a split's images; its `images` and `annotations` in LVIS's form."""
+  """Draws a split's images; returns its `images` and `annotations` in LVIS's format."""
   os.makedirs(os.path.join(out_dir, 'images', split), exist_ok=True)
   images, annotations = [], []
   for number, image_labels in enumerate(labels):
@@ -181,7 +181,7 @@ def _write_images(
 
 
 def _place(rng: np.random.Generator, labels: list[int], image_size: int) -> list[Placed]:
-  """Places for all objects inside the image, large ones first, which hardly overlap: the crowded ones shrink."""
+  """Places all objects inside the image, large ones first, with little overlap: objects without room shrink."""
   low, high = np.log(DIAMETERS)
   high = min(high, np.log(1.1 / np.sqrt(len(labels))))
   radii = np.sort(np.exp(rng.uniform(low, high, len(labels))))[::-1] * image_size / 2
@@ -202,7 +202,7 @@ def _place(rng: np.random.Generator, labels: list[int], image_size: int) -> list
 
 
 def _leave_one_out(rng: np.random.Generator, objects: list[tuple[int, list[np.ndarray]]]) -> list[int]:
-  """Removes now and then one of several annotations of a category, as real annotators do; those categories."""
+  """Sometimes removes one of several annotations of a category, as real annotators do; returns these categories."""
   labels = [label for label, _ in objects]
   repeated = sorted({label for label in labels if labels.count(label) > 1})
   unfinished = [label for label in repeated if rng.random() < UNFINISHED]
@@ -213,7 +213,7 @@ def _leave_one_out(rng: np.random.Generator, objects: list[tuple[int, list[np.nd
 
 
 def _geometry(polygons: list[np.ndarray]) -> dict:
-  """`segmentation`, `bbox` and `area` with two decimals, as in LVIS; polygons do not overlap one another."""
+  """Makes `segmentation`, `bbox` and `area` with two decimals, as in LVIS; polygons must not overlap."""
   polygons = [np.round(polygon, 2) for polygon in polygons]
   points = np.concatenate(polygons)
   x1, y1 = points.min(axis=0)
@@ -229,7 +229,7 @@ def _geometry(polygons: list[np.ndarray]) -> dict:
 
 
 def _category_table(looks: list[Look], annotations: list[dict]) -> list[dict]:
-  """The categories with their counts in the training split, which decide the group, as in LVIS."""
+  """Makes the category table with counts in the training split, which determine the group, as in LVIS."""
   instances = collections.Counter(a['category_id'] for a in annotations)
   images = collections.Counter(category for category, _ in {(a['category_id'], a['image_id']) for a in annotations})
   table = []

@@ -1,10 +1,10 @@
-"""SSD's random windows in training (Liu et al., 2016): images are shown small on grey, or in part around an object.
+"""SSD's random windows in training (Liu et al., 2016): images are expanded on grey, or cropped around an object.
 
-mmdetection's Expand and MinIoURandomCrop. Some images are put somewhere on a plain ground of up to so many times their
-size. Then a rule is drawn: the whole, a part that overlaps every object by a least IoU, or any part. Of 50 parts of
-random sides the first is taken that keeps the rule, is no narrower than 1:2 and has the middle of an object in it; if
-there is none, another rule is drawn. Together they are one window on the file, which may reach beyond it. Objects whose
-middle lies outside are left out.
+As mmdetection's Expand and MinIoURandomCrop. Some images are placed at random on a plain ground of up to `expand_ratio`
+times their sides. Then a rule is drawn: the whole, a crop with a least IoU with every object, or any crop. Of 50 random
+crops the first is taken that satisfies the rule, is not narrower than 1:2 and contains an object's centre; if there is
+none, another rule is drawn. Both together are one window on the file, which may reach beyond it. Objects whose centre
+lies outside are dropped.
 
 `recipe` is `config.data.resize.window`.
 """
@@ -16,13 +16,13 @@ from ml_collections import ConfigDict
 from input_pipeline.random_crop import Crop
 from input_pipeline.resize import Size
 
-TRIES = 50  # at a part, before another rule is drawn
-WHOLE, ANY = 1.0, 0.0  # the rules beside least IoUs
-NARROWEST = 0.5  # of a part, of its sides
+TRIES = 50  # random crops before another rule is drawn
+WHOLE, ANY = 1.0, 0.0  # rules other than least IoUs
+NARROWEST = 0.5  # least ratio of a crop's sides
 
 
 def check(resize: ConfigDict, canvases: int) -> None:
-  """Raises a ValueError where config.data.resize asks for windows that cannot be."""
+  """Raises a ValueError if config.data.resize has invalid windows."""
   settings = resize.window
   if not 0 <= settings.expand_probability <= 1:
     raise ValueError(
@@ -43,18 +43,18 @@ def check(resize: ConfigDict, canvases: int) -> None:
 
 
 def is_used(recipe: ConfigDict) -> bool:
-  """Whether any image is shown otherwise than whole."""
+  """True if images can be expanded or cropped."""
   return bool(recipe.expand_probability or recipe.min_ious)
 
 
 def draw(
   file_size: Size, boxes: Float[np.ndarray, 'N 4'], recipe: ConfigDict, stream: np.random.Generator
 ) -> Crop | None:
-  """A random window; None for the file as it is.
+  """Draws a random window; None for the whole file.
 
   Args:
     file_size: (height, width) of the file.
-    boxes: of all objects in the file, in its pixels.
+    boxes: of all objects, in file pixels.
   """
   size, (top, left) = _expanded(file_size, recipe, stream)
   moved = boxes + np.tile([left, top], 2)
@@ -65,12 +65,12 @@ def draw(
 
 
 def _expanded(file_size: Size, recipe: ConfigDict, stream: np.random.Generator) -> tuple[Size, Size]:
-  """The size of the ground, and where the file begins on it (y, x)."""
+  """Draws the size of the ground, and the file's offset (y, x) on it."""
   if stream.random() >= recipe.expand_probability:
     return file_size, (0, 0)
   ratio = stream.uniform(1, recipe.expand_ratio)
   size = tuple(int(side * ratio) for side in file_size)
-  # Drawn from what is left before rounding: with a small ratio the last pixel may not be there.
+  # Drawn from the free range before rounding: with a small ratio the last pixel may be missing.
   offset = tuple(
     min(int(stream.uniform(0, side * ratio - side)), whole - side) for side, whole in zip(file_size, size, strict=True)
   )
@@ -80,7 +80,7 @@ def _expanded(file_size: Size, recipe: ConfigDict, stream: np.random.Generator) 
 def _part(
   size: Size, boxes: Float[np.ndarray, 'N 4'], recipe: ConfigDict, stream: np.random.Generator
 ) -> tuple[int, int, int, int]:
-  """A part (x1, y1, x2, y2) of an image of this size."""
+  """Draws a crop (x1, y1, x2, y2) of an image of this size."""
   while True:
     rule = float(stream.choice([WHOLE, *recipe.min_ious, ANY]))
     if rule == WHOLE:
@@ -98,7 +98,7 @@ def _part(
 
 
 def has_middle(boxes: Float[np.ndarray, 'N 4'], parts: Int[np.ndarray, 'P 4']) -> Bool[np.ndarray, 'P N']:
-  """Whether the middle of each box lies within each part, and not on its border."""
+  """True if the centre of a box lies inside a crop, not on its border."""
   middles = (boxes[:, :2] + boxes[:, 2:]) / 2
   return ((middles > parts[:, None, :2]) & (middles < parts[:, None, 2:])).all(axis=-1)
 

@@ -1,4 +1,4 @@
-"""tf.train.Example to bytes and back, without TensorFlow and without a Python object per number.
+"""Encodes and decodes tf.train.Example, without TensorFlow and without a Python object per number.
 
 The message is a map from names to lists of one of three kinds. In protocol buffers' wire format:
 
@@ -20,11 +20,11 @@ BYTES, FLOATS, INTS = 1, 2, 3
 
 
 def encode(features: Mapping[str, Value]) -> bytes:
-  """A serialized tf.train.Example.
+  """Serializes a tf.train.Example.
 
   Args:
-    features: by name a list of bytes, or an array whose dtype is floating (stored as float32) or integer
-      (stored as int64); arrays are flattened.
+    features: by name a list of bytes, or an array of floats (stored as float32) or integers (stored as int64); arrays
+      are flattened.
   """
   entries = []
   for name, value in features.items():
@@ -34,10 +34,10 @@ def encode(features: Mapping[str, Value]) -> bytes:
 
 
 def decode(record: bytes) -> dict[str, Value]:
-  """The features of a serialized tf.train.Example: lists of bytes, float32 and int64 arrays [values].
+  """Parses the features of a serialized tf.train.Example: lists of bytes, float32 and int64 arrays [values].
 
   Raises:
-    ValueError: `record` is not such a message, or is cut off.
+    ValueError: `record` is not a tf.train.Example, or is cut off.
   """
   features = {}
   data = memoryview(record)
@@ -71,7 +71,7 @@ def _field(number: int, payload: bytes) -> bytes:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-  """(number, payload) of each length-delimited field."""
+  """Yields (number, payload) of each length-delimited field."""
   position = 0
   while position < len(data):
     tag = data[position]
@@ -95,7 +95,7 @@ def _varint(number: int) -> bytes:
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
-  """(number, position behind it)."""
+  """Reads a varint; returns (number, position after it)."""
   number = shift = 0
   while True:
     if position >= len(data):
@@ -108,7 +108,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def _varints(packed: bytes) -> np.ndarray:
-  """int64 [count] of numbers stored one behind the other."""
+  """Decodes consecutive varints to int64 [count]."""
   groups = np.frombuffer(packed, np.uint8)
   ends = np.flatnonzero(groups < 0x80)
   if not len(ends):

@@ -1,6 +1,7 @@
 """What TFDS must know to read a folder of records: `tfds.builder_from_directory(folder)` then works."""
 
 import os
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,16 +15,25 @@ Labels are positions in the category table sorted by id; boxes are (x1, y1, x2, 
 DTYPES = {'bytes': np.object_, 'int64': np.int64, 'float32': np.float32}
 
 
-def features() -> tfds.features.FeaturesDict:
-  """`examples.FEATURES` for TFDS, nested by the slashes of their names; images stay encoded."""
+def features(optional: Collection[str] = ()) -> tfds.features.FeaturesDict:
+  """`examples.FEATURES`, and some of `examples.OPTIONAL`, for TFDS, nested by the slashes of their names.
+
+  Images stay encoded.
+  """
   nested = {}
-  for name, (kind, shape) in examples.FEATURES.items():
+  for name, (kind, shape) in {**examples.FEATURES, **{name: examples.OPTIONAL[name] for name in optional}}.items():
     *parents, leaf = name.split('/')
     place = nested
     for parent in parents:
       place = place.setdefault(parent, {})
     place[leaf] = tfds.features.Tensor(shape=shape, dtype=DTYPES[kind])
   return tfds.features.FeaturesDict(nested)
+
+
+def common_features(folder: str) -> list[str]:
+  """The names of `examples.OPTIONAL` that the records of all complete splits in a folder have."""
+  found = [set(records.load_manifest(folder, split).get('features', ())) for split in records.splits(folder)]
+  return sorted(set.intersection(*found)) if found else []
 
 
 def splits(folder: str) -> list[tfds.core.SplitInfo]:
@@ -52,7 +62,7 @@ def write(folder: str) -> None:
   identity = tfds.core.dataset_info.DatasetIdentity(
     name=records.NAME, version=tfds.core.Version(VERSION), data_dir=folder, module_name=''
   )
-  info = tfds.core.DatasetInfo(builder=identity, description=DESCRIPTION, features=features())
+  info = tfds.core.DatasetInfo(builder=identity, description=DESCRIPTION, features=features(common_features(folder)))
   info.set_file_format('array_record')
   info.set_splits(tfds.core.splits.SplitDict(splits(folder)))
   info.write_to_directory(folder)

@@ -1,4 +1,4 @@
-"""Compilation: programs that are kept on disk from run to run, and a line in the log for each that is made."""
+"""Keeps compiled programs on disk between runs, and logs every compilation."""
 
 import hashlib
 import logging as python_logging
@@ -13,7 +13,7 @@ import jax
 from absl import logging
 
 VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
-LONG = 0.1  # seconds from which on a program is in the log; quicker ones are at verbosity 1
+LONG = 0.1  # seconds from which a compilation is logged; shorter ones are logged at verbosity 1
 
 TRACED = '/jax/core/compile/jaxpr_trace_duration'
 LOWERED = '/jax/core/compile/jaxpr_to_mlir_module_duration'
@@ -22,14 +22,14 @@ FOUND = '/jax/compilation_cache/cache_hits'
 
 
 def use_cache(setting: str | None = None) -> str:
-  """Keeps compiled programs in a folder, and takes them from there; returns it, '' where there is none.
+  """Sets the folder of JAX's compilation cache; returns it, '' for none.
 
-  The setting goes before the environment's JAX_COMPILATION_CACHE_DIR, this before the user's own cache folder; '' in
-  either means none. Processes may share a folder: a program that one is writing is compiled by the other, and of the
-  processes of one job the first alone writes.
+  The setting has priority over the environment's JAX_COMPILATION_CACHE_DIR, that over the user's cache folder; '' in
+  either means no cache. Processes may share a folder: a program that one process is writing is compiled by the other,
+  and only the first process of a job writes.
 
   Args:
-    setting: `config.compilation_cache`; None: it does not say.
+    setting: `config.compilation_cache`; None: not set.
   """
   folder = cache_folder(setting, os.environ)
   jax.config.update('jax_compilation_cache_dir', folder or None)
@@ -37,7 +37,7 @@ def use_cache(setting: str | None = None) -> str:
 
 
 def cache_folder(setting: str | None, environment: Mapping[str, str]) -> str:
-  """The folder of compiled programs as `use_cache` chooses it; '' for none."""
+  """Folder of the compilation cache, as `use_cache` chooses it; '' for none."""
   chosen = environment.get(VARIABLE) if setting is None else setting
   if chosen is not None:
     return os.path.expanduser(chosen)
@@ -46,38 +46,38 @@ def cache_folder(setting: str | None, environment: Mapping[str, str]) -> str:
 
 
 def log_compilations() -> None:
-  """From here on every program that JAX compiles or reads from its cache has a line in the log; call it once."""
+  """Logs every program that JAX compiles or reads from its cache from now on; call it once."""
   log = CompilationLog()
   jax.monitoring.register_event_listener(log.on_event)
   jax.monitoring.register_event_duration_secs_listener(log.on_duration)
-  # JAX says at this place alone what a program's arguments are.
+  # JAX reports a program's arguments only in this log.
   lowering = python_logging.getLogger('jax._src.interpreters.pxla')
   lowering.addFilter(log.on_lowering)
   lowering.setLevel(python_logging.DEBUG)
 
 
 class CompilationLog:
-  """Joins what JAX says of a program in several places: its arguments, whether it was found, how long it took."""
+  """Collects JAX's reports on a program: its arguments, whether it was cached, and the time it took."""
 
   def __init__(self):
     self._of_thread = threading.local()
 
   def on_lowering(self, record: python_logging.LogRecord) -> bool:
-    """A filter of JAX's log, which keeps the program's arguments; whether the line is one for users."""
+    """Filter of JAX's log: keeps the program's arguments; True for lines that users should see."""
     if len(record.args) > 1 and str(record.msg).startswith('Compiling'):
       self._of_thread.arguments = describe(record.args[1])
     return record.levelno >= python_logging.WARNING
 
   def on_event(self, event: str, **of_event) -> None:
-    """Takes note that a program was found in the cache."""
+    """Notes that a program was found in the cache."""
     if event == FOUND:
       self._of_thread.found = True
 
   def on_duration(self, event: str, seconds: float, **of_event) -> None:
-    """Takes note of how long a program was traced, and writes the line when it is compiled."""
+    """Notes the tracing time of a program, and writes the line when it is compiled."""
     known = vars(self._of_thread)
     if event == TRACED:
-      known['traced'] = seconds  # of functions within functions the outermost comes last
+      known['traced'] = seconds  # of nested functions the outermost comes last
     if event == LOWERED:
       known['traced'] = known.get('traced', 0.0) + seconds
     if event != COMPILED:
@@ -91,7 +91,7 @@ class CompilationLog:
 
 
 def describe(arguments: Sequence[jax.core.ShapedArray]) -> str:
-  """How many arrays, and of each type the largest: 'int32[2,300], uint8[2,800,1344,3]; 1043 arrays'."""
+  """Describes arguments by the largest array of each type, and their number: 'int32[2,300]; 1043 arrays'."""
   largest = {}
   for array in arguments:
     name = str(array.dtype)
@@ -102,7 +102,7 @@ def describe(arguments: Sequence[jax.core.ShapedArray]) -> str:
 
 
 def _processor() -> str:
-  """A name for what this machine's processor can do, which compiled programs take for granted."""
+  """Name of this processor's instruction set, which compiled programs depend on."""
   info = pathlib.Path('/proc/cpuinfo')
   lines = info.read_text().splitlines() if info.exists() else []
   abilities = next((line for line in lines if line.startswith(('flags', 'Features'))), platform.processor())

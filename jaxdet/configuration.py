@@ -1,4 +1,4 @@
-"""Configs as they are named on the command line: FILE, or FILE:VARIANT, and changes of their values."""
+"""Loads configs by FILE or FILE:VARIANT, and applies changes of their values from the command line."""
 
 import pathlib
 import re
@@ -15,11 +15,11 @@ OVERRIDE = re.compile(r'--?(?:no)?config\.([^=\[]+)')  # --config.KEY, --noconfi
 
 
 def load_config(path: str) -> ConfigDict:
-  """The config of FILE or FILE:VARIANT.
+  """Loads the config of FILE or FILE:VARIANT.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file knows no such variant.
+    ValueError: the file has no such variant.
   """
   name, _, variant = path.partition(':')
   file = pathlib.Path(name)
@@ -34,16 +34,21 @@ def load_config(path: str) -> ConfigDict:
   return namespace['get_config'](*([variant] if variant else []))
 
 
+def detection_canvases(data: ConfigDict) -> tuple[tuple[int, int], ...]:
+  """Canvases of detection: `data.test_canvases`, or those of training if it is ()."""
+  return data.test_canvases or data.canvases
+
+
 def define_overrides(config: ConfigDict, words: Sequence[str], values: flags.FlagValues) -> None:
-  """Defines a flag for each value of a config that the words of a command line change; parsing them changes it.
+  """Defines a flag for each config value that the command line changes; parsing the flags changes the config.
 
   Args:
-    config: is locked; a value keeps its type, a placeholder takes one of its own.
+    config: locked; a value keeps its type, except placeholders.
     words: '--config.train.steps=500' and others; a tuple is written as '(1, 2)' or by repeating the flag.
-    values: get the flags.
+    values: the flags are defined here.
 
   Raises:
-    ValueError: the config has no such key; says the nearest.
+    ValueError: the config has no such key; the message has the nearest one.
   """
   known = list(keys(config.to_dict()))
   for key in overridden_keys(words):
@@ -53,12 +58,12 @@ def define_overrides(config: ConfigDict, words: Sequence[str], values: flags.Fla
 
 
 def overridden_keys(words: Sequence[str]) -> list[str]:
-  """The keys of a config that the words of a command line change."""
+  """Keys of a config that the words of a command line change."""
   return [match[1] for word in words if (match := OVERRIDE.match(word))]
 
 
 def keys(tree: Mapping, prefix: str = '') -> Iterator[str]:
-  """The keys of a nested mapping, as 'train.steps'."""
+  """Keys of a nested mapping, such as 'train.steps'."""
   for name, value in tree.items():
     yield prefix + name
     if isinstance(value, Mapping):
@@ -66,7 +71,7 @@ def keys(tree: Mapping, prefix: str = '') -> Iterator[str]:
 
 
 def _let_configs_import(file: pathlib.Path) -> None:
-  """A config imports others by the name of the folder that they are all below: `from configs import arguments`."""
+  """Makes `from configs import arguments` work in a config, by adding the parent of its top folder to the path."""
   folders = file.resolve().parents
   above = str(next((folder.parent for folder in folders if folder.name == 'configs'), folders[1]))
   if above not in sys.path:

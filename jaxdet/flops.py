@@ -8,12 +8,12 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 
 def matrix_flops(function: Callable, *args) -> float:
-  """Operations of `function(*args)` in products and convolutions; a multiplication and an addition are two.
+  """Counts the operations of `function(*args)` in products and convolutions; a multiply-add counts as two.
 
-  The program is traced, not compiled. Of branches the longest counts, so that rows that may be left out are counted; a
-  loop counts as often as it runs where that is known from shapes, else once; of forms for different platforms that for
-  accelerators. Padding is counted as if it were multiplied. RoIAlign is not counted: a few operations for each sample,
-  which accelerators do by many more.
+  The program is traced, not compiled. Of branches the longest counts, so rows that may be skipped are included. A loop
+  counts as often as it runs if the number is static, else once. Of forms for different platforms the accelerators'
+  counts. Padding counts as if it were multiplied. RoIAlign is not counted: it needs a few operations per sample, but
+  accelerators execute many more.
 
   Args:
     function: pure; may be jitted.
@@ -23,7 +23,7 @@ def matrix_flops(function: Callable, *args) -> float:
 
 
 def _count(jaxpr: Jaxpr) -> float:
-  platforms = {}  # variables that say which platform's branch is to be taken, with the branch of accelerators
+  platforms = {}  # variables that select a platform's branch, with the branch of accelerators
   total = 0.0
   for equation in jaxpr.eqns:
     if 'roi_align' in str(equation.source_info.name_stack):
@@ -50,7 +50,7 @@ def _count(jaxpr: Jaxpr) -> float:
 
 
 def _inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
-  """The programs that an equation runs."""
+  """Programs that an equation runs."""
   for value in equation.params.values():
     for item in value if isinstance(value, tuple | list) else [value]:
       if isinstance(item, ClosedJaxpr):
@@ -72,6 +72,6 @@ def _product(equation: JaxprEqn) -> float:
 def _convolution(equation: JaxprEqn) -> float:
   kernel, spec = equation.invars[1].aval.shape, equation.params['dimension_numbers'].rhs_spec
   each = math.prod(kernel) / kernel[spec[0]]  # products for one output: the kernel without its output channels
-  # Where the input is spread out with zeros between, as in the gradient of a strided convolution, those are left out.
-  spread = math.prod(equation.params['lhs_dilation'])
-  return 2.0 * math.prod(equation.outvars[0].aval.shape) * each / spread
+  # Zeros between input pixels (lhs_dilation), as in the gradient of a strided convolution, are not counted.
+  dilation = math.prod(equation.params['lhs_dilation'])
+  return 2.0 * math.prod(equation.outvars[0].aval.shape) * each / dilation

@@ -1,4 +1,4 @@
-"""Trains, evaluates and applies a detector; takes weights of other programs in and out.
+"""Trains, evaluates and applies detectors; imports and exports weights of other programs.
 
   python -m jaxdet.main --config configs/lvis_maskrcnn.py:mini --workdir runs/mini [--config.train.steps=500 ..]
   python -m jaxdet.main eval --workdir runs/mini
@@ -9,7 +9,7 @@
   python -m jaxdet.main zoo ['*retinanet*' ..] [--flops] [--output models.md]
   python -m jaxdet.main bench --config configs/lvis_maskrcnn.py --dtype float32,bfloat16 --vs torchvision --stages
 
-Installed, `jaxdet` is the same. `--help` shows the commands, and after a command its flags.
+After installation `jaxdet` is the same command. `--help` shows the commands, and after a command its flags.
 """
 
 import sys
@@ -20,7 +20,7 @@ from jaxdet.cli.commands import COMMANDS, DEFAULT
 
 
 def main(words: Sequence[str] | None = None) -> None:
-  """Runs the command that the words say; None: those of this process."""
+  """Runs the command of the given words; None: the process's arguments."""
   command_line.run(sys.argv[1:] if words is None else words, COMMANDS, DEFAULT)
 
 

@@ -1,4 +1,4 @@
-"""Parts by name: a table a role, and one clear error for a name that is in none."""
+"""Finds parts by name: one table per role, and one clear error for unknown names."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -8,15 +8,15 @@ Part = TypeVar('Part')
 
 
 def find(table: Mapping[str, Part], name: str, role: str) -> Part:
-  """The part of a table.
+  """Finds a part in a table.
 
   Args:
     table: parts by name.
-    name: of the part, as a config has it.
-    role: of the parts in this table, for the error.
+    name: of the part, from a config.
+    role: of the table's parts, for the error.
 
   Raises:
-    ValueError: there is none of this name; says the nearest.
+    ValueError: the table has no such name; the message has the nearest one.
   """
   if name not in table:
     raise ValueError(f"unknown {role} '{name}'; the nearest is '{nearest(name, table)}', of {', '.join(sorted(table))}")
@@ -24,13 +24,13 @@ def find(table: Mapping[str, Part], name: str, role: str) -> Part:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-  """The known name that is most like this one; '' where none is known."""
+  """The known name most similar to this one; '' if there are none."""
   return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)), '')
 
 
 def find_with_settings(
   table: Mapping[str, Part], settings: Mapping[str, Any], role: str
 ) -> tuple[Part, dict[str, Any]]:
-  """The part that `settings` name, and the rest of them; as `find`."""
+  """Finds the part that `settings` name, as `find`; returns it and the remaining settings."""
   rest = {key: value for key, value in settings.items() if key != 'name'}
   return find(table, settings['name'], role), rest

@@ -1,8 +1,8 @@
-"""Arrays that travel between the floors: a batch in, detections out; and the table of categories.
+"""Structures shared by all floors: batches, objects, detections, and the category table.
 
-Boxes are (x1, y1, x2, y2) in pixels, continuous, width = x2 - x1. Labels are 0-based positions in the category table,
-without background. Whether a row is real is always a field `valid` of its own, never a guess from coordinates; padding
-rows are zeros, on which every op is harmless. Arrays are NumPy on the host and jax.Array on the device.
+Boxes are (x1, y1, x2, y2) in continuous pixels, width = x2 - x1. Labels are 0-based positions in the category table,
+without background. Padding is marked by a field `valid`, never inferred from coordinates; padded rows are zeros, for
+which every op gives finite results. Arrays are NumPy on the host and jax.Array on the device.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 @flax.struct.dataclass
 class InstanceMasks:
-  """Masks of ground truth: bits over a window round the object and, optionally, polygons.
+  """Ground-truth masks: bits over a window around the object and, optionally, polygons.
 
-  Bit (i, j) is the object's mask averaged over the window's cell (i, j) and rounded; where the object is at most M
-  pixels wide and high, a cell is exactly one pixel. Bits are packed along the row, most significant first
-  (`numpy.packbits`). With polygons, an object's mask is the area that they enclose, to a fraction of a pixel
-  (ops/polygon_targets.py), and its bits count only where `outline_parts` begins with -1.
+  Bit (i, j) is the object's mask averaged over the window's cell (i, j) and rounded. If the object is at most M pixels
+  wide and high, a cell is exactly one pixel. Bits are packed along the row, most significant first (`numpy.packbits`).
+  With polygons, an object's mask is the area that they enclose, to a fraction of a pixel (ops/polygon_targets.py); its
+  bits are used only if `outline_parts` begins with -1.
   """
 
   bits: UInt8[Array, '*B N M M/8']
   windows: Float[Array, '*B N 4']  # float32 xyxy, in canvas pixels
-  # The rings of an object's polygons, one after the other, each with its first vertex again at its end.
+  # Rings of an object's polygons, one after the other; each ends with its first vertex again.
   outlines: Float[Array, '*B N V 2'] | None = None  # float32 (x, y), in canvas pixels
-  outline_parts: Int[Array, '*B N V'] | None = None  # int8, the ring of each vertex; -1: none
+  outline_parts: Int[Array, '*B N V'] | None = None  # int8, index of each vertex's ring; -1: padding
 
 
 @flax.struct.dataclass
@@ -39,7 +39,7 @@ class Objects:
   boxes: Float[Array, '*B N 4']  # float32, in canvas pixels
   labels: Int[Array, '*B N']  # int32
   valid: Bool[Array, '*B N']  # False: padding
-  masks: InstanceMasks | None = None  # None where boxes are all that is known
+  masks: InstanceMasks | None = None  # None: boxes only
   keypoints: Float[Array, '*B N P 3'] | None = None  # float32 (x, y, visibility 0, 1 or 2), in canvas pixels
 
   def take(self, index: Int[Array, '*B R']) -> 'Objects':
@@ -51,10 +51,10 @@ class Objects:
 
 @flax.struct.dataclass
 class Proposals:
-  """P boxes for each of B images that may hold an object, best first."""
+  """P proposals for each of B images, best first."""
 
   boxes: Float[Array, 'B P 4']  # in canvas pixels, inside the image
-  logits: Float[Array, 'B P']  # of objectness; zeros where the proposals have no score
+  logits: Float[Array, 'B P']  # objectness; zeros if proposals have no score
   valid: Bool[Array, 'B P']
 
 
@@ -68,13 +68,13 @@ class Batch:
 
   image: UInt8[Array, 'B H W 3']  # RGB, 0..255
   image_size: Int[Array, 'B 2']  # int32 (height, width) of the image on the canvas, in pixels
-  original_size: Int[Array, 'B 2']  # int32 (height, width) of the file, before resizing
+  original_size: Int[Array, 'B 2']  # int32 (height, width) of the file before resizing, in pixels
   index: Int[Array, 'B']  # int32 position of the image in its split; ids stay on the host
-  valid: Bool[Array, 'B']  # False for images that only fill up the last batch
+  valid: Bool[Array, 'B']  # False for images that pad the last batch
   objects: Objects
-  proposals: Proposals | None = None  # from elsewhere, for detectors that make none of their own (Fast R-CNN)
-  semantic: Int[Array, 'B H W'] | None = None  # int32 class of every canvas pixel, -1 where it does not count
-  image_labels: Bool[Array, 'B K'] | None = None  # classes that the image is known to hold, with or without boxes
+  proposals: Proposals | None = None  # precomputed, for detectors without a proposal generator (Fast R-CNN)
+  semantic: Int[Array, 'B H W'] | None = None  # int32 class of every canvas pixel, -1: ignored
+  image_labels: Bool[Array, 'B K'] | None = None  # classes known to be in the image, with or without boxes
 
 
 @flax.struct.dataclass
@@ -86,24 +86,25 @@ class BoxMasks:
 
 @flax.struct.dataclass
 class ImageMasks:
-  """Masks on a grid over the whole canvas, cropped to their boxes when they are read (ops/image_masks.py)."""
+  """Masks on a grid over the whole canvas, cropped to their boxes later (ops/image_masks.py)."""
 
   probabilities: Float[Array, 'B K h w']  # cell (i, j) covers canvas pixels [i * H / h, (i + 1) * H / h) in y, j in x
 
 
 @flax.struct.dataclass
 class Detections:
-  """Up to K detections an image, best first, in pixels of the resized image on the canvas."""
+  """Up to K detections per image, best first, in pixels of the resized image on the canvas."""
 
   boxes: Float[Array, 'B K 4']
   scores: Float[Array, 'B K']
   labels: Int[Array, 'B K']
   valid: Bool[Array, 'B K']
-  masks: BoxMasks | ImageMasks | None  # None where a model has no masks
-  incomplete: Bool[Array, 'B']  # candidates were cut off that could have been among the K
-  mask_scores: Float[Array, 'B K'] | None = None  # that masks are ranked by, where they are not `scores`
+  masks: BoxMasks | ImageMasks | None  # None: the model has no masks
+  incomplete: Bool[Array, 'B']  # pre-NMS top-k dropped candidates that could have been among the K
+  mask_scores: Float[Array, 'B K'] | None = None  # scores that rank masks; None: `scores`
   keypoints: Float[Array, 'B K P 3'] | None = None  # (x, y, score)
-  semantic: Int[Array, 'B H W'] | None = None  # class of every canvas pixel
+  # Logits of the classes of pixels, on a grid over the whole canvas as that of ImageMasks.
+  semantic: Float[Array, 'B h w C'] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Category:
 
 
 class Dataset(Protocol):
-  """A training and a validation split, as the trainer and the evaluator see them.
+  """Training and validation split, as used by the trainer and the evaluator.
 
   Over several hosts each iterator yields this process's part of the global batch, and all processes yield
   the same number of batches. Batches are a function of (seed, step) alone.
@@ -133,7 +134,7 @@ class Dataset(Protocol):
     """Endless batches of step `start_step`, `start_step` + 1, ..."""
 
   def eval_batches(self) -> Iterator[Batch]:
-    """The validation split once, in order, the last batch filled up with images that are not valid."""
+    """The validation split once, in order; the last batch is padded with images that are not valid."""
 
   def counters(self) -> Mapping[str, int]:
-    """What the pipeline met so far, by name: objects dropped beyond `max_objects`, unreadable images, ..."""
+    """Counts of pipeline events so far, by name: objects dropped beyond `max_objects`, unreadable images, ..."""

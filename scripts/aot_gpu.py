@@ -3,11 +3,11 @@
   pip install jax-cuda13-pjrt jax-cuda13-plugin nvidia-cuda-nvcc nvidia-nvvm --no-deps   # of jax's own version
   python scripts/aot_gpu.py --config configs/lvis_maskrcnn.py --batch 12 [--gpus 8] [--json FILE] [--text FILE]
 
-XLA's compiler is asked for an H100. For both programs one line of JSON: memory of a GPU, the bytes that its kernels
-read and write, by network and named scope, with the time that they need at `--bandwidth`, a floor; the loops at which a
-GPU waits for the host, since their rounds depend on data; and what the GPUs exchange in a step. Kernels are chosen
-without measurements, where a GPU would time several. The exit status is 1 where a program does not compile, does not
-fit into a GPU's memory, or exchanges more than sums.
+XLA compiles for an H100. Prints one line of JSON for each program: memory of a GPU; the bytes that its kernels read and
+write, by network and named scope, with their time at `--bandwidth`, a lower bound; the loops whose rounds depend on
+data, where a GPU waits for the host; and the communication of the GPUs in a step. Kernels are chosen without
+measurements; on a GPU several would be timed. The exit status is 1 if a program does not compile, does not fit into a
+GPU's memory, or communicates more than sums.
 """
 
 import argparse
@@ -34,8 +34,8 @@ runtime_version { major: 13 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
 MEMORY = 79  # GiB
-COPY = 2650  # GB/s that a copy reached on an H100, see docs/benchmarks.md
-LARGEST = 12  # kernels that are told one by one
+COPY = 2650  # GB/s of a copy on an H100, see docs/benchmarks.md
+LARGEST = 12  # kernels listed one by one
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def h100s(count: int) -> list:
-  """Devices to compile for, of one host.
+  """Makes the devices of one host to compile for.
 
   Raises:
     ImportError: the compiler for GPUs is not installed.
@@ -76,7 +76,7 @@ def h100s(count: int) -> list:
   flags = f'--xla_gpu_cuda_data_dir={toolkit} --xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false'
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flags}'
   os.environ['PATH'] = f'{toolkit / "bin"}:{os.environ["PATH"]}'
-  os.environ['JAX_PLATFORMS'] = 'cpu'  # there is no GPU to be asked about
+  os.environ['JAX_PLATFORMS'] = 'cpu'  # there may be no GPU
   from jax.experimental import topologies
 
   shape = f'1x{count}x1'  # hosts, GPUs of a host
@@ -84,7 +84,7 @@ def h100s(count: int) -> list:
 
 
 def compile_program(name: str, devices: list, args: argparse.Namespace) -> dict:
-  """What the compiler makes of 'train' or 'predict'; 'problems' is empty where all is well."""
+  """Compiles 'train' or 'predict' and reports on it; 'problems' is empty if all is well."""
   import aot_tpu
 
   from jaxdet.benchmark.moved_bytes import moved_bytes
@@ -94,7 +94,7 @@ def compile_program(name: str, devices: list, args: argparse.Namespace) -> dict:
   started = time.perf_counter()
   try:
     compiled = lowered.compile()
-  except Exception as error:  # the compiler's own, also where the program does not fit
+  except Exception as error:  # the compiler's own, also if the program does not fit into memory
     return report | {'problems': [' '.join(str(error).split())[:500]]}
   text, memory = compiled.as_text(), compiled.memory_analysis()
   if args.text:
@@ -129,7 +129,7 @@ def compile_program(name: str, devices: list, args: argparse.Namespace) -> dict:
 
 
 def config_of(args: argparse.Namespace):
-  """The config with the canvas and the classes that are asked for."""
+  """Config with the requested canvas and number of classes."""
   from jaxdet.configuration import load_config
   from jaxdet.convert.stablehlo import parse_canvas
 

@@ -1,10 +1,10 @@
-"""What the TPU compiler expects of one chunk of RoIAlign, reducing rows or columns of the map first.
+"""Prints the TPU compiler's estimates for one chunk of RoIAlign, reducing rows or columns of the map first.
 
   pip install 'jaxdet[tpu]'
   python scripts/aot_roi_align.py [--chip v5e]
 
-One line a map: microseconds forward and backward of 64 RoIs of 7 x 7 (or 32 of 14 x 14) on 256 channels in bfloat16.
-`ops/roi_align_matmul.py` reduces the longer axis first. There need not be a TPU.
+One line per map: microseconds forward and backward of 64 RoIs of 7 x 7 (or 32 of 14 x 14) on 256 channels in bfloat16.
+`ops/roi_align_matmul.py` reduces the longer axis first. No TPU is needed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--chip', default='v5e', choices=GHZ)
   chip = parser.parse_args().chip
-  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # there is no TPU to be asked about
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # there may be no TPU
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
   print(f'{"":16}{"bins":>8}{"rows first":>16}{"columns first":>16}   microseconds forward, backward')
   for name, extent in MAPS.items():
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def expected(chip: str, extent: tuple[int, int], bins: int, by_rows: bool) -> tuple[float, float]:
-  """Microseconds of `to_bins`, and of `from_bins` added to a gradient."""
+  """Estimated microseconds of `to_bins`, and of `from_bins` added to a gradient."""
   import jax
   import jax.numpy as jnp
   from jax.experimental import topologies

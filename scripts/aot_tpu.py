@@ -3,10 +3,10 @@
   pip install 'jaxdet[tpu]'
   python scripts/aot_tpu.py --config configs/lvis_maskrcnn.py --topology v5e:16x16 --batch 256 [--json FILE]
 
-libtpu's compiler is asked for the chips of a topology (v5e:2x2 is one host, v5e:16x16 a pod). For both programs one
-line of JSON: memory of a chip, operations, bytes, the time that the compiler expects, as a whole and by part, and what
-the chips exchange in a step. The exit status is 1 where a program does not compile, does not fit into a chip's memory,
-or exchanges more than sums (gathered activations).
+libtpu compiles for the chips of a topology (v5e:2x2 is one host, v5e:16x16 a pod). Prints one line of JSON for each
+program: memory of a chip, operations, bytes, the compiler's estimated time in total and by part, and the communication
+of the chips in a step. The exit status is 1 if a program does not compile, does not fit into a chip's memory, or
+communicates more than sums (gathered activations).
 """
 
 import argparse
@@ -21,10 +21,10 @@ import time
 
 from jaxdet.models import forward
 
-HBM = {'v4': 16, 'v5e': 16, 'v5p': 95, 'v6e': 32}  # GiB a device: a chip, and of v4 one of a chip's two cores
-GHZ = {'v4': 1.05, 'v5e': 1.5, 'v5p': 1.75, 'v6e': 1.75}  # of the cycles in which the compiler thinks
+HBM = {'v4': 16, 'v5e': 16, 'v5p': 95, 'v6e': 32}  # GiB per device: a chip, for v4 one of a chip's two cores
+GHZ = {'v4': 1.05, 'v5e': 1.5, 'v5p': 1.75, 'v6e': 1.75}  # frequency of the compiler's cycles
 BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4, 'u32': 4, 'f64': 8}
-# A line of a compiled program's text: what an operation makes, and its name. A long tuple has comments ('/*index=5*/').
+# A line of a compiled program's text: an operation's result and name. A long tuple has comments ('/*index=5*/').
 KINDS = ('all-reduce', 'all-gather', 'all-to-all', 'collective-permute', 'reduce-scatter', 'collective-broadcast')
 COLLECTIVE = re.compile(rf'^\s*(?:ROOT )?\S+ = (.*?) ({"|".join(KINDS)})(?:-start)?\(', re.MULTILINE)
 ARRAY = re.compile(r'(\w+)\[([\d,]*)\]')
@@ -41,7 +41,7 @@ def main() -> None:
   args = parser.parse_args()
   if args.topology.partition(':')[0] not in HBM:
     sys.exit(f"unknown chip in --topology '{args.topology}': choose one of {', '.join(HBM)}")
-  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # there is no TPU to be asked about
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # there may be no TPU
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
   fits = True
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def compile_program(name: str, args: argparse.Namespace) -> dict:
-  """What the compiler says of 'train' or 'predict'; 'problems' is empty where all is well."""
+  """Compiles 'train' or 'predict' and reports on it; 'problems' is empty if all is well."""
   started = time.perf_counter()
   lowered, chips, batch = lower(name, args)
   report = {
@@ -71,7 +71,7 @@ def compile_program(name: str, args: argparse.Namespace) -> dict:
   started = time.perf_counter()
   try:
     compiled, text = compile_to_text(lowered)
-  except Exception as error:  # the compiler's own, also where the program does not fit
+  except Exception as error:  # the compiler's own, also if the program does not fit into memory
     return report | {'problems': [' '.join(str(error).split())[:500]]}
   chip = args.topology.partition(':')[0]
   memory, cost, exchanged = compiled.memory_analysis(), compiled.cost_analysis(), collectives(text)
@@ -96,7 +96,7 @@ def compile_program(name: str, args: argparse.Namespace) -> dict:
 
 
 def compile_to_text(lowered) -> tuple:
-  """The compiled program and its text, as the compiler writes it: jax cannot read back all that a v6e's has."""
+  """Compiles a program; also returns the text that the compiler writes: jax cannot read back all of a v6e's."""
   with tempfile.TemporaryDirectory() as folder:
     compiled = lowered.compile(compiler_options={'xla_dump_to': folder, 'xla_dump_hlo_as_text': True})
     [file] = pathlib.Path(folder).glob('*.after_codegen.txt')
@@ -104,7 +104,7 @@ def compile_to_text(lowered) -> tuple:
 
 
 def expected_time(text: str, ghz: float) -> dict:
-  """Milliseconds by the compiler's estimate: in all, and forward and backward of each part."""
+  """Milliseconds by the compiler's estimate: in total, and forward and backward of each part."""
   from jaxdet.benchmark.estimated_cycles import estimated_cycles
 
   estimate = estimated_cycles(text)
@@ -121,7 +121,7 @@ def expected_time(text: str, ghz: float) -> dict:
 
 
 def lower(name: str, args: argparse.Namespace):
-  """(the lowered program, number of chips, images over all chips)."""
+  """Lowers a program; returns (lowered program, number of chips, images over all chips)."""
   from jax.experimental import topologies
 
   from jaxdet.configuration import load_config
@@ -131,7 +131,7 @@ def lower(name: str, args: argparse.Namespace):
 
 
 def lower_for(devices: list, name: str, config, batch_size: int, dtype: str):
-  """`lower` for devices of any kind; with a batch size of 0 two images each."""
+  """Lowers a program as `lower`, for devices of any kind; batch size 0: two images per device."""
   import jax
 
   from jaxdet import sharding
@@ -165,7 +165,7 @@ def lower_for(devices: list, name: str, config, batch_size: int, dtype: str):
 
 
 def abstract_batch(config, sharding, objects: bool):
-  """Shapes of a batch on the first canvas; without objects for a prediction."""
+  """Shapes of a batch on the first canvas, with or without objects."""
   import jax
   import jax.numpy as jnp
 
@@ -194,7 +194,7 @@ def abstract_batch(config, sharding, objects: bool):
 
 
 def collectives(text: str) -> dict[str, dict]:
-  """How often each kind of exchange stands in a compiled program, and the bytes that it makes on a chip."""
+  """Counts each kind of collective in a compiled program, and the bytes of its results on a chip."""
   found = {}
   for made, kind in COLLECTIVE.findall(text):
     entry = found.setdefault(kind, {'count': 0, 'bytes': 0})

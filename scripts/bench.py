@@ -1,4 +1,4 @@
-"""The same as `python -m jaxdet.main bench`, with the same flags.
+"""Runs `python -m jaxdet.main bench`, with the same flags.
 
 python scripts/bench.py --config configs/lvis_maskrcnn.py --dtype float32,bfloat16 --vs torchvision --stages
 """

@@ -1,11 +1,11 @@
-"""Deformable attention and deformable convolution by each form of their samples, beside torch's and torchvision's.
+"""Times deformable attention and convolution with each form of bilinear reads, beside torch's and torchvision's.
 
   python scripts/bench_bilinear_reads.py
 
-Attention: an encoder layer on levels of 64, 32, 16 and 8 cells a side, 8 heads of 32 channels, 4 points a level, each a
-few cells from its query; beside it the same by `grid_sample`, which mmcv uses without a GPU. Convolution: the second
-version, 3 x 3, 128 channels at 64 x 64; beside it `torchvision.ops.deform_conv2d`. Prints milliseconds forward, and
-forward with backward: the fastest of a few calls.
+Attention: an encoder layer on levels of 64, 32, 16 and 8 cells a side, 8 heads of 32 channels, 4 points per level, each
+a few cells from its query; compared with `grid_sample`, which mmcv uses without a GPU. Convolution: version 2, 3 x 3,
+128 channels at 64 x 64; compared with `torchvision.ops.deform_conv2d`. Prints milliseconds forward, and forward with
+backward: the fastest of a few calls.
 """
 
 import importlib.util
@@ -44,7 +44,7 @@ def attend(values, locations, weights):
 
 
 def attention_arguments() -> tuple[np.ndarray, ...]:
-  """Values, locations and weights of one image; the queries are the cells of all levels."""
+  """Draws values, locations and weights of one image; the queries are the cells of all levels."""
   rng = np.random.default_rng(0)
   queries = np.concatenate([centres(*shape) for shape in SHAPES])
   sides = np.array([[width, height] for height, width in SHAPES])[:, None]
@@ -61,7 +61,7 @@ def centres(height: int, width: int) -> np.ndarray:
 
 
 def convolution_arguments() -> tuple[np.ndarray, ...]:
-  """A map, a kernel, offsets of about a cell and modulation."""
+  """Draws a map, a kernel, offsets of about a cell and modulation."""
   rng = np.random.default_rng(0)
   x, kernel = rng.normal(size=(1, SIDE, SIDE, CHANNELS)), rng.normal(size=(3, 3, CHANNELS, CHANNELS))
   offsets, modulation = rng.normal(size=(1, SIDE, SIDE, 1, 9, 2)), rng.random((1, SIDE, SIDE, 1, 9))

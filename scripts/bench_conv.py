@@ -1,8 +1,8 @@
-"""Convolutions forward and backward: the forms that `ops/conv.py` gives a CPU beside XLA's own.
+"""Times convolutions forward and backward: the CPU forms of `ops/conv.py` beside XLA's own.
 
   python scripts/bench_conv.py
 
-One line a shape, in milliseconds; the fastest of a few calls.
+One line per shape, in milliseconds; the fastest of a few calls.
 """
 
 from functools import partial

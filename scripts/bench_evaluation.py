@@ -1,12 +1,12 @@
-"""How long the LVIS metrics take, and how much memory, here and in the `lvis` package.
+"""Measures time and memory of the LVIS metrics, here and in the `lvis` package.
 
   python scripts/bench_evaluation.py ANNOTATIONS [--referee]
   python scripts/bench_evaluation.py --generate 19809 [--folder FOLDER] [--referee] [--json FILE]
 
-The detections of an annotation file are drawn by chance around its objects, 300 an image; with --generate the
-annotations are drawn too, of so many images with LVIS's statistics (see generated_lvis.py). Both are files in FOLDER,
-by default a temporary one; those that are there are used again. Each measurement is a process of its own: what it
-prints is the time from files to metrics, with its two parts, and the peak memory of the process.
+Detections are drawn at random around the objects of an annotation file, 300 per image; with --generate annotations of
+so many images with LVIS's statistics are drawn too (see generated_lvis.py). Both are files in FOLDER, by default a
+temporary one; existing files are used again. Each measurement runs in its own process. Prints the time from files to
+metrics, with its two parts, and the peak memory of the process.
 """
 
 import argparse
@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def write_files(annotations: str, results: str, generated: int, detections: int) -> None:
-  """Draws what is not there."""
+  """Draws missing files."""
   from jaxdet.evaluation.results import record_list
   from scripts import generated_lvis
 
@@ -41,7 +41,7 @@ def write_files(annotations: str, results: str, generated: int, detections: int)
 
 
 def measure(program: str, annotations: str, results: str, iou_type: str) -> dict:
-  """Seconds, the number of results, AP, and the peak of this process."""
+  """Measures seconds, the number of results, AP, and the peak memory of this process."""
   reading, scoring, count, value = {'jaxdet': score, 'lvis': score_by_referee}[program](annotations, results, iou_type)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   return {
@@ -57,7 +57,7 @@ def measure(program: str, annotations: str, results: str, iou_type: str) -> dict
 
 
 def score(annotations: str, results: str, iou_type: str) -> tuple[float, float, int, float]:
-  """(seconds of reading, seconds of scoring, results, AP)."""
+  """Scores by jaxdet; returns (seconds of reading, seconds of scoring, number of results, AP)."""
   from jaxdet.evaluation.average_precision import average_precision
   from jaxdet.evaluation.ground_truth import load_ground_truth
   from jaxdet.evaluation.results import read_results
@@ -72,11 +72,11 @@ def score(annotations: str, results: str, iou_type: str) -> tuple[float, float, 
 
 
 def score_by_referee(annotations: str, results: str, iou_type: str) -> tuple[float, float, int, float]:
-  """`score` of the `lvis` package."""
+  """Scores by the `lvis` package; returns the same as `score`."""
   import lvis
   import numpy as np
 
-  vars(np)['float'] = float  # which NumPy dropped and lvis 0.5.3 needs
+  vars(np)['float'] = float  # removed from NumPy, but lvis 0.5.3 needs it
   start = time.perf_counter()
   truth = lvis.LVIS(annotations)
   with open(results) as file:
@@ -92,7 +92,7 @@ def score_by_referee(annotations: str, results: str, iou_type: str) -> tuple[flo
 
 
 def alone(function, *arguments):
-  """What the function returns, run in a process of its own."""
+  """Runs the function in its own process, and returns its result."""
   context = multiprocessing.get_context('spawn')
   with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as process:
     return process.submit(function, *arguments).result()

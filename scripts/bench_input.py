@@ -49,16 +49,17 @@ class Trace:
   def of_pipeline(self) -> Iterator[None]:
     """Traces the parts of the training pipeline."""
     from input_pipeline import loading, polygons, rasterize, records, transforms
+    from input_pipeline.fields.table import Fields
 
     parts = {
       'read': [(records.Records, 'read'), (loading, 'parse')],
       'decode': [(loading, 'decode_example')],
       'resize': [(transforms, 'resize')],
       'flip and copy': [(transforms, 'place_image')],
-      'boxes and polygons': [(transforms, 'place_objects')],
+      'boxes and polygons': [(Fields, 'place')],
       'masks': [(rasterize, name) for name in ('rasterize_polygons', 'resample_runs', 'clear_outside', 'pack')],
       'outlines': [(polygons.Polygons, 'outlines')],
-      'batch': [(loading, name) for name in ('empty_fields', 'empty_outlines', 'write_objects')],
+      'batch': [(loading, 'empty_columns'), (Fields, 'write')],
     }
     with contextlib.ExitStack() as stack:
       for name, functions in parts.items():

@@ -1,10 +1,10 @@
-"""Suppression by blocks of several sizes, and as one fix point over all boxes, beside torchvision's.
+"""Times suppression with blocks of several sizes, and with all boxes in one block, beside torchvision's.
 
   python scripts/bench_nms.py
 
 Proposals: the best boxes of an RPN's five levels, 2000 of each in training and 1000 in prediction, suppressed level by
-level at an IoU of 0.7. Detections: 1000 pairs of box and class of 1203 classes, suppressed class by class at 0.5. Boxes
-crowd around 100 places, as those of a trained network do. One line a case: milliseconds, the fastest of a few calls.
+level at an IoU of 0.7. Detections: 1000 (box, class) pairs of 1203 classes, suppressed class by class at 0.5. Boxes
+cluster around 100 places, like those of a trained network. One line per case: milliseconds, the fastest of a few calls.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def crowd(groups: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Boxes, scores and labels of each group."""
+  """Draws boxes, scores and labels of each group."""
   rng = np.random.default_rng(0)
   places = rng.uniform(0, 1000, (groups, 100, 2))
   sides = np.exp(rng.uniform(np.log(20), np.log(300), (groups, 100, 2)))
@@ -52,7 +52,7 @@ def crowd(groups: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray
 
 
 def suppression(block: int, iou: float, limit: int) -> Callable:
-  """Jitted `nms` of several groups with blocks of this size."""
+  """Makes a jitted `nms` of several groups with blocks of this size."""
 
   @jax.jit
   def suppress(boxes, scores, labels):
@@ -64,7 +64,7 @@ def suppression(block: int, iou: float, limit: int) -> Callable:
 
 
 def of_torchvision(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou: float) -> float:
-  """As its RPN and its heads do: groups and classes moved apart, in one call; all survivors."""
+  """Times torchvision's suppression as its RPN and heads call it: one call, boxes offset by group and class."""
   import torch
   import torchvision
 

@@ -1,10 +1,10 @@
-"""How long a detector's masks take to become records of a results file: pasted, thresholded and run-length encoded.
+"""Times the conversion of masks to records of a results file: pasting, thresholding and run-length encoding.
 
   python scripts/bench_pasting.py [--detections 300] [--processes 1,2] [--json FILE]
 
-Images of 640 x 480 whose masks are round, of 28 x 28 cells, in boxes with sides log-uniform between 12 and 400 pixels.
-Images a second of so many of the processes that an evaluation has for this, which take their tasks by pipe, and
-milliseconds an image of each process.
+Images of 640 x 480 with round masks of 28 x 28 cells, in boxes with sides log-uniform between 12 and 400 pixels. Prints
+images per second for so many worker processes of an evaluation, which get their tasks by pipe, and milliseconds per
+image of each process.
 """
 
 import argparse
@@ -19,7 +19,7 @@ IMAGES, REPEATS = 16, 5
 
 
 def detections(seed: int, count: int) -> tuple:
-  """The arguments of `image_results`."""
+  """Draws the arguments of `image_results`."""
   random = np.random.default_rng(seed)
   size = np.minimum(np.exp(random.uniform(np.log(12), np.log(400), (count, 2))), (WIDTH, HEIGHT))
   corner = random.random((count, 2)) * ((WIDTH, HEIGHT) - size)

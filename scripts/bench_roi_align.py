@@ -2,9 +2,9 @@
 
   python scripts/bench_roi_align.py [--rois 512] [--images 1] [--channels 256] [--size 7]
 
-Prints milliseconds forward, and forward with backward, for each form, and the ratio to torchvision where that is
-installed: its CPU kernel, called level by level as Detectron2 does, with as many threads. RoIs have the sizes of
-proposals: log-uniform sides between 16 and 600 pixels, elongated by up to about a factor of three.
+Prints milliseconds forward, and forward with backward, for each form, and the ratio to torchvision if it is installed:
+its CPU kernel, called level by level as in Detectron2, with the same number of threads. RoIs have the sizes of
+proposals: log-uniform sides between 16 and 600 pixels, with aspect ratios up to about three.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""The best proposals of every level, and the mask targets of regions, beside torch's and torchvision's.
+"""Times the top-k of proposals and mask targets of RoIs, beside torch's and torchvision's.
 
   python scripts/bench_targets.py
 
-Proposals: the best 2000 of each of five levels of an 800 x 1344 image, 3 anchors a cell; ours, the same by sorting, and
-`torch.topk`. Mask targets: 28 x 28 cells of 128 regions of one image with 13 objects; from bits over a window round the
-object, from outlines of 64 vertices, and torchvision's from bitmaps of the whole image. Prints milliseconds, the
+Proposals: the best 2000 of each of five levels of an 800 x 1344 image, 3 anchors per cell; by top-k, by sorting, and by
+`torch.topk`. Mask targets: 28 x 28 cells of 128 RoIs of one image with 13 objects; from bits over a window around the
+object, from polygons of 64 vertices, and torchvision's from bitmaps of the whole image. Prints milliseconds, the
 fastest of a few calls.
 """
 
@@ -62,7 +62,7 @@ def mask_targets(has_torch: bool) -> dict[str, float]:
   windows = np.concatenate([middle - half, middle + half], 1).astype(np.float32)
   owner = rng.integers(0, OBJECTS, REGIONS)
   boxes = (windows[owner] + rng.normal(size=(REGIONS, 4)) * 5).astype(np.float32)
-  # Ellipses that fill their windows.
+  # Ellipses inscribed in their windows.
   angles = np.linspace(0, 2 * np.pi, VERTICES)
   outlines = middle[:, None] + half[:, None] * np.stack([np.cos(angles), np.sin(angles)], -1)
   cells = (np.arange(CELLS) + 0.5) / CELLS * 2 - 1

@@ -1,4 +1,4 @@
-"""What a benchmark of the host's work leaves: a line of figures, and a record of the machine and versions with it."""
+"""Reports benchmarks of host code: a line of figures, and a record with machine and versions."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ def report(kind: str, figures: Mapping, packages: Sequence[str], file: str | Non
   """Prints the figures, and appends them to a file of JSON lines if one is given.
 
   Args:
-    packages: whose versions matter here.
+    packages: packages whose versions are recorded.
   """
   print(json.dumps(figures), flush=True)
   if file:

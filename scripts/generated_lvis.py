@@ -1,8 +1,8 @@
-"""Images, annotations and detections drawn by chance with the statistics of LVIS v1, for benchmarks without the data.
+"""Draws random images, annotations and detections with the statistics of LVIS v1, for benchmarks without the data.
 
-As in LVIS's validation split there are 12.4 objects of 3 categories on an image of 640 x 480, with a median area of
-700 square pixels and outlines of 29 points; nine categories are known to be absent, and the categories of the long
-tail are drawn as rarely as they are seen there. Everything is made image by image and follows from the seed.
+As in LVIS's validation split an image of 640 x 480 has 12.4 objects of 3 categories, with a median area of 700 square
+pixels and polygons of 29 points; nine categories are known to be absent, and long-tailed categories are as rare as in
+LVIS. Everything is made image by image and determined by the seed.
 """
 
 import json
@@ -15,16 +15,16 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as rle_codec
 
 HEIGHT, WIDTH = 480, 640
-OBJECTS = 12.35  # of an image on average
-VERTICES = 29  # of an outline
-GROUPS = {'f': (405, 2000, 100), 'c': (461, 100, 10), 'r': (337, 10, 1)}  # categories, and from how many images to how
-JPEG_QUALITY = 97  # at which a file has about the 160 kB of COCO's
+OBJECTS = 12.35  # per image, on average
+VERTICES = 29  # of a polygon
+GROUPS = {'f': (405, 2000, 100), 'c': (461, 100, 10), 'r': (337, 10, 1)}  # categories, most and fewest images
+JPEG_QUALITY = 97  # gives files of about 160 kB, as COCO's
 
 Random = np.random.Generator
 
 
 def categories() -> list[dict]:
-  """The 1203 categories by falling frequency: ids from 1, groups and numbers of training images as LVIS's."""
+  """Makes 1203 categories by falling frequency: ids from 1, groups and training images as in LVIS."""
   table = []
   for frequency, (count, most, least) in GROUPS.items():
     for images in np.geomspace(most, least, count, endpoint=False):
@@ -34,10 +34,10 @@ def categories() -> list[dict]:
 
 
 def annotations(images: int, objects: int | None = None, seed: int = 0) -> dict:
-  """An annotation file's content.
+  """Draws the content of an annotation file.
 
   Args:
-    objects: of every image; None: as many as chance and LVIS's mean give.
+    objects: per image; None: a random number with LVIS's mean.
   """
   table = categories()
   ids = np.array([entry['id'] for entry in table])
@@ -68,7 +68,7 @@ def annotations(images: int, objects: int | None = None, seed: int = 0) -> dict:
 
 
 def outlines(random: Random, count: int) -> Float[np.ndarray, 'N V 2']:
-  """Round shapes with dents (x, y), within the image: sides and proportions are log-normal, as LVIS's are."""
+  """Draws round shapes with dents (x, y) within the image: sides and proportions are log-normal, as in LVIS."""
   side, aspect = np.exp(random.normal(3.5, 1.0, count)), np.exp(random.normal(0, 0.4, count))
   size = np.minimum(np.stack([side * aspect, side / aspect], axis=-1).clip(4), (WIDTH, HEIGHT))
   corner = random.random((count, 2)) * ((WIDTH, HEIGHT) - size)
@@ -76,7 +76,7 @@ def outlines(random: Random, count: int) -> Float[np.ndarray, 'N V 2']:
 
 
 def blobs(random: Random, count: int) -> Float[np.ndarray, 'N V 2']:
-  """Round shapes with dents that fill the unit square."""
+  """Draws round shapes with dents that fill the unit square."""
   angle = np.arange(VERTICES) * (2 * np.pi / VERTICES)
   waves = np.sin(angle * random.integers(2, 6, (count, 1)) + random.uniform(0, 2 * np.pi, (count, 1)))
   radius = 1 + 0.2 * waves + 0.05 * random.normal(size=(count, VERTICES))
@@ -86,7 +86,7 @@ def blobs(random: Random, count: int) -> Float[np.ndarray, 'N V 2']:
 
 
 def geometry(outline: Float[np.ndarray, 'V 2']) -> dict:
-  """`bbox`, `area` and `segmentation` of an annotation."""
+  """Makes `bbox`, `area` and `segmentation` of an annotation."""
   x, y = outline.T
   low, high = outline.min(axis=0), outline.max(axis=0)
   area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
@@ -98,10 +98,10 @@ def geometry(outline: Float[np.ndarray, 'V 2']) -> dict:
 
 
 def detections(content: Mapping, count: int, seed: int = 0) -> Iterator[list[dict]]:
-  """`count` results of each image of an annotation file with polygons, one image after the other.
+  """Draws `count` results for each image of an annotation file with polygons, image by image.
 
-  Nine of ten objects are found, with noise in place and size and now and then another category; boxes of any
-  category fill an image up, three of ten of a category that is judged there. Scores of the latter are lower.
+  Nine of ten objects are found, with noise in position and size and sometimes another category. Random boxes fill up
+  the image, three of ten of a category that is evaluated there. Random boxes have lower scores.
   """
   ids = np.array([entry['id'] for entry in content['categories']])
   objects = {image['id']: [] for image in content['images']}
@@ -153,7 +153,7 @@ def image_detections(
 
 
 def write_photographs(folder: str, content: Mapping, seed: int = 0) -> None:
-  """Draws the images of an annotation file as JPEGs: backgrounds with the objects in one colour each, and noise."""
+  """Draws the images of an annotation file as JPEGs: backgrounds with single-coloured objects, and noise."""
   from input_pipeline import shape_drawing
 
   os.makedirs(folder, exist_ok=True)

@@ -1,13 +1,13 @@
-"""Measures jaxdet on one GPU in a few minutes, the most telling figures first.
+"""Measures jaxdet on one GPU in a few minutes, the most important figures first.
 
   python scripts/gpu_report.py --json report.json [--docs PAGE] [--seconds 460] [--tiny] [--only PATTERN]
 
-Every line is written as soon as it is measured, so that a run that is cut loses nothing; no line is begun after
+Every line is written as soon as it is measured, so that an interrupted run loses nothing; no line is begun after
 `--seconds`. Lines: peak of a matrix product and of memory copies; training steps and predictions of Mask R-CNN,
-RetinaNet and Deformable DETR in bfloat16, torchvision's beside them (autocast, channels_last) where it is installed; a
-profile of the Mask R-CNN step by network and named scope; RoIAlign, suppression, top-k and bilinear reads alone. It
-needs jax, flax, optax, ml_collections and numpy; neither TensorFlow nor a network connection. `--tiny` runs every line
-on small shapes, on a CPU too.
+RetinaNet and Deformable DETR in bfloat16, with torchvision's (autocast, channels_last) if it is installed; a profile of
+the Mask R-CNN step by network and named scope; RoIAlign, suppression, top-k and bilinear reads alone. It needs jax,
+flax, optax, ml_collections and numpy, but no TensorFlow and no network connection. `--tiny` runs every line on small
+shapes, also on a CPU.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # torchvision's processes want memory too
+os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # torchvision's processes need memory too
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
@@ -44,7 +44,7 @@ CANVAS, SQUARE = (800, 1344), (800, 800)
 OBJECTS, REPEATS = 13, 10
 VERSUS = 'amp+channels_last'
 
-# (task, config, images, canvas, classes or None for the data set's own, torchvision beside it)
+# (task, config, images, canvas, classes or None for the data set's own, True: measure torchvision too)
 PROGRAMS = (
   ('train', LVIS, 8, CANVAS, None, True),
   ('predict', LVIS, 8, CANVAS, None, True),
@@ -77,7 +77,7 @@ def main() -> None:
       continue
     try:
       figures = measure()
-    except Exception as error:  # any: the other lines are still to come
+    except Exception as error:  # of any kind, so that the other lines are still measured
       traceback.print_exc()
       figures = {'error': f'{type(error).__name__}: {" ".join(str(error).split())[:300]}'}
     took = time.perf_counter() - started - spent
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def lines(tiny: bool):
-  """(name, measurement) in order of worth."""
+  """Yields (name, measurement) in order of importance."""
   yield 'peak', lambda: peaks(tiny)
   for position, (task, config, images, canvas, classes, versus) in enumerate(PROGRAMS):
     if tiny:
@@ -103,7 +103,7 @@ def lines(tiny: bool):
 
 
 def workload_of(config: str, images: int, canvas: tuple[int, int], classes: int | None, tiny: bool):
-  """A workload in bfloat16 of a config of the checkout."""
+  """Makes a workload in bfloat16 for a config of the checkout."""
   settings = load_config(str(ROOT / config)).unlock()
   if classes:
     settings.model.num_classes = classes
@@ -117,7 +117,7 @@ def workload_of(config: str, images: int, canvas: tuple[int, int], classes: int 
 
 
 def program(workload, task: str, with_profile: bool) -> dict:
-  """Time, compilation, operations and memory of a training step or a prediction, in this process."""
+  """Measures time, compilation, operations and memory of a training step or a prediction, in this process."""
   made = programs.PROGRAMS[task](workload)
   flops = matrix_flops(made.function, *made.arguments)
   started = time.perf_counter()
@@ -151,7 +151,7 @@ def program(workload, task: str, with_profile: bool) -> dict:
 
 
 def of_torchvision(workload, task: str) -> dict:
-  """torchvision's detector on the same batch, in a process of its own."""
+  """Measures torchvision's detector on the same batch, in its own process."""
   python = torchvision_side.find_torch()
   side = counterparts.counterpart(workload.config)
   figures = torchvision_side.measure(workload, side, task, VERSUS, python)
@@ -161,7 +161,7 @@ def of_torchvision(workload, task: str) -> dict:
 
 
 def peaks(tiny: bool) -> dict:
-  """Operations a second of a matrix product, and bytes a second of a copy, read and written."""
+  """Measures operations per second of a matrix product, and bytes per second of a copy, read and written."""
   size = 2**20 if tiny else 2**29
   x = jnp.arange(size, dtype=jnp.float32)
   copy = jax.jit(lambda x: x + 1)
@@ -170,7 +170,7 @@ def peaks(tiny: bool) -> dict:
 
 
 def single_operations(tiny: bool):
-  """RoIAlign, suppression, top-k and bilinear reads alone, forward and with backward."""
+  """Yields measurements of RoIAlign, suppression, top-k and bilinear reads alone, forward and with backward."""
   from jaxdet.ops import bilinear_reads, nms, roi_align, roi_align_gather, roi_align_matmul
 
   sys.path.insert(0, str(ROOT / 'scripts'))
@@ -226,7 +226,7 @@ def single_operations(tiny: bool):
 
 
 def restored(module, form, measure):
-  """The measurement, after which the module chooses its form as before."""
+  """Wraps a measurement; afterwards the module chooses its form as before."""
   try:
     return measure()
   finally:
@@ -234,7 +234,7 @@ def restored(module, form, measure):
 
 
 def shown(figures: dict) -> str:
-  """The figures in a line."""
+  """Formats the figures in a line."""
   return json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in figures.items() if k != 'profile'})
 
 

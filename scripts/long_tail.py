@@ -1,10 +1,11 @@
-"""What remedies for a long tail do for a small Mask R-CNN: each trained alike on generated images, over several seeds.
+"""Compares methods for long tails on a small Mask R-CNN: equal training on generated images, with several seeds.
 
-  python scripts/long_tail.py [--variants none,rfs] [--seeds 0,1] [--steps 300]    trains what is not yet trained
+  python scripts/long_tail.py [--variants none,rfs] [--seeds 0,1] [--steps 300]    trains missing runs
   python scripts/long_tail.py --docs                                            writes the tables of docs/long_tail.md
 
-All seeds share one data set and one pretrained detector, which saw other categories of the same kind. A run has the
-folder OUT/VARIANT/SEED and is over when its metrics.json is there; the same command goes on where it was interrupted.
+All seeds share one data set and one pretrained detector, which was trained on other categories of the same kind. A run
+has the folder OUT/VARIANT/SEED and is complete when its metrics.json exists; the same command resumes an interrupted
+run.
 """
 
 import argparse
@@ -25,20 +26,20 @@ IMAGES = {'images': 1000, 'val_images': 1000, 'image_size': 128, 'categories': C
 START_IMAGES = {'images': 3000, 'val_images': 10, 'image_size': 128, 'categories': 288, 'seed': 1}
 START_STEPS = 1500
 CANVAS = 96  # pixels, a square
-# LVIS's 1e-3 is the share of images that 100 images are, where common ends and frequent begins: here that is 0.1.
+# LVIS's threshold of 1e-3 is the share of 100 images, the limit of common and frequent categories: here that is 0.1.
 THRESHOLD = 100 / IMAGES['images']
-SECOND_STAGE = 0.1  # of the steps of the first one
+SECOND_STAGE = 0.1  # steps, relative to the first stage
 
 RFS = {'data.sampler.name': 'repeat_factor', 'data.sampler.threshold': THRESHOLD}
 COSINE = {'model.roi.box_head.classifier': 'cosine'}
 REWEIGHTED = {'name': 'reweighted', 'scale': 0.8}
 DISALIGN = {'model.roi.box_head.calibration': 'disalign', 'model.roi.class_loss': REWEIGHTED}
-# 50 of LVIS's 1203 classes are about those of a batch and a few more; so are 24 of 48 here.
+# 50 of LVIS's 1203 classes are the classes of a batch and a few more; here 24 of 48 are.
 FEDERATED = {'name': 'federated', 'slots': 24, 'power': 0.5}
 SEESAW = {'name': 'seesaw', 'p': 0.8, 'q': 2.0}
 EQUALIZATION_V2 = {'name': 'equalization_v2', 'mu': 0.8, 'alpha': 4.0, 'gamma': 12.0}
 
-VARIANTS = {  # what each changes of the configuration; a variant comes after the one that it goes on from
+VARIANTS = {  # changes of the config; a variant comes after the one that it starts from
   'none': {},
   'rfs': RFS,
   'cosine': COSINE,
@@ -52,7 +53,7 @@ CONTINUES = {'rfs+cosine+disalign': 'rfs+cosine'}
 
 KINDS = {'bbox': 'box', 'segm': 'mask'}
 METRICS = ('AP', 'APr', 'APc', 'APf')
-Scores = Mapping[str, Mapping[int, Mapping]]  # what metrics.json holds, by variant and seed
+Scores = Mapping[str, Mapping[int, Mapping]]  # contents of metrics.json, by variant and seed
 
 
 def main() -> None:
@@ -81,7 +82,7 @@ def main() -> None:
 
 
 def check_budget(path: pathlib.Path, steps: int) -> None:
-  """Raises ValueError where the folder has runs of another length."""
+  """Raises ValueError if the folder has runs of another length."""
   path.parent.mkdir(parents=True, exist_ok=True)
   if not path.exists():
     path.write_text(json.dumps({'steps': steps}))
@@ -91,7 +92,7 @@ def check_budget(path: pathlib.Path, steps: int) -> None:
 
 
 def make_data(out: pathlib.Path) -> None:
-  """Draws both sets; of the first detector's images those alone that show none of the other set's categories."""
+  """Draws both data sets; the pretrained detector's images have none of the other set's categories."""
   from input_pipeline import shapes
 
   shapes.generate(str(out / 'data'), **IMAGES)
@@ -102,7 +103,7 @@ def make_data(out: pathlib.Path) -> None:
 
 
 def without_categories(annotations: dict) -> dict:
-  """The annotation file of the images that show no category with an id up to CATEGORIES."""
+  """Keeps the images of an annotation file without categories with an id up to CATEGORIES."""
   shown = {object_['image_id'] for object_ in annotations['annotations'] if object_['category_id'] <= CATEGORIES}
   return annotations | {
     'images': [image for image in annotations['images'] if image['id'] not in shown],
@@ -111,7 +112,7 @@ def without_categories(annotations: dict) -> dict:
 
 
 def train(workdir: pathlib.Path, config) -> None:
-  """Trains and evaluates in a process of its own, unless that is done."""
+  """Trains and evaluates in its own process, unless the run is complete."""
   if (workdir / 'metrics.json').exists():
     return
   began = time.monotonic()
@@ -134,11 +135,11 @@ def train_here(workdir: str, config) -> None:
 
 
 def base_config(steps: int):
-  """The small detector on the canvas, unlocked, with uniform sampling."""
+
   from jaxdet.configuration import load_config
 
   config = load_config(f'{ROOT}/configs/lvis_maskrcnn.py:mini').unlock()
-  config.data.name = 'lvis'  # which is not drawn anew for every seed
+  config.data.name = 'lvis'  # so that it is not drawn again for every seed
   config.data.sampler.name = 'uniform'
   config.data.resize = {**config.data.resize, 'sizes': (CANVAS,), 'test_size': CANVAS, 'max_size': CANVAS}
   config.data.canvases = ((CANVAS, CANVAS),)
@@ -152,7 +153,7 @@ def base_config(steps: int):
 
 
 def start_config(out: pathlib.Path):
-  """The detector that all runs begin with."""
+  """Config of the pretrained detector."""
   config = base_config(START_STEPS)
   config.data.dir = str(out / 'start_data')
   config.data.train = ('others.json',)
@@ -160,7 +161,7 @@ def start_config(out: pathlib.Path):
 
 
 def run_config(out: pathlib.Path, name: str, seed: int, steps: int):
-  """A variant's run; stem and first stage stay as they were pretrained, as in Detectron2."""
+  """Config of a variant's run; stem and first stage are frozen, as in Detectron2."""
   calibrated = name in CONTINUES
   config = base_config(second_stage_steps(steps) if calibrated else steps)
   config.seed = seed
@@ -175,12 +176,12 @@ def run_config(out: pathlib.Path, name: str, seed: int, steps: int):
 
 
 def second_stage_steps(steps: int) -> int:
-  """The length of DisAlign's second stage after a first one of so many steps."""
+  """Steps of DisAlign's second stage after a first stage of `steps` steps."""
   return int(SECOND_STAGE * steps)
 
 
 def set_value(tree, key: str, value) -> None:
-  """Sets what has this path, as 'data.sampler.name'."""
+  """Sets the value at a path, such as 'data.sampler.name'."""
   *place, last = key.split('.')
   for part in place:
     tree = tree[part]
@@ -188,7 +189,7 @@ def set_value(tree, key: str, value) -> None:
 
 
 def write_docs(out: pathlib.Path, seeds: Sequence[int]) -> None:
-  """Writes the page's tables and its picture from the metrics of the runs that are done."""
+  """Writes the page's tables and its picture from the metrics of complete runs."""
   scores = read_scores(out, seeds)
   if not scores:
     raise FileNotFoundError(f'{out} holds no metrics.json of a run: train first, or give --out')
@@ -205,7 +206,7 @@ def write_docs(out: pathlib.Path, seeds: Sequence[int]) -> None:
 
 
 def read_scores(out: pathlib.Path, seeds: Sequence[int]) -> Scores:
-  """What metrics.json holds, by variant and seed, of the runs that are done."""
+  """Reads metrics.json of all complete runs, by variant and seed."""
   scores = {}
   for name in VARIANTS:
     files = {seed: out / name / str(seed) / 'metrics.json' for seed in seeds}
@@ -216,7 +217,7 @@ def read_scores(out: pathlib.Path, seeds: Sequence[int]) -> Scores:
 
 
 def missing(scores: Scores, seeds: Sequence[int]) -> str:
-  """A sentence on the runs that are not done."""
+  """Describes the missing runs in one sentence."""
   lacking = [f'{name} {seed}' for name in VARIANTS for seed in seeds if seed not in scores.get(name, {})]
   if lacking:
     return f'Not done (variant and seed): {", ".join(lacking)}.'
@@ -224,7 +225,7 @@ def missing(scores: Scores, seeds: Sequence[int]) -> str:
 
 
 def group_table(train: Mapping, val: Mapping) -> str:
-  """Categories and objects of the groups rare, common and frequent."""
+  """Makes a table of categories and objects of the groups rare, common and frequent."""
   rows = [['', 'categories', 'training images of a category', 'training objects', 'validation objects']]
   for letter, group in (('r', 'rare'), ('c', 'common'), ('f', 'frequent')):
     counts = {c['id']: c['image_count'] for c in train['categories'] if c['frequency'] == letter}
@@ -234,7 +235,7 @@ def group_table(train: Mapping, val: Mapping) -> str:
 
 
 def score_table(scores: Scores, kind: str) -> str:
-  """Mean and spread over the seeds: a line a variant, a column a metric."""
+  """Makes a table of mean and spread over the seeds: one line per variant, one column per metric."""
   rows = [['', *METRICS]]
   for name, runs in scores.items():
     rows.append([f'`{name}`', *(spread([run[kind][metric] for run in runs.values()]) for metric in METRICS)])
@@ -242,7 +243,7 @@ def score_table(scores: Scores, kind: str) -> str:
 
 
 def difference_table(scores: Scores, kind: str, base: str = 'none') -> str:
-  """The same of the differences between a variant's run and that of `base` with the same seed."""
+  """Makes the same table of differences between the runs of a variant and of `base` with the same seed."""
   rows = [['', *METRICS]]
   for name, runs in scores.items():
     pairs = [(run[kind], scores[base][seed][kind]) for seed, run in runs.items() if seed in scores.get(base, {})]
@@ -253,7 +254,7 @@ def difference_table(scores: Scores, kind: str, base: str = 'none') -> str:
 
 
 def spread(values: Sequence[float], sign: str = '') -> str:
-  """'mean ± standard deviation (least to largest)' with the deviation of a sample; of one value that alone."""
+  """Formats 'mean ± sample standard deviation (least to largest)'; a single value alone."""
   if len(values) == 1:
     return f'{values[0]:{sign}.1f}'
   low, high = min(values), max(values)
@@ -262,13 +263,13 @@ def spread(values: Sequence[float], sign: str = '') -> str:
 
 
 def table(rows: Sequence[Sequence]) -> str:
-  """A table in Markdown; the first row is its head."""
+  """Formats a table in Markdown; the first row is its heading."""
   head, *body = [f'| {" | ".join(map(str, row))} |' for row in rows]
   return '\n'.join([head, '|' + '---|' * len(rows[0]), *body])
 
 
 def replace_part(page: str, text: str) -> str:
-  """The page with `text` between the two marks.
+  """Replaces the text between the two marks of a page.
 
   Raises:
     ValueError: the page lacks a mark.
@@ -281,7 +282,7 @@ def replace_part(page: str, text: str) -> str:
 
 
 def draw(scores: Scores, path: pathlib.Path) -> None:
-  """A picture of the masks' AP by group: a dot a run, a bar the mean."""
+  """Draws mask AP by group: a dot per run, a bar for the mean."""
   import matplotlib
 
   matplotlib.use('Agg')

@@ -1,9 +1,9 @@
-"""Writes the ids of LVIS v1's validation images that are COCO's val2017, as `eval.image_ids` takes them.
+"""Writes the ids of LVIS v1's validation images that are from COCO's val2017, for `eval.image_ids`.
 
   python scripts/minival.py ANNOTATIONS --output minival.json
 
-The images' `coco_url` says where they come from; the rest of LVIS's validation split is of COCO's train2017, on which
-other detectors may have been trained.
+The source of an image is its `coco_url`. The rest of LVIS's validation split is from COCO's train2017, on which other
+detectors may have been trained.
 """
 
 import argparse

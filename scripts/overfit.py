@@ -1,10 +1,10 @@
-"""Learns a few photographs by heart: if a detector cannot do that, something in it is wrong.
+"""Overfits a detector on a few photographs: if it cannot do that, it has an error.
 
   python scripts/overfit.py --photos DIR --workdir runs/overfit
 
-DIR holds images and an LVIS or COCO annotation file. The first `--images` photographs whose objects are all
-at least `--smallest` pixels wide and high on the canvas become both the training and the validation split
-of a small Mask R-CNN that starts from random weights. Writes the curve and pictures into `--docs`.
+DIR contains images and an LVIS or COCO annotation file. The first `--images` photographs whose objects are all at least
+`--smallest` pixels wide and high on the canvas become both the training and the validation split of a small Mask R-CNN
+with random initial weights. Writes the loss curve and pictures into `--docs`.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def choose(annotations: dict, args: argparse.Namespace) -> dict:
-  """The annotation file of the first photographs that have only objects of sufficient size."""
+  """Selects the first photographs of an annotation file that have only objects of sufficient size."""
   objects = {}
   for annotation in annotations['annotations']:
     objects.setdefault(annotation['image_id'], []).append(annotation)
@@ -79,7 +79,7 @@ def overfit_config(args: argparse.Namespace, annotations: pathlib.Path):
   config.data.canvases = ((size, size),)
   config.data.max_objects = 32
   config.data.sampler.name = 'uniform'
-  config.data.flip = 0.0  # the same pictures that are evaluated
+  config.data.flip = 0.0  # train on the pictures that are evaluated
   config.model.proposals.anchors.sizes = ((16,), (32,), (64,), (128,), (224,))
   config.model.roi.mask_head.channels = 64
   config.train.steps = args.steps
@@ -92,9 +92,9 @@ def overfit_config(args: argparse.Namespace, annotations: pathlib.Path):
 
 
 def write_docs(args: argparse.Namespace, dataset, metrics: dict) -> None:
-  """The loss curve, and what was found in the first photographs, into `--docs`.
+  """Writes the loss curve, and the detections in the first photographs, into `--docs`.
 
-  The photographs themselves are not ours to publish: objects and detections are drawn on a blank page.
+  The photographs may not be published: objects and detections are drawn on a blank page.
   """
   import matplotlib
 

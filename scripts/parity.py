@@ -2,12 +2,12 @@
 
   python scripts/parity.py [--kit DIR] [--map FILE] [--case GLOB] [--json FILE] [--docs FILE] [--numbers FILE]
 
-A line a case as it is done; a run of all cases writes docs/parity.json and, from it, docs/parity.md. What the JSON file
-holds of cases that are not run stays there, and is on the page too, so that a few cases can be run anew:
+Prints one line per finished case; a run of all cases writes docs/parity.json and, from it, docs/parity.md. Results of
+cases that are not run stay in the JSON file and on the page, so that a few cases can be run again:
 
   python scripts/parity.py --case 'mmdet/yolact*' --json docs/parity.json --docs docs/parity.md
 
-The exit status is 1 where a case that has a config fails otherwise than by rounding.
+The exit status is 1 if a case with a config fails by more than rounding.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Runs a detector that `export --to stablehlo` wrote, on one image, with jax, numpy and Pillow alone.
+"""Runs a detector exported by `export --to stablehlo` on one image, with jax, numpy and Pillow alone.
 
 python scripts/run_stablehlo.py detector.stablehlo photo.jpg
 """

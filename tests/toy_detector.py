@@ -147,7 +147,7 @@ def toy_config(**overrides) -> ConfigDict:
         'pixel_std': (1.0, 1.0, 1.0),
         'frozen': ('/stem/',),
       },
-      'data': {'resize': {'name': 'shortest_edge', 'sizes': (SIDE,)}, 'canvases': ((SIDE, SIDE),)},
+      'data': {'resize': {'name': 'shortest_edge', 'sizes': (SIDE,)}, 'canvases': ((SIDE, SIDE),), 'test_canvases': ()},
       'train': {
         'steps': 20,
         'batch_size': 8,

@@ -1,4 +1,4 @@
-"""Cascade R-CNN (Cai & Vasconcelos, 2018) as Detectron2 has it: Misc/cascade_mask_rcnn_R_50_FPN_1x and its kin.
+"""Cascade R-CNN (Cai & Vasconcelos, 2018) as in Detectron2: Misc/cascade_mask_rcnn_R_50_FPN_1x and similar.
 
   --config configs/detectron2/cascade_rcnn.py:masks=true,schedule=3x
 
@@ -14,7 +14,7 @@ from configs.parts.experiment import evaluation, experiment
 CHOICES = {
   'masks': (False, True),
   'backbone': backbones.NETWORKS,
-  'weights': ('', *backbones.DETECTRON2),  # that the backbone starts from; '': those of Detectron2's zoo
+  'weights': ('', *backbones.DETECTRON2),  # initial weights of the backbone; '': those of Detectron2's zoo
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
@@ -23,7 +23,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone, args.weights)
   dataset = datasets.DATASETS[args.dataset]

@@ -1,4 +1,4 @@
-"""Fast R-CNN (Girshick, 2015), proposals given, as Detectron2 has it: COCO-Detection/fast_rcnn_R_50_FPN_1x.
+"""Fast R-CNN (Girshick, 2015), proposals given, as in Detectron2: COCO-Detection/fast_rcnn_R_50_FPN_1x.
 
   --config configs/detectron2/fast_rcnn.py
 
@@ -19,7 +19,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone)
   dataset = datasets.DATASETS['coco']

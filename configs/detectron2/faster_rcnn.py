@@ -1,4 +1,4 @@
-"""Faster R-CNN (Ren et al., 2015) as Detectron2 has it: COCO-Detection/faster_rcnn_R_50_FPN_1x and its kin.
+"""Faster R-CNN (Ren et al., 2015) as in Detectron2: COCO-Detection/faster_rcnn_R_50_FPN_1x and similar.
 
   --config configs/detectron2/faster_rcnn.py:neck=c4,dataset=voc
 
@@ -13,11 +13,11 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', *backbones.DETECTRON2),  # that the backbone starts from; '': those of Detectron2's zoo
+  'weights': ('', *backbones.DETECTRON2),  # initial weights of the backbone; '': those of Detectron2's zoo
   'neck': layouts.LAYOUTS,
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'box_loss': roi.IOU_LOSSES,
-  'class_agnostic': (False, True),  # one box a region
+  'class_agnostic': (False, True),  # one box per RoI
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes', 'voc'),
   'schedule': ('', '1x', '2x', '3x', '9x', '24k', '18k'),  # '': the data set's first
@@ -25,7 +25,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone, args.weights)
   layout = layouts.LAYOUTS[args.neck]

@@ -1,4 +1,4 @@
-"""FCOS (Tian et al., 2019) as Detectron2 has it: COCO-Detection/fcos_R_50_FPN_1x.
+"""FCOS (Tian et al., 2019) as in Detectron2: COCO-Detection/fcos_R_50_FPN_1x.
 
   --config configs/detectron2/fcos.py
   --config configs/detectron2/fcos.py:mini      a small one on generated images
@@ -14,7 +14,7 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', 'torchvision', 'msra'),  # that the backbone starts from; '': those of Detectron2's zoo
+  'weights': ('', 'torchvision', 'msra'),  # initial weights of the backbone; '': those of Detectron2's zoo
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
   'schedule': ('', '1x', '2x', '3x'),  # '': the data set's first
@@ -22,13 +22,13 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES, or of 'mini'."""
+  """Makes the config of 'name=value,name=value', see CHOICES, or of 'mini'."""
   if variant == 'mini':
     return mini.dense(get_config())
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone, args.weights)
   dataset = datasets.DATASETS[args.dataset]
-  # These are roots of products, which are larger than the products.
+  # FCOS's scores are square roots of products, which are larger than the products.
   score_threshold = {'coco': 0.2}.get(args.dataset, dataset.score_threshold)
   return experiment(
     model=models.dense(

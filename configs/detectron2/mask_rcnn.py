@@ -1,4 +1,4 @@
-"""Mask R-CNN (He et al., 2017) as Detectron2 has it: COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x and its kin.
+"""Mask R-CNN (He et al., 2017) as in Detectron2: COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x and similar.
 
   --config configs/detectron2/mask_rcnn.py:backbone=r101,schedule=3x
 
@@ -13,11 +13,11 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', *backbones.DETECTRON2),  # that the backbone starts from; '': those of Detectron2's zoo
+  'weights': ('', *backbones.DETECTRON2),  # initial weights of the backbone; '': those of Detectron2's zoo
   'neck': layouts.LAYOUTS,
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'box_loss': roi.IOU_LOSSES,
-  'class_agnostic': (False, True),  # one box and one mask a region
+  'class_agnostic': (False, True),  # one box and one mask per RoI
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes'),
   'schedule': ('', '1x', '2x', '3x', '9x', '24k'),  # '': the data set's first
@@ -25,7 +25,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone, args.weights)
   layout = layouts.LAYOUTS[args.neck]

@@ -1,6 +1,6 @@
-"""Mask R-CNN with large-scale jitter (Ghiasi et al., 2021) as Detectron2 has it.
+"""Mask R-CNN with large-scale jitter (Ghiasi et al., 2021) as in Detectron2.
 
-Its configs new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ and kin: batch norm that is trained, 64 images a step.
+Its configs new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ and similar: batch norm that is trained, 64 images a step.
 
   --config configs/detectron2/mask_rcnn_lsj.py:backbone=r101,schedule=400ep
 
@@ -18,7 +18,7 @@ CHOICES = {'backbone': ('r50', 'r101'), 'schedule': ('100ep', '50ep', '200ep', '
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   config = mask_rcnn.get_config(f'backbone={args.backbone}').unlock()
   config.update(new_baseline())
@@ -29,7 +29,7 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def new_baseline() -> dict:
-  """What changes in a Mask R-CNN: jitter of 0.1 to 2, batch norm everywhere, two convolutions before proposals."""
+  """Changes to Mask R-CNN: jitter of 0.1 to 2, batch norm everywhere, two convolutions in the RPN."""
   norm = 'sync_bn'
   return {
     'model': {

@@ -1,4 +1,4 @@
-"""RetinaNet (Lin et al., 2017) as Detectron2 has it: COCO-Detection/retinanet_R_50_FPN_1x and its kin.
+"""RetinaNet (Lin et al., 2017) as in Detectron2: COCO-Detection/retinanet_R_50_FPN_1x and similar.
 
   --config configs/detectron2/retinanet.py:backbone=r101,schedule=3x
   --config configs/detectron2/retinanet.py:mini                       a small one on generated images
@@ -14,7 +14,7 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', 'torchvision', 'msra'),  # that the backbone starts from; '': those of Detectron2's zoo
+  'weights': ('', 'torchvision', 'msra'),  # initial weights of the backbone; '': those of Detectron2's zoo
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
@@ -23,7 +23,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES, or of 'mini'."""
+  """Makes the config of 'name=value,name=value', see CHOICES, or of 'mini'."""
   if variant == 'mini':
     return mini.dense(get_config())
   args = arguments.parse(variant, CHOICES)

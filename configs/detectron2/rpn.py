@@ -1,4 +1,4 @@
-"""Proposals alone (Ren et al., 2015) as Detectron2 has them: COCO-Detection/rpn_R_50_FPN_1x and its kin.
+"""Region proposal network (Ren et al., 2015) as in Detectron2: COCO-Detection/rpn_R_50_FPN_1x and similar.
 
   --config configs/detectron2/rpn.py:neck=c4
 
@@ -21,7 +21,7 @@ PROPOSALS = {'fpn': (1000, 2000), 'c4': (12000, 2000)}  # in evaluation: a level
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone)
   layout = layouts.LAYOUTS[args.neck]
@@ -36,5 +36,5 @@ def get_config(variant: str = '') -> ConfigDict:
     ),
     data=datasets.detectron2('coco', args.sizes),
     train=schedules.detectron2('coco', args.schedule),
-    evaluation=evaluation(dataset.protocol, masks=False),
+    evaluation=evaluation('proposals', masks=False),
   )

@@ -1,4 +1,4 @@
-"""Deformable DETR (Zhu et al., 2021) on LVIS v1 as Detic has it: BoxSup-DeformDETR_L_R50_4x and 2x.
+"""Deformable DETR (Zhu et al., 2021) on LVIS v1 as in Detic: BoxSup-DeformDETR_L_R50_4x and 2x.
 
   --config configs/detic/deformable_detr.py:schedule=2x
 
@@ -12,11 +12,11 @@ from configs.parts import backbones, datasets, detections, models, necks, querie
 from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {'schedule': ('4x', '2x')}
-IMAGES = {'4x': 32, '2x': 16}  # of a step, of which there are as many in either
+IMAGES = {'4x': 32, '2x': 16}  # per step; both have the same number of steps
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value', see CHOICES."""
+  """Makes the config of 'name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.FIXED_TORCHVISION
   dataset = datasets.DATASETS['lvis_v1']

@@ -1,6 +1,6 @@
-"""Mask R-CNN on LVIS as DisAlign (Zhang et al., 2021, on cvpods) has it, both stages of it.
+"""Mask R-CNN on LVIS as in DisAlign (Zhang et al., 2021, on cvpods), both stages.
 
-Its config lvis1.0/mask_rcnn/res50/mask_rcnn.res50.fpn.lvisv1.multiscale.1x and its kin. The model is Detectron2's.
+Its config lvis1.0/mask_rcnn/res50/mask_rcnn.res50.fpn.lvisv1.multiscale.1x and similar. The model is Detectron2's.
 
   --config configs/disalign/mask_rcnn.py:classifier=cosine
   --config configs/disalign/mask_rcnn.py:classifier=cosine,calibration=disalign \\
@@ -20,13 +20,13 @@ CHOICES = {
   'backbone': ('r50', 'r101', 'x101_32x8d'),
   'sampler': ('uniform', 'repeat_factor'),  # of training images
   'classifier': ('linear', 'cosine'),
-  'calibration': ('none', 'disalign'),  # disalign: the second stage, trained alone
+  'calibration': ('none', 'disalign'),  # disalign: the second stage, with everything else frozen
 }
 SECOND_STAGE = {'lvis_v1': '9k', 'lvis_v0.5': '4.5k'}
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   config = mask_rcnn.get_config(f'dataset={args.dataset},backbone={args.backbone}').unlock()
   config.data.sampler.name = args.sampler

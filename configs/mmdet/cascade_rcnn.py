@@ -1,4 +1,4 @@
-"""Cascade R-CNN (Cai & Vasconcelos, 2018) as mmdetection has it: cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco and its kin.
+"""Cascade R-CNN (Cai & Vasconcelos, 2018) as in mmdetection: cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco and similar.
 
   --config configs/mmdet/cascade_rcnn.py:masks=true,backbone=r101,schedule=20e
 
@@ -14,7 +14,7 @@ from configs.parts.experiment import evaluation, experiment
 CHOICES = {
   'masks': (False, True),
   'backbone': backbones.NETWORKS,
-  'weights': ('', *backbones.MMDET),  # that the backbone starts from; '': torchvision's
+  'weights': ('', *backbones.MMDET),  # initial weights of the backbone; '': torchvision's
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'legacy': (False, True),  # with the coordinates of mmdetection 1.x
   'sizes': datasets.SIZES,  # of training images
@@ -24,7 +24,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   make_rpn, make_roi = (rpn.mmdet_1x, roi.mmdet_1x) if args.legacy else (rpn.mmdet, roi.mmdet)
   weights = backbones.mmdet(args.backbone, args.weights)

@@ -1,4 +1,4 @@
-"""Deformable DETR (Zhu et al., 2021) as mmdetection has it: deformable-detr_r50_16xb2-50e_coco and its kin.
+"""Deformable DETR (Zhu et al., 2021) as in mmdetection: deformable-detr_r50_16xb2-50e_coco and similar.
 
   --config configs/mmdet/deformable_detr.py:refine=true,two_stage=true
 
@@ -13,17 +13,17 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'refine': (False, True),  # the boxes of one layer are the references of the next
-  'two_stage': (False, True),  # queries begin with the best boxes that the encoder proposes
+  'two_stage': (False, True),  # initialise queries with the encoder's best proposals
   'backbone': ('r50', 'r18', 'r34', 'r101'),
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
 }
-# What says where to look learns at a tenth of the rate; with two stages references are not learned.
+# Layers that predict sampling positions have a tenth of the learning rate; with two stages references are not learned.
 SLOW = {'^backbone/': 0.1, '/sampling_offsets/': 0.1}
 SLOW_REFERENCES = {False: {'/reference_points/': 0.1}, True: {}}
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.FIXED_TORCHVISION
   dataset = datasets.DATASETS[args.dataset]

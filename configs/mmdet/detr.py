@@ -1,4 +1,4 @@
-"""DETR (Carion et al., 2020) as mmdetection has it: detr/detr_r50_8xb2-150e_coco and its kin.
+"""DETR (Carion et al., 2020) as in mmdetection: detr/detr_r50_8xb2-150e_coco and similar.
 
   --config configs/mmdet/detr.py:backbone=r101,schedule=500e
 
@@ -16,11 +16,11 @@ CHOICES = {
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
   'schedule': ('150e', '50e', '500e'),
 }
-EPOCHS = {'50e': (50, (40,)), '150e': (150, (100,)), '500e': (500, (334,))}  # and after which the rate falls
+EPOCHS = {'50e': (50, (40,)), '150e': (150, (100,)), '500e': (500, (334,))}  # (epochs, milestones)
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.FIXED_TORCHVISION
   dataset = datasets.DATASETS[args.dataset]

@@ -1,4 +1,4 @@
-"""Fast R-CNN (Girshick, 2015), proposals given, as mmdetection has it: fast_rcnn/fast-rcnn_r50_fpn_1x_coco and its kin.
+"""Fast R-CNN (Girshick, 2015), proposals given, as in mmdetection: fast_rcnn/fast-rcnn_r50_fpn_1x_coco and similar.
 
   --config configs/mmdet/fast_rcnn.py:backbone=r101
 
@@ -13,14 +13,14 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', 'torchvision', 'msra'),  # that the backbone starts from; '': torchvision's
+  'weights': ('', 'torchvision', 'msra'),  # initial weights of the backbone; '': torchvision's
   'sizes': datasets.SIZES,  # of training images
   'schedule': ('1x', '2x'),
 }
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.mmdet(args.backbone, args.weights)
   dataset = datasets.DATASETS['coco']

@@ -1,4 +1,4 @@
-"""Faster R-CNN (Ren et al., 2015) as mmdetection has it: faster_rcnn/faster-rcnn_r50_fpn_1x_coco and its kin.
+"""Faster R-CNN (Ren et al., 2015) as in mmdetection: faster_rcnn/faster-rcnn_r50_fpn_1x_coco and similar.
 
   --config configs/mmdet/faster_rcnn.py:backbone=r101,schedule=2x
 
@@ -13,14 +13,14 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', *backbones.MMDET),  # that the backbone starts from; '': torchvision's
+  'weights': ('', *backbones.MMDET),  # initial weights of the backbone; '': torchvision's
   'neck': layouts.LAYOUTS,
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
-  'deformable_pooling': ('', 'v1', 'v2'),  # of regions, for the box head
+  'deformable_pooling': ('', 'v1', 'v2'),  # of RoIs, for the box head
   'box_loss': roi.MMDET_IOU_LOSSES,
   'legacy': (False, True),  # with the coordinates of mmdetection 1.x
   'sizes': datasets.SIZES,  # of training images
-  # voc_ms: VOC with images of the sizes that Detectron2 has.
+  # voc_ms: VOC with Detectron2's image sizes.
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes', 'voc', 'voc_ms'),
   'schedule': ('', '1x', '2x', '3x', '6x', '20e', '24e', '36e', '18k', '90k'),  # '': the data set's first
 }
@@ -30,7 +30,7 @@ DECAY = {'scratch_gn': {'norm_decay': 0.0}}
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   make_rpn, make_roi = (rpn.mmdet_1x, roi.mmdet_1x) if args.legacy else (rpn.mmdet, roi.mmdet)
   weights = backbones.mmdet(args.backbone, args.weights)

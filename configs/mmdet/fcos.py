@@ -1,4 +1,4 @@
-"""FCOS (Tian et al., 2019) as mmdetection has it: fcos/fcos_r50-caffe_fpn_gn-head_1x_coco and its kin.
+"""FCOS (Tian et al., 2019) as in mmdetection: fcos/fcos_r50-caffe_fpn_gn-head_1x_coco and similar.
 
   --config configs/mmdet/fcos.py:weights=msra,form=improved
   --config configs/mmdet/fcos.py:mini                           a small one on generated images
@@ -13,18 +13,18 @@ from configs.parts import backbones, datasets, dense_heads, detections, mini, mo
 from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
-  # As first published; with points near the centre only; with that and normalised distances, centerness read off the
-  # boxes' tower and a GIoU loss.
+  # '': as first published; center: only points near the centre; improved: also normalised distances, centerness from
+  # the box tower and a GIoU loss.
   'form': ('', 'center', 'improved'),
   'backbone': backbones.NETWORKS,
-  'weights': ('', 'torchvision', 'msra', 'detectron1'),  # that the backbone starts from; '': torchvision's
+  'weights': ('', 'torchvision', 'msra', 'detectron1'),  # initial weights of the backbone; '': torchvision's
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'deformable_tower': (False, True),  # the last convolution of each of the head's towers
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
   'schedule': ('1x', '2x', '3x', '200ep'),
 }
-BIASES = r'(?<!norm)(?<!norm\d)(?<!/offset)/bias$'  # of all layers but norms and what moves samples
+BIASES = r'(?<!norm)(?<!norm\d)(?<!/offset)/bias$'  # of all layers except norms and deformable offsets
 FIRST = {'conv_bias': False, 'centerness': 'class', 'radius': 0.0, 'distances': 'log_pixels', 'loss': 'iou'}
 FORMS = {
   '': FIRST,
@@ -34,7 +34,7 @@ FORMS = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES, or of 'mini'."""
+  """Makes the config of 'name=value,name=value', see CHOICES, or of 'mini'."""
   if variant == 'mini':
     return mini.dense(get_config())
   args = arguments.parse(variant, CHOICES)
@@ -64,7 +64,7 @@ def get_config(variant: str = '') -> ConfigDict:
       args.dataset,
       args.schedule,
       base_lr=0.01,
-      # From a third of the rate; the 500th step has the full one.
+      # From a third of the rate; the 500th step has the full rate.
       warmup={'warmup': 'linear' if improved else 'constant', 'warmup_steps': 499, 'warmup_factor': 1 / 3},
       optimizer={
         'lr_factors': {BIASES: 2.0},

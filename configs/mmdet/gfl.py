@@ -1,4 +1,4 @@
-"""GFL (Li et al., 2020) as mmdetection has it: gfl/gfl_r50_fpn_1x_coco and its kin.
+"""GFL (Li et al., 2020) as in mmdetection: gfl/gfl_r50_fpn_1x_coco and similar.
 
   --config configs/mmdet/gfl.py:backbone=r101
   --config configs/mmdet/gfl.py:mini             a small one on generated images
@@ -14,7 +14,7 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', 'torchvision', 'msra'),  # that the backbone starts from; '': torchvision's
+  'weights': ('', 'torchvision', 'msra'),  # initial weights of the backbone; '': torchvision's
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'sizes': datasets.SIZES,  # of training images
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5'),
@@ -23,7 +23,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES, or of 'mini'."""
+  """Makes the config of 'name=value,name=value', see CHOICES, or of 'mini'."""
   if variant == 'mini':
     return mini.dense(get_config())
   args = arguments.parse(variant, CHOICES)

@@ -1,4 +1,4 @@
-"""Mask R-CNN (He et al., 2017) as mmdetection has it: mask_rcnn/mask-rcnn_r50_fpn_1x_coco and its kin.
+"""Mask R-CNN (He et al., 2017) as in mmdetection: mask_rcnn/mask-rcnn_r50_fpn_1x_coco and similar.
 
   --config configs/mmdet/mask_rcnn.py:backbone=r101,schedule=2x
 
@@ -13,7 +13,7 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', *backbones.MMDET),  # that the backbone starts from; '': torchvision's
+  'weights': ('', *backbones.MMDET),  # initial weights of the backbone; '': torchvision's
   'neck': ('fpn', 'c4'),
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'legacy': (False, True),  # with the coordinates of mmdetection 1.x
@@ -28,7 +28,7 @@ DECAY = {'scratch_gn': {'norm_decay': 0.0}}
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   make_rpn, make_roi = (rpn.mmdet_1x, roi.mmdet_1x) if args.legacy else (rpn.mmdet, roi.mmdet)
   weights = backbones.mmdet(args.backbone, args.weights)

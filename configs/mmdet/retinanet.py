@@ -1,4 +1,4 @@
-"""RetinaNet (Lin et al., 2017) as mmdetection has it: retinanet/retinanet_r50_fpn_1x_coco and its kin.
+"""RetinaNet (Lin et al., 2017) as in mmdetection: retinanet/retinanet_r50_fpn_1x_coco and similar.
 
   --config configs/mmdet/retinanet.py:backbone=r101,schedule=2x
   --config configs/mmdet/retinanet.py:mini                        a small one on generated images
@@ -14,7 +14,7 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', 'torchvision', 'msra', 'detectron1'),  # that the backbone starts from; '': torchvision's
+  'weights': ('', 'torchvision', 'msra', 'detectron1'),  # initial weights of the backbone; '': torchvision's
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'legacy': (False, True),  # with the coordinates of mmdetection 1.x
   'sizes': datasets.SIZES,  # of training images
@@ -25,7 +25,7 @@ LEGACY = {False: {}, True: {'rounded': True, 'legacy_plus_one': True, 'beta': 0.
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES, or of 'mini'."""
+  """Makes the config of 'name=value,name=value', see CHOICES, or of 'mini'."""
   if variant == 'mini':
     return mini.dense(get_config())
   args = arguments.parse(variant, CHOICES)

@@ -1,4 +1,4 @@
-"""Proposals alone (Ren et al., 2015) as mmdetection has them: rpn/rpn_r50_fpn_1x_coco and its kin.
+"""Region proposal network (Ren et al., 2015) as in mmdetection: rpn/rpn_r50_fpn_1x_coco and similar.
 
   --config configs/mmdet/rpn.py:backbone=r101
 
@@ -13,7 +13,7 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': backbones.NETWORKS,
-  'weights': ('', 'torchvision', 'msra'),  # that the backbone starts from; '': torchvision's
+  'weights': ('', 'torchvision', 'msra'),  # initial weights of the backbone; '': torchvision's
   'neck': ('fpn', 'c4'),
   'sizes': datasets.SIZES,  # of training images
   'schedule': ('1x', '2x'),
@@ -22,7 +22,7 @@ PROPOSALS = {'fpn': (2000, 1000), 'c4': (12000, 2000)}  # in evaluation: a level
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.mmdet(args.backbone, args.weights)
   layout = layouts.LAYOUTS[args.neck]
@@ -37,5 +37,5 @@ def get_config(variant: str = '') -> ConfigDict:
     ),
     data=datasets.mmdet('coco', args.sizes),
     train=schedules.mmdet('coco', args.schedule),
-    evaluation=evaluation(dataset.protocol, masks=False),
+    evaluation=evaluation('proposals', masks=False),
   )

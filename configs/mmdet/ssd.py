@@ -1,4 +1,4 @@
-"""SSD (Liu et al., 2016) as mmdetection has it: ssd/ssd300_coco and ssd/ssd512_coco.
+"""SSD (Liu et al., 2016) as in mmdetection: ssd/ssd300_coco and ssd/ssd512_coco.
 
   --config configs/mmdet/ssd.py:size=512
 
@@ -12,7 +12,7 @@ from configs.parts import backbones, datasets, dense_heads, detections, models, 
 from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
-  'size': ('300', '512'),  # of images, which are stretched to squares
+  'size': ('300', '512'),  # of images, stretched to squares
   'schedule': ('120e',),
 }
 NECKS = {
@@ -40,7 +40,7 @@ ANCHORS = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.VGG
   return experiment(

@@ -1,4 +1,4 @@
-"""YOLACT (Bolya et al., 2019) as mmdetection has it: yolact/yolact_r50_1xb8-55e_coco and its kin.
+"""YOLACT (Bolya et al., 2019) as in mmdetection: yolact/yolact_r50_1xb8-55e_coco and similar.
 
   --config configs/mmdet/yolact.py:backbone=r101
   --config configs/mmdet/yolact.py:mini          a small one on generated images
@@ -15,20 +15,20 @@ from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
   'backbone': ('r50', 'r101'),
-  'batch': ('8', '64'),  # images a step
+  'batch': ('8', '64'),  # images per step
 }
-# Torchvision's, trained as a whole; colours are rounded otherwise.
+# Torchvision's weights, all trained; mean and deviation are rounded differently.
 WEIGHTS = backbones.Weights(
   'pytorch', 'sync_bn', pixel_mean=(123.68, 116.78, 103.94), pixel_std=(58.4, 57.12, 57.38), frozen_stages=-1
 )
-STEP = {  # by images a step
+STEP = {  # by images per step
   '8': {'base_lr': 1e-3, 'warmup_steps': 500, 'clip_norm': 0.0},
   '64': {'base_lr': 8e-3, 'warmup_steps': 1000, 'clip_norm': 35.0},
 }
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES, or of 'mini'."""
+  """Makes the config of 'name=value,name=value', see CHOICES, or of 'mini'."""
   if variant == 'mini':
     return mini.yolact(get_config())
   args = arguments.parse(variant, CHOICES)

@@ -1,4 +1,4 @@
-"""Backbones, the weights that they start from, and what those weights expect of images."""
+"""Backbones, their initial weights, and the image normalisation of those weights."""
 
 from typing import NamedTuple
 
@@ -9,29 +9,31 @@ UNIT_STD = (1.0, 1.0, 1.0)
 
 
 class Weights(NamedTuple):
-  """The form of a network that a file of weights is for."""
+  """Network variant and image normalisation of a file of weights."""
 
   style: str  # 'pytorch': stride in the 3 x 3; 'caffe': in the first 1 x 1
   norm: str
-  channel_order: str = 'RGB'  # of the images that they expect
+  channel_order: str = 'RGB'  # of images
   pixel_std: tuple[float, float, float] = IMAGENET_STD  # RGB
   pixel_mean: tuple[float, float, float] = IMAGENET_MEAN
   frozen_stages: int = 1  # 1: stem and first stage; 0: stem; -1: nothing
 
   @property
   def head_norm(self) -> str:
-    """The norm of pyramid and heads: where the backbone's is trained, they have it too (Wu & He, 2018)."""
+    """Norm of pyramid and heads: the backbone's if that is trained, else none (Wu & He, 2018)."""
     return self.norm if self.norm in ('gn', 'gn_ws', 'sync_bn') else ''
 
 
 # Torchvision's; mmdetection trains the affine part of their norms, Detectron2 and query detectors do not.
 TORCHVISION = Weights('pytorch', 'bn_eval')
 FIXED_TORCHVISION = Weights('pytorch', 'frozen_bn')
-# MSRA's networks as Caffe had them, with fixed norms and colours that are not scaled.
+# MSRA's networks in Caffe's form, with fixed norms and unscaled colours.
 MSRA = Weights('caffe', 'frozen_bn', 'BGR', UNIT_STD)
 # Facebook's ResNeXt 32x8d.
 FAIR = Weights('pytorch', 'frozen_bn', 'BGR')
 GN = Weights('pytorch', 'gn', 'BGR', UNIT_STD)
+# None: trained from its beginnings, with torchvision's colours.
+SCRATCH = Weights('pytorch', 'sync_bn', frozen_stages=-1)
 # Caffe's VGG, as mmdetection has it for images in RGB; all of it is trained.
 VGG = Weights('caffe', '', pixel_std=UNIT_STD, frozen_stages=-1)
 
@@ -41,8 +43,8 @@ DETECTRON2 = {  # by the name of the argument `weights`
   'torchvision': FIXED_TORCHVISION,
   'gn': GN,
   'syncbn': Weights('caffe', 'sync_bn', 'BGR', UNIT_STD),
-  'scratch_gn': GN._replace(frozen_stages=-1),  # its config of 3x
-  'scratch_gn_std': GN._replace(pixel_std=IMAGENET_STD, frozen_stages=-1),  # that of 9x
+  'scratch_gn': GN._replace(frozen_stages=-1),  # config of 3x
+  'scratch_gn_std': GN._replace(pixel_std=IMAGENET_STD, frozen_stages=-1),  # config of 9x
   'scratch_syncbn': Weights('pytorch', 'sync_bn', 'BGR', frozen_stages=-1),
 }
 
@@ -91,12 +93,12 @@ DEFORMABLE = {  # the 3 x 3 convolution of a ResNet's blocks, by the argument `d
 
 
 def detectron2(network: str, weights: str = '') -> Weights:
-  """Those that Detectron2 starts a network from; '': Facebook's for x101_32x8d, MSRA's for all others."""
+  """Initial weights of a network in Detectron2; '': Facebook's for x101_32x8d, MSRA's for all others."""
   return DETECTRON2[weights or ('fair' if network == 'x101_32x8d' else 'msra')]
 
 
 def mmdet(network: str, weights: str = '') -> Weights:
-  """Those that mmdetection starts a network from; '': Facebook's for x101_32x8d, torchvision's for all others."""
+  """Initial weights of a network in mmdetection; '': Facebook's for x101_32x8d, torchvision's for all others."""
   return MMDET[weights or ('fair' if network == 'x101_32x8d' else 'torchvision')]
 
 
@@ -107,9 +109,9 @@ def resnet(
 
   Args:
     network: its name in NETWORKS.
-    weights: of which form it is.
+    weights: initial weights, which determine style and norm.
     deformable: a name in DEFORMABLE.
-    num_stages: 3: the last one is the regions' shared head (C4).
+    num_stages: 3: the last stage is the RoIs' shared head (C4).
     dilate_last: the last stage at stride 16 (DC5).
   """
   depth, groups, group_width = NETWORKS[network]
@@ -128,12 +130,24 @@ def resnet(
 
 
 def vgg16() -> dict:
-  """VGG of 16 layers, as SSD has it."""
+  """VGG-16 of SSD."""
   return {'name': 'vgg', 'depth': 16, 'width': 64, 'fc_channels': 1024}
 
 
+def hourglass104(norm: str) -> dict:
+  """Two stacked hourglasses, as CornerNet has them."""
+  return {
+    'name': 'hourglass',
+    'stacks': 2,
+    'channels': (256, 256, 384, 384, 384, 512),  # of each size, from stride 4 on
+    'blocks': (2, 2, 2, 2, 2, 4),  # residual blocks of each size, of every way through it
+    'features': 256,  # channels of the maps that the head sees, one of each stack
+    'norm': norm,
+  }
+
+
 def frozen_stages(count: int) -> tuple[str, ...]:
-  """The pattern of a ResNet's stem (0), or its stem and `count` stages; none for -1."""
+  """Pattern that freezes a ResNet's stem (0), or its stem and `count` stages; no pattern for -1."""
   if count < 0:
     return ()
   parts = ['stem', *(f'stage{level}' for level in range(2, 2 + count))]

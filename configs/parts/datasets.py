@@ -1,12 +1,12 @@
-"""Data sets: where their files are, how their images reach the canvas, and what is known of each.
+"""Data sets: their files, the preparation of their images, and facts about each.
 
-`detectron2` and `mmdet` are a data set as that program prepares it.
+`detectron2` and `mmdet` make a data set with that program's preparation.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-SIZES = {  # of the argument `sizes`: of the shorter side in training; '': the program's own for the data set
+SIZES = {  # by the argument `sizes`: shorter side in training; '': the program's own for the data set
   '': {},
   '800': {'sizes': (800,)},
   '640+800': {'sizes': (640, 800)},
@@ -15,7 +15,7 @@ SIZES = {  # of the argument `sizes`: of the shorter side in training; '': the p
   '480-800': {'sizes': tuple(range(480, 801))},
   'lsj': {'resize': 'large_scale_jitter', 'canvases': ((1024, 1024),)},
 }
-QUERY_SIZES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)  # of DETR, and of VOC in Detectron2
+QUERY_SIZES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)  # for DETR, and for VOC in Detectron2
 
 
 def data(
@@ -37,16 +37,18 @@ def data(
   crop: float = 0.0,
   crop_max_size: int = 1333,
   window: dict | None = None,
-  photometric: bool = False,
+  photometric: str = '',
+  semantic: dict | None = None,
   canvases: tuple[tuple[int, int], ...] = ((800, 1344), (1344, 800)),
+  test_canvases: tuple[tuple[int, int], ...] = (),
+  more_sources: dict[str, dict] | None = None,
 ) -> dict:
-  """Files, and how an image reaches the canvas: `config.data`.
+  """Files and preparation of images: `config.data`.
 
   Args:
     name: 'lvis', 'coco', 'voc', or 'shapes': the generated set.
-    folder: where annotations and images are.
-    train, val: annotations, the first of these that exists below `folder`; of VOC, splits that are joined:
-      'VOC2007/train+VOC2007/val'.
+    folder: folder of annotations and images.
+    train, val: annotations, the first that exists below `folder`; for VOC, joined splits: 'VOC2007/train+VOC2007/val'.
     records: prepared shards, below `folder`.
     sampler: of training images: 'repeat_factor', 'instance_repeat_factor', 'class_balanced', 'uniform'.
     mask_size: cells along the side of an object's bitmap; 0: boxes alone.
@@ -54,29 +56,40 @@ def data(
       alone, as in mmdetection.
     ignore_marked, ignore_min_side: what training leaves out beside crowds: objects that the annotations mark with
       'ignore' (VOC: difficult), and those with a side of fewer pixels of the file.
-    resize: 'shortest_edge', 'large_scale_jitter', or 'stretch': to the canvas, whatever the shape.
+    resize: 'shortest_edge'; 'large_scale_jitter'; 'stretch': to the canvas, whatever the shape; 'center_crop':
+      CornerNet's squares in training, otherwise files as large as they are.
     sizes, test_size: pixels of the shorter side in training (one is drawn) and evaluation.
     max_size: of the longer side.
     crop, crop_max_size: with this probability DETR's crop in training: the file is resized by a shorter side of 400,
       500 or 600 and a longer one of `crop_max_size`, and a part of it is what `sizes` and `max_size` above are for.
     window: what of an image is stretched in training, see `windows`; None: the whole.
-    photometric: colours are distorted in training.
+    photometric: colours are distorted in training, those of the 'file' or of the 'canvas', which the ground beside the
+      file belongs to; '': they are not.
+    semantic: maps of a class for every pixel, see `semantic_maps`; None: none.
     canvases: (height, width); wide ones first.
+    test_canvases: those that images are detected on; (): the same.
+    more_sources: other training images that are mixed in, by name: of each those settings of the result that are
+      otherwise for it, `train` at least. `rate` is a source's share of the steps, relative to the others'.
   """
   return {
     'name': name,
     'dir': folder,
     'train': train,
     'val': val,
+    'more_sources': more_sources or {},
+    'rate': 1.0,
     'records': records,
-    'max_objects': 300,  # an image; the pipeline counts what it drops
+    'max_objects': 300,  # per image; the pipeline counts dropped objects
     'ignore': {'marked': ignore_marked, 'min_side': ignore_min_side},
     'mask_size': mask_size,
     'max_vertices': max_vertices,
+    'keypoints': {'points': 0, 'flip_pairs': ()},  # of an object; pairs of points that a mirror exchanges
+    'semantic': semantic_maps('') if semantic is None else semantic,
+    'image_labels': False,  # batches say which classes an image is known to hold
     'sampler': {'name': sampler, 'threshold': 1e-3},  # the threshold is that of repeat factors
     # Objects of a second image are pasted onto an image: 'simple', or 'rare': rather those of rare classes; '': none.
     'copy_paste': {'name': '', 'probability': 1.0},
-    'num_shots': '',  # file of the training objects of each class, for class losses; '': they are counted
+    'num_shots': '',  # file of training objects per class, for class losses; '': they are counted
     'resize': {
       'name': resize,
       'sizes': sizes,
@@ -85,17 +98,39 @@ def data(
       'jitter': (0.1, 2.0),  # of large_scale_jitter, relative to the canvas
       'crop': {'probability': crop, 'sizes': (400, 500, 600), 'max_size': crop_max_size, 'range': (384, 600)},
       'window': windows(expand_probability=0.0, min_ious=()) if window is None else window,
+      'center_crop': {
+        'scales': (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),  # of the square's side to the canvas's, one is drawn
+        'border': 128,  # pixels of the file that its middle keeps away from the file's sides
+        'ground': (124, 116, 104),  # RGB
+      },
     },
     'photometric': {
-      'distort': photometric,
+      'distort': bool(photometric),
+      'of_file': photometric == 'file',
       'brightness': 32.0,  # at most added, of 255
       'contrast': (0.5, 1.5),  # factors
       'saturation': (0.5, 1.5),
-      'hue': 18.0,  # degrees that it is turned by at most
+      'hue': 18.0,  # largest rotation in degrees
     },
     'flip': 0.5,  # probability
     'canvases': canvases,
+    'test_canvases': test_canvases,
     'shapes': {'images': 0, 'val_images': 0, 'image_size': 0, 'categories': 0},  # of the generated set
+  }
+
+
+def semantic_maps(folder: str, *, nearest: str = 'corner') -> dict:
+  """Maps of a class for every pixel, by the images' names.
+
+  Args:
+    folder: of the maps, below the data set's; '': there are none.
+    nearest: which pixel is the nearest, OpenCV's ('corner', mmdetection) or Pillow's ('centre', Detectron2).
+  """
+  return {
+    'dir': folder,
+    'suffix': '.png',
+    'ignore': 255,  # the value of pixels that do not count
+    'nearest': nearest,
   }
 
 
@@ -103,16 +138,20 @@ def windows(*, expand_probability: float, min_ious: tuple[float, ...]) -> dict:
   """SSD's random windows on images, see input_pipeline/ssd_augmentation.py.
 
   Args:
-    expand_probability: that an image is put onto a larger ground.
-    min_ious: one of these with every object a part must have, or is taken without such a rule; (): no parts.
+    expand_probability: probability that an image is placed on a larger ground.
+    min_ious: least IoUs of a crop with every object, one of which is drawn, or no such rule; (): no crops.
   """
   return {
     'expand_probability': expand_probability,
-    'expand_ratio': 4.0,  # of the ground's sides to the image's, at most
+    'expand_ratio': 4.0,  # largest ratio of the ground's sides to the image's
     'ground': (123, 116, 103),  # RGB
     'min_ious': min_ious,
-    'min_side': 0.3,  # of a part, of the whole's
+    'min_side': 0.3,  # least side of a crop, relative to the whole
   }
+
+
+# COCO's panoptic annotations as Panoptic FPN is trained on them, made by scripts/panoptic_stuff.py.
+PANOPTIC_STUFF = semantic_maps('panoptic_stuff_train2017', nearest='centre')
 
 
 def lvis_v1(**settings) -> dict:
@@ -123,7 +162,7 @@ def lvis_v1(**settings) -> dict:
 
 
 def lvis_v05(**settings) -> dict:
-  """LVIS v0.5, in the same folder with records of its own."""
+  """LVIS v0.5, in the same folder with its own records."""
   train = ('annotations/lvis_v0.5_train.json', 'lvis_v0.5_train.json')
   val = ('annotations/lvis_v0.5_val.json', 'lvis_v0.5_val.json')
   own = {'records': 'records_v0.5', 'sampler': 'repeat_factor'}
@@ -138,7 +177,7 @@ def coco(**settings) -> dict:
 
 
 def cityscapes(**settings) -> dict:
-  """Cityscapes in COCO's form, as mmdetection converts it: photographs of 1024 x 2048."""
+  """Cityscapes in COCO's format, as mmdetection converts it: images of 1024 x 2048."""
   train = ('annotations/instancesonly_filtered_gtFine_train.json', 'annotations/train.json', 'train.json')
   val = ('annotations/instancesonly_filtered_gtFine_val.json', 'annotations/val.json', 'val.json')
   own = {
@@ -151,7 +190,7 @@ def cityscapes(**settings) -> dict:
 
 
 def deepfashion(**settings) -> dict:
-  """DeepFashion In-shop in COCO's form, as it is published, scored on the queries: photographs of 1101 x 750.
+  """DeepFashion In-shop in COCO's format, as published, evaluated on the queries: images of 1101 x 750.
 
   Its folder `img` lies beside `Anno`, or in a folder `images`.
   """
@@ -162,19 +201,19 @@ def deepfashion(**settings) -> dict:
 
 
 def voc(**settings) -> dict:
-  """PASCAL VOC: trained on trainval of 2007 and 2012, scored on the test split of 2007; objects have boxes alone."""
+  """PASCAL VOC: trained on trainval of 2007 and 2012, evaluated on the test split of 2007; boxes only."""
   own = {'mask_size': 0, 'max_vertices': 0, 'sizes': QUERY_SIZES}
   return data('voc', 'data/VOCdevkit', ('VOC2007/trainval+VOC2012/trainval',), ('VOC2007/test',), **own | settings)
 
 
 class Dataset(NamedTuple):
-  """What a recipe asks of a data set beside its files."""
+  """Settings of a data set for recipes."""
 
   data: Callable[..., dict]
-  images: int  # with objects, of the training split: what an epoch of mmdetection is counted in
+  images: int  # training images with objects: the length of an epoch in mmdetection
   protocol: str  # of evaluation
-  score_threshold: float  # and how many detections an image that protocol is usually given
-  detections: int
+  score_threshold: float  # usual score threshold of this protocol
+  detections: int  # usual detections per image of this protocol
 
 
 DATASETS = {  # by the name of the argument `dataset`
@@ -187,11 +226,11 @@ DATASETS = {  # by the name of the argument `dataset`
   'deepfashion': Dataset(deepfashion, 25_882, 'coco', 0.05, 100),
 }
 
-OF_MMDET = {  # how mmdetection prepares images otherwise
+OF_MMDET = {  # mmdetection's other preparation of images
   'coco': {'sizes': (800,)},
   'voc': {
     'ignore_marked': True,
-    'ignore_min_side': 33,  # mmdetection: 32, of boxes that end a pixel earlier
+    'ignore_min_side': 33,  # mmdetection: 32, for boxes that end a pixel earlier
     'sizes': (600,),
     'test_size': 600,
     'max_size': 1000,
@@ -202,27 +241,45 @@ OF_MMDET = {  # how mmdetection prepares images otherwise
 
 
 def detectron2(dataset: str, sizes: str = '', **settings) -> dict:
-  """A data set as Detectron2 prepares it: with several sizes of training images, and masks as outlines."""
+  """Data set with Detectron2's preparation: several sizes of training images, and masks as polygons."""
   return DATASETS[dataset].data(**SIZES[sizes] | settings)
 
 
 def mmdet(dataset: str, sizes: str = '') -> dict:
-  """A data set as mmdetection prepares it: COCO with one size of training images; masks are cut out of bitmaps."""
+  """Data set with mmdetection's preparation: COCO with one size of training images; masks from bitmaps."""
   return DATASETS[dataset].data(**{'max_vertices': 0} | OF_MMDET.get(dataset, {}) | SIZES[sizes])
 
 
 def for_queries(dataset: str, crop_max_size: int) -> dict:
-  """A data set as query detectors train on it: in part for half of the images; boxes alone, drawn uniformly on COCO."""
+  """Data set for query detectors: half of the images cropped; boxes only; COCO drawn uniformly."""
   return DATASETS[dataset].data(mask_size=0, max_vertices=0, sizes=QUERY_SIZES, crop=0.5, crop_max_size=crop_max_size)
 
 
 def stretched(dataset: str, size: int) -> dict:
-  """A data set for SSD: images of size x size whatever their shape, in windows and other colours; boxes alone."""
+  """Data set for SSD: images stretched to size x size, with random windows and photometric distortion; boxes only."""
   return DATASETS[dataset].data(
     mask_size=0,
     max_vertices=0,
     resize='stretch',
     window=windows(expand_probability=0.5, min_ious=(0.1, 0.3, 0.5, 0.7, 0.9)),
-    photometric=True,
+    photometric='canvas',
     canvases=((size, size),),
+  )
+
+
+def center_cropped(dataset: str, size: int, test_size: int) -> dict:
+  """A data set for CornerNet: squares around random points, in other colours, detected as large as files are.
+
+  Args:
+    dataset: a name in DATASETS.
+    size: of the training images' sides.
+    test_size: of the sides of the canvas that images are detected on.
+  """
+  return DATASETS[dataset].data(
+    mask_size=0,
+    max_vertices=0,
+    resize='center_crop',
+    photometric='file',
+    canvases=((size, size),),
+    test_canvases=((test_size, test_size),),
   )

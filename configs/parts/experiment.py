@@ -1,16 +1,23 @@
-"""A complete configuration, put together from its parts: every number that a user may change is in it."""
+"""Assembles a complete config, with every value that a user may change."""
 
 from ml_collections import ConfigDict, config_dict
 
+OWN_BEST_METRIC = {
+  'voc': 'bbox/AP50_11',  # at an IoU of 0.5
+  'proposals': 'bbox/AR@1000',
+  'panoptic': 'panoptic/PQ',
+  'semantic': 'semantic/mIoU',
+}
+
 
 def experiment(*, model: dict, data: dict, train: dict, evaluation: dict) -> ConfigDict:
-  """The configuration of a recipe, locked; the best checkpoint is that of the evaluation's main metric."""
+  """Makes the locked config of a recipe; the evaluation's main metric chooses the best checkpoint."""
   train = {**train, 'best_metric': best_metric(evaluation)}
   return ConfigDict(
     {
       'seed': 0,
-      # Folder where compiled programs are kept from run to run; '': none. None: JAX_COMPILATION_CACHE_DIR where that is
-      # set, else the user's cache folder.
+      # Folder of the compilation cache; '': no cache. None: JAX_COMPILATION_CACHE_DIR if set, else the user's cache
+      # folder.
       'compilation_cache': config_dict.placeholder(str),
       'model': model,
       'data': data,
@@ -21,18 +28,41 @@ def experiment(*, model: dict, data: dict, train: dict, evaluation: dict) -> Con
 
 
 def evaluation(protocol: str, masks: bool) -> dict:
-  """How detections are scored."""
+  """Settings of evaluation."""
   return {
     'batch_size': 8,
-    'protocol': protocol,  # 'lvis', 'coco', 'lvis_fixed' (fixed AP) or 'voc'
+    'protocol': protocol,  # the evaluator: 'lvis', 'coco', 'lvis_fixed' (fixed AP), 'voc', 'proposals',
+    # 'panoptic' or 'semantic'
     # A file of ids (JSON list, text, annotation file): these images of the validation split alone. '': all.
     'image_ids': '',
     'iou_types': ('bbox', 'segm') if masks else ('bbox',),
     'pictures': 16,  # drawn into the workdir
-    'picture_threshold': 0.5,  # score from which a detection is drawn
+    'picture_threshold': 0.5,  # least score of drawn detections
   }
 
 
+def panoptic_evaluation(annotations: str, maps: str) -> dict:
+  """How one label a pixel is scored, and beside it boxes, masks, and classes of pixels.
+
+  Args:
+    annotations: COCO's panoptic JSON file, below config.data.dir.
+    maps: the folder of its PNGs, below config.data.dir.
+  """
+  return {**evaluation('panoptic', masks=True), 'panoptic': {'annotations': annotations, 'maps': maps}}
+
+
+def semantic_evaluation(folder: str, *, suffix: str = '.png', ignore: int = 255) -> dict:
+  """How classes of pixels are scored.
+
+  Args:
+    folder: of the true maps, below config.data.dir, by the images' names.
+    suffix: of the maps in place of the images'.
+    ignore: the value of pixels that do not count.
+  """
+  settings = {'dir': folder, 'suffix': suffix, 'ignore': ignore}
+  return {**evaluation('semantic', masks=False), 'semantic': settings}
+
+
 def best_metric(evaluation: dict) -> str:
-  """The metric that a protocol ranks models by: AP of masks where there are any, VOC's at an IoU of 0.5."""
-  return 'bbox/AP50_11' if evaluation['protocol'] == 'voc' else f'{evaluation["iou_types"][-1]}/AP'
+  """The metric that a protocol ranks models by: AP, of masks where there are any, unless it has one of its own."""
+  return OWN_BEST_METRIC.get(evaluation['protocol'], f'{evaluation["iou_types"][-1]}/AP')

@@ -1,6 +1,6 @@
-"""Which maps the heads of a two-stage detector see: a pyramid, or one map of stride 16 (C4, DC5).
+"""Layouts of two-stage detectors: heads on a pyramid, or on one map of stride 16 (C4, DC5).
 
-A layout has a say in every network, so it says for each which of its settings go with it.
+A layout changes settings of every network.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,9 +14,9 @@ SINGLE_LEVEL = {'sizes': ((32, 64, 128, 256, 512),), 'train': (12000, 2000), 'te
 
 
 class Layout(NamedTuple):
-  """Settings by network; what is empty is as on a pyramid."""
+  """Settings by network; empty: as on a pyramid."""
 
-  neck: Callable[[str], dict]  # of a norm
+  neck: Callable[[str], dict]  # function of the norm
   backbone: Mapping = NONE
   rpn: Mapping = NONE
   roi: Mapping = NONE
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
   mask_head: Mapping = NONE
 
   def heads(self, norm: str = '', *, masks: bool, class_agnostic: bool = False) -> dict:
-    """The box head, and the mask head where there are masks, as arguments of `roi`."""
+    """Box head, and mask head if there are masks, as arguments of `roi`."""
     heads = {'box_head': roi.box_head(norm, class_agnostic=class_agnostic, **self.box_head)}
     if masks:
       heads['mask_head'] = roi.mask_head(norm, class_agnostic=class_agnostic, **self.mask_head)
@@ -33,7 +33,7 @@ class Layout(NamedTuple):
 
 FPN = Layout(necks.fpn)
 
-# Heads begin with the backbone's last stage, on regions of its third stage.
+# Heads begin with the backbone's last stage, on RoIs pooled from the stage before.
 C4 = Layout(
   lambda norm: necks.single(stage=4),
   backbone={'num_stages': 3},
@@ -43,7 +43,7 @@ C4 = Layout(
   mask_head={'num_convs': 0},
 )
 
-# The backbone's last stage has its convolutions dilated in the place of a stride.
+# The backbone's last stage is dilated instead of strided.
 DC5 = Layout(
   lambda norm: necks.single(stage=5),
   backbone={'dilate_last': True},

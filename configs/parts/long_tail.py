@@ -1,4 +1,4 @@
-"""Remedies for a long tail of categories: class losses, samplers, classifiers, and second stages on a trained model."""
+"""Methods for long-tailed categories: class losses, samplers, classifiers, and second stages on a trained model."""
 
 CLASS_LOSSES = {  # config.model.roi.class_loss
   'cross_entropy': {'name': 'cross_entropy'},
@@ -20,7 +20,7 @@ SAMPLERS = {  # config.data.sampler.name
   'class_balanced': 'class_balanced',
 }
 
-STEPS = {  # and after which of them the learning rate falls
+STEPS = {  # (steps, milestones of the learning rate)
   '90k': (90_000, (60_000, 80_000)),
   '180k': (180_000, (120_000, 160_000)),
   '9k': (9_000, (8_000,)),
@@ -28,11 +28,11 @@ STEPS = {  # and after which of them the learning rate falls
 }
 
 
-ALL_BUT = r'^(?!box_head\d*/{}/)'  # the pattern of all parameters but those of a part of the box heads
+ALL_BUT = r'^(?!box_head\d*/{}/)'  # pattern of all parameters except a part of the box heads
 
 
 def heads(loss: str, classifier: str = 'linear') -> dict:
-  """Classifiers that go with a class loss: mmdetection's cosine ones with the seesaw loss, of masks if asked."""
+  """Classifiers for a class loss: mmdetection's cosine classifiers for the seesaw loss, optionally for masks too."""
   normed = loss.startswith('seesaw') and classifier == 'linear'
   return {
     'box_head': {'classifier': 'normed' if normed else classifier},
@@ -41,10 +41,10 @@ def heads(loss: str, classifier: str = 'linear') -> dict:
 
 
 def second_stage(name: str) -> dict:
-  """Changes for a second stage, as `ConfigDict.update` takes them; what they name is trained alone.
+  """Changes for a second stage, for `ConfigDict.update`; all parameters but the second stage's are frozen.
 
-  DisAlign (Zhang et al., 2021); the classifier from new weights (cRT), or a scale of each class (LWS; both Kang et al.,
-  2020). Their tau-normalisation changes evaluation alone.
+  DisAlign (Zhang et al., 2021); a newly initialised classifier (cRT), or a scale for each class (LWS; both Kang et al.,
+  2020). Their tau-normalisation only changes evaluation.
   """
   return {
     'none': {},
@@ -59,10 +59,10 @@ def second_stage(name: str) -> dict:
 
 
 def calibration(name: str) -> dict:
-  """A calibration of the logits, and nothing but it trained."""
+  """Adds a calibration of the logits, and freezes everything else."""
   return {'model': {'frozen': (ALL_BUT.format('calibration'),), 'roi': {'box_head': {'calibration': name}}}}
 
 
 def reweighted() -> dict:
-  """DisAlign's loss of its second stage, in the place of the first one's."""
+  """DisAlign's class loss of the second stage."""
   return {'name': 'reweighted', 'scale': 0.8}

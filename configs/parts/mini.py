@@ -1,10 +1,10 @@
-"""A small network on generated 128 x 128 images: the whole program in minutes on two cores."""
+"""Small networks on generated 128 x 128 images: a whole run in minutes on two cores."""
 
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-FEATURES = {  # the backbone and the pyramid, which learn from nothing
+FEATURES = {  # backbone and pyramid, trained from scratch
   'dtype': 'float32',
   'frozen': (),
   'backbone': {'depth': 18, 'norm': 'gn', 'stem_width': 32},
@@ -13,7 +13,7 @@ FEATURES = {  # the backbone and the pyramid, which learn from nothing
 
 
 def images() -> dict:
-  """What changes for the generated images in place of a data set's."""
+  """Changes for generated images."""
   return {
     'data': {
       'name': 'shapes',
@@ -30,7 +30,7 @@ def images() -> dict:
 
 
 def training() -> dict:
-  """What changes for a thousand steps of eight images."""
+  """Changes for a run of a thousand steps of eight images."""
   return {
     'train': {
       'steps': 1000,
@@ -44,7 +44,7 @@ def training() -> dict:
 
 
 def dense(config: ConfigDict) -> ConfigDict:
-  """A dense detector's configuration with a narrow ResNet-18, short towers, and anchors or ranges for small objects."""
+  """Makes a dense detector small: a narrow ResNet-18, short towers, and anchors or ranges for small objects."""
   head = config.model.head
   if 'ranges' in head:
     sizes = {'ranges': tuple((first / 4, last / 4) for first, last in head.ranges)}
@@ -56,7 +56,7 @@ def dense(config: ConfigDict) -> ConfigDict:
 
 
 def yolact(config: ConfigDict) -> ConfigDict:
-  """YOLACT's configuration with a narrow ResNet-18, narrow heads, and anchors for small objects."""
+  """Makes YOLACT small: a narrow ResNet-18, narrow heads, and anchors for small objects."""
   head = {
     'network': {'channels': 64},
     'mask_branch': {'channels': 64},
@@ -67,7 +67,7 @@ def yolact(config: ConfigDict) -> ConfigDict:
 
 
 def mask_rcnn(config: ConfigDict) -> ConfigDict:
-  """Mask R-CNN's configuration with a narrow ResNet-18, anchors for small objects, and few regions."""
+  """Makes Mask R-CNN small: a narrow ResNet-18, anchors for small objects, and few RoIs."""
   model = {
     **FEATURES,
     'proposals': {
@@ -90,6 +90,6 @@ def mask_rcnn(config: ConfigDict) -> ConfigDict:
 
 
 def changed(config: ConfigDict, changes: Mapping) -> ConfigDict:
-  """The configuration with changes by name, locked."""
+  """Applies changes by name, and locks the config."""
   config.unlock().update(changes)
   return config.lock()

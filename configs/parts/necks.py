@@ -1,4 +1,4 @@
-"""Necks: from a backbone's maps to those that heads see."""
+"""Necks: from a backbone's maps to the heads' maps."""
 
 
 def fpn(
@@ -13,11 +13,11 @@ def fpn(
 
   Args:
     norm: of its convolutions.
-    levels: that it has; 2**level is the stride.
-    extra: of levels above 5, 'pool': every other pixel; by convolutions of 'input' (the backbone's last map) or
-      'output' (the pyramid's). RetinaNet takes the input, FCOS, ATSS and GFL the output.
-    extra_relu: before every such convolution but the first; Detectron2's RetinaNet and all FCOS.
-    upsample: of the path from coarse to fine: 'nearest', or YOLACT's 'bilinear'.
+    levels: of the pyramid; the stride is 2**level.
+    extra: source of levels above 5: 'pool': every other pixel; convolutions of 'input' (the backbone's last map) or
+      'output' (the pyramid's). RetinaNet uses the input, FCOS, ATSS and GFL the output.
+    extra_relu: ReLU before every extra convolution but the first; Detectron2's RetinaNet and all FCOS.
+    upsample: of the top-down path: 'nearest', or YOLACT's 'bilinear'.
   """
   return {
     'name': 'fpn',
@@ -31,7 +31,7 @@ def fpn(
 
 
 def single(stage: int) -> dict:
-  """One map of stride 16, as a stage of the backbone leaves it (C4, DC5)."""
+  """One map of stride 16, the result of a backbone stage (C4, DC5)."""
   return {'name': 'single', 'stage': stage, 'level': 4}
 
 
@@ -40,7 +40,7 @@ def ssd(*, channels: tuple[int, ...], strides: tuple[int, ...], padding: tuple[i
 
   Args:
     channels, strides, padding: of each level above the backbone's, see necks/ssd_neck.py.
-    last_size: of the last level's kernel.
+    last_size: size of the last level's kernel.
   """
   return {
     'name': 'ssd_neck',
@@ -48,15 +48,20 @@ def ssd(*, channels: tuple[int, ...], strides: tuple[int, ...], padding: tuple[i
     'strides': strides,
     'padding': padding,
     'last_size': last_size,
-    'scale': 20.0,  # the length of the first map's pixels that training begins with
+    'scale': 20.0,  # initial factor of the first map's L2 norm
   }
 
 
+def unchanged() -> dict:
+  """None: the head sees the backbone's maps."""
+  return {'name': 'unchanged'}
+
+
 def channel_mapper(levels: tuple[int, ...], *, norm: str, use_bias: bool) -> dict:
-  """Every map on its own brought to the channels of a transformer; further levels by strided convolutions.
+  """Maps every level to the channels of a transformer; further levels by strided convolutions.
 
   Args:
-    levels: that it has.
+    levels: of the result.
     norm: after every convolution.
     use_bias: of the convolutions. mmdetection's Deformable DETR has none before the norm, Detic's has them.
   """

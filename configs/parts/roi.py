@@ -1,6 +1,6 @@
-"""Heads on regions: pooling, targets, the box head and its losses, the mask head, and cascades of box heads."""
+"""RoI heads: pooling, targets, the box head and its losses, the mask head, and cascades of box heads."""
 
-IOU_LOSSES = {  # of boxes in Detectron2, by the argument `box_loss`
+IOU_LOSSES = {  # box losses in Detectron2, by the argument `box_loss`
   '': {},
   'giou': {'loss': 'giou', 'loss_weight': 10.0},
   'ciou': {'loss': 'ciou', 'loss_weight': 12.0},
@@ -18,6 +18,7 @@ def roi(
   *,
   box_head: dict,
   mask_head: dict | None = None,
+  grid_head: dict | None = None,
   cascade: dict | None = None,
   levels: tuple[int, ...] = (2, 3, 4, 5),
   shared_head: str = '',
@@ -32,22 +33,23 @@ def roi(
   beta: float = 0.0,
   loss_weight: float = 1.0,
 ) -> dict:
-  """Detectron2's settings; `mmdet` below says what mmdetection does otherwise.
+  """Detectron2's settings; `mmdet` below has mmdetection's differences.
 
   Args:
-    box_head, mask_head: those of this file; no mask head: no masks.
+    box_head, mask_head, grid_head: those of this file; no mask head: no masks; no grid head: no grid points.
     cascade: several box heads, one after the other.
     levels: of the pyramid that regions are pooled from.
     shared_head: 'res5': the backbone's last stage on every region (C4).
     aligned, sampling_ratio: of RoIAlign; 0: as many samples as a bin has pixels. mmdetection 1.x: False and 2.
-    deformable_pooling: for the box head: 'v1' or 'v2' (deformable RoI pooling) in the place of RoIAlign.
-    low_quality_matches, low_quality_min_iou: as of an RPN. mmdetection's Mask R-CNN: 'gt_claims' from 0.5 on.
-    scale_clamp, legacy_plus_one: of the box coder, as of an RPN.
-    loss, beta, loss_weight: of boxes; beta 0 of 'smooth_l1': L1; or the name of an IoU loss.
+    deformable_pooling: for the box head: 'v1' or 'v2' (deformable RoI pooling) instead of RoIAlign.
+    low_quality_matches, low_quality_min_iou: as in rpn.py. mmdetection's Mask R-CNN: 'gt_claims' from IoU 0.5.
+    scale_clamp, legacy_plus_one: of the box coder, as in rpn.py.
+    loss, beta, loss_weight: box loss; 'smooth_l1' (beta 0: L1), or the name of an IoU loss.
   """
   return {
     'stage': 'standard',  # of models/box_stages
-    'tasks': ('mask',) if mask_head else (),  # of models/roi_tasks
+    # Of models/roi_tasks, one after the other.
+    'tasks': (('grid_points',) if grid_head else ()) + (('mask',) if mask_head else ()),
     'pooler': {
       'name': 'deformable' if deformable_pooling else 'roi_align',
       **({'version': deformable_pooling} if deformable_pooling else {}),
@@ -65,7 +67,7 @@ def roi(
       'low_quality_min_iou': low_quality_min_iou,
     },
     'sampler': {'name': 'random', 'num': 512, 'positive_fraction': 0.25},
-    'add_ground_truth': True,  # as proposals
+    'add_ground_truth': True,  # add ground-truth boxes to the proposals
     'shared_head': shared_head,
     'box_head': box_head,
     'coder': {
@@ -78,17 +80,18 @@ def roi(
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
     'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
     **({'mask_head': mask_head} if mask_head else {}),
+    **({'grid_head': grid_head, 'grid_points': grid_points()} if grid_head else {}),
     **({'cascade': cascade} if cascade else {}),
   }
 
 
 def mmdet(**settings) -> dict:
-  """mmdetection's, and `settings` of `roi`."""
+  """mmdetection's settings, changed by `settings` of `roi`."""
   return roi(**{'scale_clamp': 'symmetric'} | settings)
 
 
 def mmdet_1x(**settings) -> dict:
-  """mmdetection's with the coordinates of its version 1 (configs/legacy_1.x), and `settings` of `roi`."""
+  """mmdetection's settings with the coordinates of version 1 (configs/legacy_1.x), changed by `settings` of `roi`."""
   own = {
     'legacy_plus_one': True,
     'aligned': False,
@@ -100,7 +103,14 @@ def mmdet_1x(**settings) -> dict:
   return mmdet(**own | settings)
 
 
-def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, class_agnostic: bool = False) -> dict:
+def box_head(
+  norm: str = '',
+  *,
+  num_fcs: int | None = None,
+  roi_size: int = 7,
+  class_agnostic: bool = False,
+  box_regression: bool = True,
+) -> dict:
   """Two layers of 1024, or with a norm four convolutions and one layer (Wu & He, 2018).
 
   Args:
@@ -108,6 +118,7 @@ def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, c
     num_fcs: 0: the mean over the region; None: as said above.
     roi_size: bins along the side of a region.
     class_agnostic: one box a region; a cascade's boxes always are.
+    box_regression: False: classes alone.
   """
   return {
     'name': 'conv_fc',
@@ -118,8 +129,9 @@ def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, c
     'channels': 1024,
     'roi_size': roi_size,
     'class_agnostic': class_agnostic,
+    'box_regression': box_regression,
     'classifier': 'linear',  # or 'cosine'; 'normed': mmdetection's for the seesaw loss
-    'tau': 0.0,  # of a linear classifier: normalised after training, 1: wholly (tau-normalisation)
+    'tau': 0.0,  # of a linear classifier: exponent of tau-normalisation after training
     'cosine_scale': 20.0,  # of a cosine classifier
     'cosine_scale_learned': True,
     'cosine_bias': False,
@@ -128,13 +140,13 @@ def box_head(norm: str = '', *, num_fcs: int | None = None, roi_size: int = 7, c
 
 
 def mask_head(norm: str = '', *, num_convs: int = 4, class_agnostic: bool = False, stages: str = 'first') -> dict:
-  """Convolutions, an enlargement to 28 x 28 and a mask for every class.
+  """Mask head: convolutions, upsampling to 28 x 28 and a mask for every class.
 
   Args:
     norm: of the convolutions.
-    num_convs: before the enlargement.
-    class_agnostic: one mask a region.
-    stages: of a cascade that have one, trained on their regions: 'first' or 'every'.
+    num_convs: before upsampling.
+    class_agnostic: one mask per RoI.
+    stages: cascade stages with a mask head, trained on their RoIs: 'first' or 'every'.
   """
   return {
     'name': 'conv',
@@ -148,20 +160,43 @@ def mask_head(norm: str = '', *, num_convs: int = 4, class_agnostic: bool = Fals
   }
 
 
+def grid_head() -> dict:
+  """Grid R-CNN's: nine heat maps of 28 x 28 on regions of twice the size."""
+  return {
+    'name': 'fused',
+    'num_convs': 8,
+    'point_channels': 64,  # of every point
+    'grid_size': 3,  # points along a side of the grid
+    'norm_groups': 36,
+    'roi_size': 14,
+  }
+
+
+def grid_points() -> dict:
+  """How Grid R-CNN's points are trained and read."""
+  return {
+    'jitter': 0.15,  # of regions in training, as a share of their sides
+    'max_rois': 96,  # positives an image; mmdetection: 192 of the two on a GPU; 0: all
+    'radius': 1,  # cells round a point that are positive
+    'loss_weight': 15.0,
+    'clip': False,  # boxes to the image, which mmdetection means to do and does not
+  }
+
+
 def detectron2_cascade() -> dict:
-  """Later stages are trained on the first one's regions, refined; features pass a third of their gradient."""
+  """Detectron2's cascade: later stages train on the first one's refined RoIs; features get a third of the gradient."""
   return {
     'ious': (0.5, 0.6, 0.7),
     'coder_weights': ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0)),
     'loss_weights': (1.0, 1.0, 1.0),
-    'resample': False,  # sample regions for every stage anew, the objects' own boxes among them
+    'resample': False,  # sample RoIs again for every stage, with ground-truth boxes added
     'feature_gradient': 1 / 3,
     'average': 'probabilities',  # over the stages; or 'logits'
   }
 
 
 def mmdet_cascade() -> dict:
-  """Every stage samples anew; later losses weigh less; the deviations are rounded, so weights are not whole numbers."""
+  """mmdetection's cascade: every stage samples again, later losses weigh less; weights are 1 / rounded deviations."""
   return {
     'ious': (0.5, 0.6, 0.7),
     'coder_weights': ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067)),

@@ -1,6 +1,6 @@
-"""The region proposal network (Ren et al., 2015): its head, anchors, targets, losses and proposals."""
+"""Region proposal network (Ren et al., 2015): head, anchors, targets, losses and proposals."""
 
-IOU_LOSSES = {  # of boxes in Detectron2, by the argument `box_loss`; mmdetection has them for regions alone
+IOU_LOSSES = {  # box losses in Detectron2, by the argument `box_loss`; mmdetection has them only for RoIs
   '': {},
   'giou': {'loss': 'giou', 'loss_weight': 2.0},
   'ciou': {'loss': 'ciou', 'loss_weight': 2.0},
@@ -27,34 +27,34 @@ def rpn(
   train: tuple[int, int] = (2000, 1000),
   test: tuple[int, int] = (1000, 1000),
 ) -> dict:
-  """Detectron2's settings; `mmdet` below says what mmdetection does otherwise.
+  """Detectron2's settings; `mmdet` below has mmdetection's differences.
 
   Args:
     num_convs, channels: of the head.
-    sizes: of anchors in pixels, one tuple a level.
+    sizes: of anchors in pixels, one tuple per level.
     anchor_order: outer loop of a cell's anchors; mmdetection: 'ratio_major'.
     rounded: anchors of whole pixels, as mmdetection 1.x had them.
-    scale_clamp: of boxes' sides; mmdetection: 'symmetric'.
+    scale_clamp: clamp of box scales; mmdetection: 'symmetric'.
     legacy_plus_one: a box's last pixel is inside it (mmdetection 1.x).
-    low_quality_matches: an object's best anchors are positive though below 0.7, and belong to the object that they
-      overlap most ('best_iou', Detectron2) or to that object ('gt_claims', mmdetection); 'off': they are not.
-    low_quality_min_iou: below which they are not.
-    train_anchors: mmdetection: 'image', only those on the image's own padded size.
-    border: >= 0: anchors that cross the image by more pixels take no part in training.
-    normalizer: anchors an image by which the losses are divided; 0: those sampled (mmdetection).
-    loss, beta, loss_weight: of boxes; beta 0 of 'smooth_l1': L1; or the name of an IoU loss.
-    train, test: how many proposals (a level before suppression, an image after it).
+    low_quality_matches: an object's best anchors are positive even below 0.7, assigned to the object with their highest
+      IoU ('best_iou', Detectron2) or to this object ('gt_claims', mmdetection); 'off': they are not positive.
+    low_quality_min_iou: least IoU of such anchors.
+    train_anchors: mmdetection: 'image', only anchors on the image's own padded size.
+    border: >= 0: anchors that cross the image by more pixels are ignored in training.
+    normalizer: divisor of the losses, in anchors per image; 0: the sampled anchors (mmdetection).
+    loss, beta, loss_weight: box loss; 'smooth_l1' (beta 0: L1), or the name of an IoU loss.
+    train, test: number of proposals (per level before suppression, per image after it).
   """
   return {
     'name': 'rpn',
     'num_convs': num_convs,
     'channels': channels,
     'anchors': {
-      'strides': (),  # pixels a cell of each level; (): a pyramid's, 2**level
+      'strides': (),  # pixels per cell of each level; (): 2**level
       'sizes': sizes,
       'aspect_ratios': (0.5, 1.0, 2.0),  # height / width
       'anchor_order': anchor_order,
-      'offset': 0.0,  # of an anchor's centre in its cell, in strides
+      'offset': 0.0,  # from the cell's corner to the anchors' centre, in strides
       'rounded': rounded,
     },
     'coder': {
@@ -73,7 +73,7 @@ def rpn(
     },
     'train_anchors': train_anchors,
     'border': border,
-    'sampler': {'name': 'random', 'num': 256, 'positive_fraction': 0.5},  # num 0: take every anchor
+    'sampler': {'name': 'random', 'num': 256, 'positive_fraction': 0.5},  # num 0: every anchor
     'normalizer': normalizer,
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
     'train_proposals': limits(*train),
@@ -82,17 +82,17 @@ def rpn(
 
 
 def given(count: int = 1000) -> dict:
-  """No network: up to `count` proposals an image come with the batch (Fast R-CNN)."""
+  """Precomputed proposals, up to `count` per image, in the batch (Fast R-CNN)."""
   return {'name': 'given', 'count': count}
 
 
 def limits(pre_nms_topk: int, post_nms_topk: int) -> dict:
-  """How many boxes become proposals: the best of a level, suppressed, the best of an image."""
+  """Limits of proposals: per level before suppression, and per image after it."""
   return {'pre_nms_topk': pre_nms_topk, 'post_nms_topk': post_nms_topk, 'iou': 0.7, 'min_size': 0.0}
 
 
 def mmdet(**settings) -> dict:
-  """mmdetection's, and `settings` of `rpn`."""
+  """mmdetection's settings, changed by `settings` of `rpn`."""
   own = {
     'anchor_order': 'ratio_major',
     'scale_clamp': 'symmetric',
@@ -105,5 +105,5 @@ def mmdet(**settings) -> dict:
 
 
 def mmdet_1x(**settings) -> dict:
-  """mmdetection's with the coordinates of its version 1 (configs/legacy_1.x), and `settings` of `rpn`."""
+  """mmdetection's settings with the coordinates of version 1 (configs/legacy_1.x), changed by `settings` of `rpn`."""
   return mmdet(**{'rounded': True, 'legacy_plus_one': True, 'beta': 1 / 9, 'train': (2000, 2000)} | settings)

@@ -1,7 +1,7 @@
-"""Schedules: how long, with how many images a step, at which learning rate; and the optimizer.
+"""Schedules: steps, images per step and learning rate; and optimizers.
 
-DETECTRON2 and MMDET are what each program calls its schedules, by data set; the first one is the data set's default,
-and what is in neither table there is not. Detectron2 counts steps, mmdetection epochs.
+DETECTRON2 and MMDET list each program's schedules by data set; the first one is the data set's default, and other
+schedules are refused. Detectron2 counts steps, mmdetection epochs.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from configs.parts.datasets import DATASETS
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
-# Paths of parameters; norms have biases too, so they are asked first.
+# Patterns of parameter paths; norms have biases too, so their pattern comes first.
 NORMS = r'(?i)(^|/)(\w*norm|bn|gn|ln)_?\d*/(scale|bias)$'
 BIASES = r'(^|/)bias$'
 WEIGHTS = r'(^|/)(kernel|embedding)$|(^|/)(logits|calibration)/scale$|(^|/)head/scale\d+$'
@@ -32,18 +32,18 @@ def training(
   """A run: `config.train`.
 
   Args:
-    steps: its length.
+    steps: length of the run.
     milestones: steps after which the rate falls to a tenth.
-    base_lr: the rate for `batch_size` images a step.
-    optimizer: one of this file.
+    base_lr: learning rate for `batch_size` images per step.
+    optimizer: from this file.
     batch_size: images over all devices.
     warmup: 'linear': from warmup_factor times the rate; 'constant': at it.
-    warmup_steps, warmup_factor: how long and from where.
+    warmup_steps, warmup_factor: length and initial factor of the warm-up.
   """
   return {
     'steps': steps,
     'batch_size': batch_size,
-    'accumulate': 1,  # micro-batches a step
+    'accumulate': 1,  # micro-batches per step
     'optimizer': optimizer,
     'schedule': {
       'name': 'multistep',  # or 'cosine'
@@ -56,8 +56,8 @@ def training(
       'warmup_factor': warmup_factor,
     },
     'ema_decay': 0.0,  # 0: none
-    'init_from': '',  # a checkpoint whose parameters are the start, where names and shapes agree
-    'init_except': (),  # patterns of arrays that start anew all the same, as 'params/box_head*/logits/*'
+    'init_from': '',  # checkpoint of initial parameters, used if names and shapes agree
+    'init_except': (),  # patterns of arrays that are not loaded, such as 'params/box_head*/logits/*'
     'log_every': 20,
     'checkpoint_every': 5000,
     'keep_checkpoints': 3,
@@ -77,16 +77,16 @@ def sgd(
 
   Args:
     weight_decay: of weights.
-    norm_decay: of weight_decay, for norms; mmdetection: 1.
-    bias_decay: of weight_decay, for the biases of other layers; mmdetection's FCOS: 0.
-    clip_norm: global gradient norm; 0: no clipping.
-    lr_factors: of parameters whose path has this in it, as a regular expression: {'^backbone/': 0.1}.
+    norm_decay: factor of weight_decay for norms; mmdetection: 1.
+    bias_decay: factor of weight_decay for the biases of other layers; mmdetection's FCOS: 0.
+    clip_norm: largest global gradient norm; 0: no clipping.
+    lr_factors: factors by regular expressions found in parameter paths: {'^backbone/': 0.1}.
   """
   return {
     'name': 'sgd',
     'momentum': 0.9,
     'weight_decay': weight_decay,
-    # The first pattern found in a parameter's path; one that none finds is an error.
+    # The first pattern found in a parameter's path counts; a parameter without a pattern is an error.
     'decay_factors': ((NORMS, norm_decay), (BIASES, bias_decay), (WEIGHTS, 1.0)),
     'clip_norm': clip_norm,
     'lr_factors': dict(lr_factors),
@@ -94,13 +94,18 @@ def sgd(
 
 
 def adamw(*, clip_norm: float, lr_factors: Mapping[str, float]) -> dict:
-  """AdamW as DETR and its kin have it: everything decays."""
+  """AdamW of DETR-like detectors: all parameters decay."""
   settings = sgd(norm_decay=1.0, clip_norm=clip_norm, lr_factors=lr_factors)
-  return {**settings, 'name': 'adamw'}  # momentum is that of 'sgd' alone
+  return {**settings, 'name': 'adamw'}  # momentum is only for 'sgd'
+
+
+def adam(*, clip_norm: float) -> dict:
+  """Adam: nothing decays."""
+  return {**sgd(weight_decay=0.0, clip_norm=clip_norm), 'name': 'adamw'}
 
 
 def epochs(count: int, milestones: tuple[int, ...], images: int, batch_size: int = 16) -> dict:
-  """So many epochs in steps, the last batch of an epoch not full."""
+  """Converts epochs to steps; the last batch of an epoch may be smaller."""
   per_epoch = -(-images // batch_size)
   return {
     'steps': count * per_epoch,
@@ -110,7 +115,7 @@ def epochs(count: int, milestones: tuple[int, ...], images: int, batch_size: int
 
 
 def jittered(count: int, shares: tuple[float, ...], images: int) -> dict:
-  """Many epochs of images scaled by 0.1 to 2, 64 a step; the rate falls after these shares of them."""
+  """Schedule of large-scale jitter, with 64 images per step; the rate falls after these shares of the steps."""
   steps = count * images // 64
   return {
     'steps': steps,
@@ -127,8 +132,11 @@ OF_COCO = {
 OF_VOC = {'steps': 18_000, 'milestones': (12_000, 16_000), 'warmup_steps': 100}
 
 DETECTRON2 = {
-  # 9x: from scratch.
-  'coco': {**OF_COCO, '9x': {'steps': 202_500, 'milestones': (187_500, 197_500), 'batch_size': 64, 'base_lr': 0.08}},
+  'coco': {
+    **OF_COCO,
+    '9x': {'steps': 202_500, 'milestones': (187_500, 197_500), 'batch_size': 64, 'base_lr': 0.08},  # from scratch
+    '135k': {'steps': 135_000, 'milestones': (105_000, 125_000), 'batch_size': 32, 'base_lr': 0.04},
+  },
   'lvis_v1': {'1x': OF_COCO['2x'], '2x': {'steps': 360_000, 'milestones': (240_000, 320_000)}},
   'lvis_v0.5': OF_COCO,
   'cityscapes': {'24k': {'steps': 24_000, 'milestones': (18_000,), 'batch_size': 8, 'base_lr': 0.01}},
@@ -147,7 +155,7 @@ def of_mmdet(dataset: str) -> dict:
     '20e': epochs(20, (16, 19), images),
     '24e': epochs(24, (20, 23), images),
     '36e': epochs(36, (28, 34), images),
-    '120e': epochs(24, (16, 22), 5 * images, batch_size=64),  # of five times the images each
+    '120e': epochs(24, (16, 22), 5 * images, batch_size=64),  # each epoch repeats the images five times
     '90k': OF_COCO['1x'],
     '200ep': {
       **jittered(200, (22 / 25, 24 / 25), images),
@@ -159,7 +167,7 @@ def of_mmdet(dataset: str) -> dict:
   }
 
 
-MMDET = {  # data sets that it repeats within an epoch count as often
+MMDET = {  # epochs include mmdetection's repetitions of a data set
   'coco': of_mmdet('coco'),
   'lvis_v1': of_mmdet('lvis_v1'),
   'lvis_v0.5': of_mmdet('lvis_v0.5'),
@@ -171,10 +179,10 @@ MMDET = {  # data sets that it repeats within an epoch count as often
 
 
 def chosen(schedules: Mapping[str, Mapping[str, dict]], dataset: str, schedule: str) -> dict:
-  """A schedule of a data set; '': its first.
+  """Finds a schedule of a data set; '': its first.
 
   Raises:
-    ValueError: there is no such schedule; says which there are.
+    ValueError: there is no such schedule; the message lists the data set's schedules.
   """
   found = schedules[dataset]
   if schedule and schedule not in found:
@@ -183,18 +191,18 @@ def chosen(schedules: Mapping[str, Mapping[str, dict]], dataset: str, schedule: 
 
 
 def detectron2(dataset: str, schedule: str = '', *, base_lr: float = 0.02) -> dict:
-  """A run as Detectron2 does it: norms do not decay. What a schedule says wins over the rate for 16 images."""
+  """Detectron2's run: norms do not decay. A schedule's values have priority over `base_lr`, the rate for 16 images."""
   return training(**{'base_lr': base_lr} | chosen(DETECTRON2, dataset, schedule), optimizer=sgd())
 
 
 def mmdet(
   dataset: str, schedule: str = '', *, base_lr: float = 0.02, warmup: Mapping = NONE, optimizer: Mapping = NONE
 ) -> dict:
-  """A run as mmdetection does it: norms decay, and the rate has risen after 500 steps.
+  """mmdetection's run: norms decay, and the warm-up takes 500 steps.
 
   Args:
-    dataset, schedule: names in MMDET; what a schedule says wins over the rest.
-    base_lr: the rate for 16 images.
+    dataset, schedule: names in MMDET; a schedule's values have priority.
+    base_lr: learning rate for 16 images per step.
     warmup: of `training`.
     optimizer: of `sgd`.
   """

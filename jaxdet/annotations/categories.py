@@ -1,4 +1,4 @@
-"""The category table of an annotation file, whichever reader wants it."""
+"""Reads the category table of an annotation file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from jaxdet.structures import Category
 
 
 def read_categories(path: str) -> tuple[Category, ...]:
-  """The categories of an annotation file or of splits of VOC, sorted by id.
+  """Reads the categories of an annotation file or of splits of VOC, sorted by id.
 
   Raises:
-    ValueError: there are none, an id is used twice, or an entry lacks its id or name; says which.
+    ValueError: there are none, an id is used twice, or an entry has no id or name; the message says which.
   """
   categories: dict[int, Category] = {}
   for entry in entries(path, 'categories'):
@@ -25,7 +25,7 @@ def read_categories(path: str) -> tuple[Category, ...]:
 
 
 def parse_category(entry: Mapping[str, Any], source: str) -> Category:
-  """The category of an entry of the list 'categories'; `source` is the file, for errors."""
+  """Parses an entry of the list 'categories'; `source` is the file, for errors."""
   return Category(
     id=required(entry, 'id', source, 'category'),
     name=required(entry, 'name', source, 'category'),
@@ -35,7 +35,7 @@ def parse_category(entry: Mapping[str, Any], source: str) -> Category:
 
 
 def required(entry: Mapping[str, Any], key: str, source: str, kind: str) -> Any:
-  """A value that every entry of its kind has; raises ValueError that names the file and the entry without it."""
+  """Returns a required value of an entry; raises a ValueError that names the file and the entry if it is missing."""
   if key not in entry:
     raise ValueError(f"{source}: {kind} {entry.get('id', entry)} has no '{key}'")
   return entry[key]

@@ -1,14 +1,14 @@
-"""Annotations of LVIS v1, LVIS v0.5, COCO and PASCAL VOC as columns of NumPy arrays.
+"""Reads annotations of LVIS v1, LVIS v0.5, COCO and PASCAL VOC into columns of NumPy arrays.
 
-The file is read as a stream, once for each of its three lists, into flat columns: LVIS v1's training split
-(1.1 GB, 1.27M objects) takes less than 1 GB. What upstream leaves out is left out here and counted:
+The file is streamed, once for each of its three lists, into flat columns: LVIS v1's training split (1.1 GB, 1.27M
+objects) takes less than 1 GB. Entries that upstream leaves out are left out and counted:
 
 - boxes without area are dropped (Detectron2 drops them when an image is read);
-- polygons of fewer than three points are dropped, and objects of which none is left (as Detectron2 does for
+- polygons of fewer than three points are dropped, and so are objects without remaining polygons (as Detectron2 does for
   COCO; for LVIS it stops);
-- objects that have no `segmentation`, or an empty one, are kept with their box alone; whether they take part
-  is the pipeline's choice;
-- crowds are kept and marked; training leaves them out, evaluation ignores what matches them;
+- objects without `segmentation`, or with an empty one, are kept with only their box; the pipeline decides whether to
+  use them;
+- crowds are kept and marked; training leaves them out, evaluation ignores detections that match them;
 - objects with 'ignore', such as VOC's difficult ones, are kept and marked; `config.data.ignore` leaves them out.
 """
 
@@ -25,7 +25,7 @@ from pycocotools import mask as coco_mask
 
 from jaxdet.annotations.categories import read_categories, required
 from jaxdet.annotations.files import entries, files
-from jaxdet.annotations.objects import Objects
+from jaxdet.annotations.objects import ImageAnnotations, Objects
 from jaxdet.annotations.ragged import Ragged
 from jaxdet.structures import Category
 
@@ -53,6 +53,7 @@ class Annotations:
   file_names: tuple[str, ...]  # such as 'val2017/000000397133.jpg'
   neg_labels: Ragged  # int64; empty for COCO
   not_exhaustive_labels: Ragged
+  pos_labels: Ragged  # of images that are labelled as a whole, as Detic's
   counts: Mapping[str, int]  # by the names of COUNTS
   objects_in_image: Ragged  # int64: rows of the columns below, in the file's order
   labels: Int64[np.ndarray, 'N']
@@ -63,9 +64,18 @@ class Annotations:
   polygon_lengths: Ragged  # int64: coordinates of each of an object's polygons
   polygon_points: Ragged  # float32: x, y, x, y, ... of all of an object's polygons
   rle: Mapping[int, bytes]  # compressed counts of the objects that have them
+  keypoints: Float32[np.ndarray, 'N P 3'] | None  # (x, y, visibility); None where no object has any
 
   def __len__(self) -> int:
     return len(self.image_ids)
+
+  def image(self, image: int) -> ImageAnnotations:
+    """What is known of the image at this position as a whole."""
+    return ImageAnnotations(
+      neg_labels=self.neg_labels[image],
+      not_exhaustive_labels=self.not_exhaustive_labels[image],
+      pos_labels=self.pos_labels[image],
+    )
 
   def objects(self, image: int) -> Objects:
     """The objects of the image at this position."""
@@ -82,6 +92,7 @@ class Annotations:
       polygon_lengths=np.concatenate([np.zeros(0, np.int64), *polygons]),
       polygon_points=np.concatenate([np.zeros(0, np.float32), *points]),
       rle=[self.rle.get(row, b'') for row in rows.tolist()],
+      keypoints=None if self.keypoints is None else self.keypoints[rows],
     )
 
 
@@ -107,6 +118,11 @@ def read(path: str) -> Annotations:
   counts['objects'] = len(objects.labels)
   counts['crowds'] = int(np.sum(objects.crowds))
   counts['ignored'] = int(np.sum(objects.ignored))
+  keypoints = None
+  if objects.keypoints:
+    keypoints = np.zeros((len(objects.labels), counts['keypoints_per_object'], 3), np.float32)
+    for row, points in objects.keypoints.items():
+      keypoints[row] = np.reshape(points, (-1, 3))
   polygon_lengths = np.asarray(objects.polygon_lengths, np.int64)
   polygons = Ragged.from_lengths(polygon_lengths, objects.polygons_per_object)
   point_ends = np.concatenate([[0], np.cumsum(polygon_lengths)])
@@ -118,6 +134,7 @@ def read(path: str) -> Annotations:
     file_names=tuple(images.file_names),
     neg_labels=Ragged.from_lengths(np.array(images.neg_labels, np.int64), images.num_neg),
     not_exhaustive_labels=Ragged.from_lengths(np.array(images.not_exhaustive, np.int64), images.num_not_exhaustive),
+    pos_labels=Ragged.from_lengths(np.array(images.pos_labels, np.int64), images.num_pos),
     counts=counts,
     objects_in_image=Ragged.from_lengths(np.argsort(image_of_object, kind='stable'), per_image),
     labels=np.asarray(objects.labels, np.int64),
@@ -128,6 +145,7 @@ def read(path: str) -> Annotations:
     polygon_lengths=polygons,
     polygon_points=Ragged(np.asarray(objects.points, np.float32), point_ends[polygons.offsets]),
     rle=objects.rle,
+    keypoints=keypoints,
   )
 
 
@@ -140,6 +158,7 @@ class _Images:
     self.file_names: list[str] = []
     self.neg_labels, self.num_neg = array.array('q'), array.array('q')
     self.not_exhaustive, self.num_not_exhaustive = array.array('q'), array.array('q')
+    self.pos_labels, self.num_pos = array.array('q'), array.array('q')
 
   @property
   def ids(self) -> list[int]:
@@ -158,6 +177,7 @@ def _read_images(path: str, label_of: Mapping[int, int]) -> _Images:
     for key, labels, lengths in (
       ('neg_category_ids', images.neg_labels, images.num_neg),
       ('not_exhaustive_category_ids', images.not_exhaustive, images.num_not_exhaustive),
+      ('pos_category_ids', images.pos_labels, images.num_pos),
     ):
       ids = entry.get(key, ())
       unknown = [id for id in ids if id not in label_of]
@@ -171,7 +191,7 @@ def _read_images(path: str, label_of: Mapping[int, int]) -> _Images:
 
 
 def _file_name(entry: dict, path: str) -> str:
-  """LVIS v1 has no `file_name`: there the last two parts of `coco_url` say where the image lies."""
+  """File name of an image; for LVIS v1, without `file_name`, the last two parts of `coco_url`."""
   if 'file_name' in entry:
     return entry['file_name']
   if 'coco_url' in entry:
@@ -189,6 +209,7 @@ class _Objects:
     self.polygons_per_object, self.polygon_lengths = array.array('q'), array.array('q')
     self.points = array.array('f')
     self.rle: dict[int, bytes] = {}
+    self.keypoints: dict[int, array.array] = {}  # (x, y, visibility), flat, of the objects that have them
     self.counts: collections.Counter[str] = collections.Counter()
 
 
@@ -224,6 +245,8 @@ def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _O
     else:
       objects.counts['objects_without_mask'] += 1
 
+    if entry.get('keypoints'):
+      _add_keypoints(objects, entry['keypoints'], path, annotation_id)
     objects.images.append(image)
     objects.labels.append(label_of[category_id])
     objects.boxes.extend((x, y, x + width, y + height))
@@ -237,8 +260,20 @@ def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _O
   return objects
 
 
+def _add_keypoints(objects: _Objects, points: list[float], path: str, annotation_id: int) -> None:
+  """Keeps the keypoints of the object that is read next: x, y, visibility, x, .."""
+  count = objects.counts['keypoints_per_object'] or len(points) // 3
+  if len(points) != 3 * count:
+    raise ValueError(
+      f'{path}: annotation {annotation_id} has {len(points)} numbers for keypoints, where (x, y, visibility) of '
+      f'{count} are expected, as of those before'
+    )
+  objects.counts['keypoints_per_object'] = count
+  objects.keypoints[len(objects.labels)] = array.array('f', points)
+
+
 def _compressed(rle: dict, size: tuple[int, int], path: str, annotation_id: int) -> bytes:
-  """COCO's compressed counts of a run-length encoding, which may have its counts as a list."""
+  """COCO's compressed counts of a run-length encoding, whose counts may be a list."""
   if tuple(rle['size']) != size:
     raise ValueError(f'{path}: the mask of annotation {annotation_id} is of size {rle["size"]}, its image of {size}')
   if isinstance(rle['counts'], list):

@@ -1,4 +1,4 @@
-"""Annotation files by path: JSON of LVIS or COCO, or splits of VOC's folders, as lists of the same entries."""
+"""Reads annotation files by path: JSON of LVIS or COCO, or splits of VOC's folders, as the same lists of entries."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,12 @@ from jaxdet.annotations.json_stream import items
 
 
 def find(folder: str, names: Sequence[str]) -> str:
-  """The path of the first of `names` that exists below `folder`.
+  """Finds the first of `names` that exists below `folder`.
 
-  A name is that of a file, or of splits of VOC as 'VOC2007/trainval+VOC2012/trainval' (see `voc_folder`).
+  A name is a file's, or that of splits of VOC such as 'VOC2007/trainval+VOC2012/trainval' (see `voc_folder`).
 
   Raises:
-    FileNotFoundError: none does; the message has every file that is missing.
+    FileNotFoundError: none exists; the message lists all missing files.
   """
   paths = [os.path.join(folder, name) for name in names]
   missing = []
@@ -30,7 +30,7 @@ def find(folder: str, names: Sequence[str]) -> str:
 
 
 def files(path: str) -> list[str]:
-  """All files that are read for a path; raises FileNotFoundError where one that names others is not there."""
+  """All files that are read for a path; raises FileNotFoundError if a file that lists others is missing."""
   for file in _first_files(path):
     if not os.path.exists(file):
       raise FileNotFoundError(f'no annotation file {file}')
@@ -38,10 +38,10 @@ def files(path: str) -> list[str]:
 
 
 def _first_files(path: str) -> list[str]:
-  """The files that `path` itself names."""
+  """Files that `path` itself names."""
   return voc_folder.image_lists(path) if voc_folder.is_split(path) else [path]
 
 
 def entries(path: str, name: str) -> Iterator[dict]:
-  """The entries of one of an annotation file's lists, one at a time; see `json_stream.items`, `voc_folder.entries`."""
+  """Yields the entries of a list of an annotation file; see `json_stream.items`, `voc_folder.entries`."""
   return voc_folder.entries(path, name) if voc_folder.is_split(path) else items(path, name)

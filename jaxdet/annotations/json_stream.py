@@ -1,4 +1,4 @@
-"""The entries of one list in a large JSON file, without the rest of it in memory."""
+"""Streams the entries of one list of a large JSON file, without the rest of it in memory."""
 
 import gzip
 import zlib
@@ -8,7 +8,7 @@ import ijson
 
 
 def items(path: str, name: str) -> Iterator[dict]:
-  """The entries of the list `name` at the file's top level, one at a time; the file may be packed with gzip.
+  """Yields the entries of the list `name` at the file's top level; the file may be packed with gzip.
 
   Raises:
     ValueError: the file is cut off or is not JSON; the message has its name and the byte offset.
@@ -26,7 +26,7 @@ def items(path: str, name: str) -> Iterator[dict]:
 
 
 class _Source:
-  """A file that knows which bytes it gave last, for messages."""
+  """File wrapper that knows the position of the last bytes read, for messages."""
 
   def __init__(self, file):
     self._file = file

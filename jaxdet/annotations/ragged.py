@@ -1,4 +1,4 @@
-"""Rows of different lengths as two arrays: what a list of lists is, without a Python object a row."""
+"""Ragged arrays: rows of different lengths in two arrays, without a Python object per row."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Ragged:
-  """Row i is `values[offsets[i] : offsets[i + 1]]`."""
+  """Ragged array; row i is `values[offsets[i] : offsets[i + 1]]`."""
 
   values: np.ndarray  # [sum of lengths, ...]
   offsets: np.ndarray  # int64 [rows + 1], ascending from 0
@@ -24,11 +24,11 @@ class Ragged:
 
   @property
   def lengths(self) -> np.ndarray:
-    """int64 [rows]."""
+    """Lengths of the rows, int64 [rows]."""
     return np.diff(self.offsets)
 
   def rows(self) -> np.ndarray:
-    """int64 [values]: the row each value belongs to."""
+    """Row of each value, int64 [values]."""
     return np.repeat(np.arange(len(self)), self.lengths)
 
   def __len__(self) -> int:

@@ -1,11 +1,11 @@
-"""PASCAL VOC's folders VOC2007, VOC2012, .. as the lists of an annotation file in COCO's format.
+"""Reads PASCAL VOC's folders VOC2007, VOC2012, .. as the lists of an annotation file in COCO's format.
 
-A split is named 'VOC2007/test', several that are joined 'VOC2007/trainval+VOC2012/trainval'. Its path is this name
-below the folder that holds the years (the devkit's VOCdevkit).
+A split is named 'VOC2007/test', joined splits 'VOC2007/trainval+VOC2012/trainval'. Its path is this name below the
+folder with the years (the devkit's VOCdevkit).
 
 Boxes are Detectron2's: VOC counts pixels from 1 and includes the last, so an object covers (xmin - 1, ymin - 1, xmax,
-ymax). mmdetection subtracts 1 from all four: there, every box ends a pixel earlier. Whether an object is 'difficult'
-is its 'ignore'. An image's id is its name as a number, 7 for 000007 and 2008000015 for 2008_000015.
+ymax). mmdetection subtracts 1 from all four, so every box ends a pixel earlier. 'difficult' becomes 'ignore'. An
+image's id is its name as a number, 7 for 000007 and 2008000015 for 2008_000015.
 """
 
 import math
@@ -25,27 +25,27 @@ SPLIT = re.compile(r'(?:(?P<folder>.*)/)?(?P<names>VOC\d{4}/\w+(\+VOC\d{4}/\w+)*
 
 
 def is_split(path: str) -> bool:
-  """Whether this is the path of a split of VOC; the files need not be there."""
+  """True if this is the path of a split of VOC; the files need not exist."""
   return SPLIT.fullmatch(path) is not None
 
 
 def image_lists(path: str) -> list[str]:
-  """The files that list the images of a split, one for each that is joined."""
+  """Files that list the images of a split, one per joined split."""
   return [os.path.join(year, 'ImageSets', 'Main', f'{name}.txt') for year, name in _parts(path)]
 
 
 def files(path: str) -> list[str]:
-  """All files that `entries` reads; raises as it does."""
+  """All files that `entries` reads; raises the same errors."""
   return [*image_lists(path), *(xml for xml, *_ in _images(path))]
 
 
 def entries(path: str, name: str) -> Iterator[dict]:
-  """The entries of the list 'categories', 'images' or 'annotations', in the order of VOC's files.
+  """Yields the entries of the list 'categories', 'images' or 'annotations', in the order of VOC's files.
 
   Raises:
-    FileNotFoundError: a file that is needed is not there.
-    ValueError: a file is no XML, declares a document type, or lacks what VOC's files have; a category is not VOC's;
-      an image is listed twice or its name is no number. The message names the file.
+    FileNotFoundError: a required file is missing.
+    ValueError: a file is not XML, declares a document type, or lacks an element of VOC's files; a category is not
+      VOC's; an image is listed twice or its name is not a number. The message names the file.
   """
   if name == 'categories':
     yield from ({'id': id, 'name': category} for category, id in CATEGORY_IDS.items())
@@ -63,7 +63,7 @@ def entries(path: str, name: str) -> Iterator[dict]:
 
 
 def _parts(path: str) -> list[tuple[str, str]]:
-  """(folder of a year, name of a split) of each that is joined."""
+  """(folder of a year, name of a split) of each joined split."""
   match = SPLIT.fullmatch(path)
   names = (part.split('/') for part in match['names'].split('+'))
   return [(os.path.join(match['folder'] or '', year), name) for year, name in names]
@@ -89,7 +89,7 @@ def _images(path: str) -> list[tuple[str, str, int]]:
 
 
 class _WithoutDocumentType(ElementTree.TreeBuilder):
-  """Refuses the declarations by which XML has entities, its own or other files'; VOC's files have none."""
+  """Refuses document type declarations, which can define XML entities; VOC's files have none."""
 
   def doctype(self, name, pubid, system):
     raise ValueError('it declares a document type')
@@ -105,7 +105,7 @@ def _parse(xml: str) -> ElementTree.Element:
 
 
 def _object(element: ElementTree.Element, xml: str) -> dict:
-  """An object's entry but for its ids; its parts, such as a person's head, are left out."""
+  """An object's entry without ids; its parts, such as a person's head, are left out."""
   category = element.findtext('name', '').strip()
   if category not in CATEGORY_IDS:
     raise ValueError(f"{xml}: '{category}' is none of VOC's {len(NAMES)} categories")

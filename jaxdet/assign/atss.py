@@ -1,8 +1,9 @@
-"""Adaptive training sample selection (ATSS, Zhang et al., 2020): every object sets its own overlap threshold.
+"""Adaptive training sample selection (ATSS, Zhang et al., 2020): each ground-truth box has its own IoU threshold.
 
-For one image. Of every level the anchors whose centres are nearest to an object's are its candidates; those are
-positive that overlap it by at least the mean plus the deviation of its candidates' overlaps. Upstream fills matrices of
-all anchors and all objects. Here objects are taken in blocks, as in matcher.py, and only their candidates are kept.
+For one image. An object's candidates are, on every level, the anchors whose centres are nearest to its own. Candidates
+are positive if their IoU is at least the mean plus the standard deviation of all its candidates' IoUs. Upstream fills
+matrices of all anchors and all objects. Here objects are taken in blocks, as in matcher.py, and only their candidates
+are kept.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from jaxdet.assign.blocks import BLOCK, in_blocks
 from jaxdet.ops import boxes as box_ops
 from jaxdet.ops.iou import iou
 
-INSIDE = 0.01  # pixels by which a positive anchor's centre must lie within its object
+INSIDE = 0.01  # least distance in pixels from a positive anchor's centre to the sides of its object
 
 
 class AtssMatch(NamedTuple):
-  """What was found for N anchors."""
+  """Assignment of N anchors to ground-truth boxes."""
 
-  index: Int[Array, 'N']  # the object's row; 0 where there is none
+  index: Int[Array, 'N']  # row of the ground-truth box; 0 if not positive
   positive: Bool[Array, 'N']
 
 
@@ -36,17 +37,17 @@ def match_atss(
   valid_anchors: Bool[Array, 'N'],
   num_nearest: int,
 ) -> AtssMatch:
-  """Gives every anchor an object or none, as mmdetection's ATSSAssigner; without gradient.
+  """Assigns each anchor to an object or none, as mmdetection's ATSSAssigner; without gradient.
 
-  An anchor that is positive for several objects goes to the one that it overlaps most, of equals to the first.
+  An anchor that is positive for several objects is assigned to the one with the highest IoU, the first if equal.
 
   Args:
     anchors: in pixels, level after level.
-    level_sizes: how many anchors each level has.
-    targets: objects.
-    targets_valid: rows of `targets` that hold one.
-    valid_anchors: those that take part.
-    num_nearest: candidates of an object on every level; 9 in the paper.
+    level_sizes: number of anchors of each level.
+    targets: ground-truth boxes in pixels.
+    targets_valid: False for padding.
+    valid_anchors: anchors that take part.
+    num_nearest: candidates per object and level; 9 in the paper.
   """
   anchors, targets = lax.stop_gradient((jnp.asarray(anchors), targets))
   count = anchors.shape[0]
@@ -54,7 +55,7 @@ def match_atss(
   centres = box_ops.centres(anchors)
 
   def nearest(target: Float[Array, '4']) -> tuple[Int[Array, 'C'], Bool[Array, 'C']]:
-    """The candidates of an object, and which of them there are."""
+    """Candidate anchors of an object, and True for those that exist."""
     distance = jnp.sqrt(((centres - box_ops.centres(target)) ** 2).sum(-1))
     distance = jnp.where(valid_anchors, distance, jnp.inf)
     rows, found, start = [], [], 0
@@ -66,7 +67,7 @@ def match_atss(
     return jnp.concatenate(rows), jnp.concatenate(found)
 
   def choose(target: Float[Array, '4'], target_valid: Bool[Array, '']):
-    """The candidates of an object and their overlaps, -1 where they are not positive."""
+    """Candidate anchors of an object and their IoUs, -1 if not positive."""
     rows, found = nearest(target)
     overlap = iou(anchors[rows], target)
     number = jnp.maximum(found.sum(), 1)
@@ -80,11 +81,11 @@ def match_atss(
   def step(state):
     start, best, index = state
     some, some_valid = (lax.dynamic_slice_in_dim(x, start, BLOCK) for x in (targets, valid))
-    # Computed once: compiled into both its uses, no overlap would be exactly as good as the best.
+    # The barrier computes IoUs once: compiled separately into both uses, they would not compare equal.
     rows, overlap = lax.optimization_barrier(jax.vmap(choose)(some, some_valid))
     objects = jnp.broadcast_to(start + jnp.arange(BLOCK)[:, None], rows.shape)
     better = jnp.full(count, -1.0, overlap.dtype).at[rows].max(overlap)
-    # Of the objects that overlap a row as much as its best one, the first.
+    # The first of the objects with an anchor's highest IoU.
     is_best = (overlap >= 0) & (overlap == better[rows])
     first = jnp.full(count, start + BLOCK).at[jnp.where(is_best, rows, count)].min(objects, mode='drop')
     return start + BLOCK, jnp.maximum(best, better), jnp.where(better > best, first, index)

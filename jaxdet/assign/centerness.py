@@ -1,4 +1,4 @@
-"""How near to the middle of its object a point is (FCOS, Tian et al., 2019)."""
+"""Centerness of a point in its object (FCOS, Tian et al., 2019)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

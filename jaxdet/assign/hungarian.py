@@ -1,9 +1,8 @@
-"""Optimal one-to-one assignment on the device: the Hungarian problem by shortest augmenting paths.
+"""Solves the optimal one-to-one assignment (Hungarian problem) on the device, by shortest augmenting paths.
 
-The algorithm of Jonker & Volgenant (1987) in the rectangular form of Crouse (2016), which is scipy's. One object after
-the other finds the cheapest path of reassignments that ends at a free query; a step of that search is vectorised over
-queries. Objects whose cheapest query no other object wants are assigned before that, all at once: with trained
-networks that is most of them.
+The algorithm of Jonker & Volgenant (1987) in the rectangular form of Crouse (2016), as in scipy. First all objects
+whose cheapest query no other object wants are assigned at once: with trained networks most of them. Then, object by
+object, the cheapest path of reassignments that ends at a free query is searched, vectorised over queries.
 """
 
 from typing import NamedTuple
@@ -12,11 +11,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-HUGE = 1e9  # in the place of a cost that is not finite: taken only where nothing else is left
+HUGE = 1e9  # replaces a cost that is not finite: such a pair is assigned only if nothing else is left
 
 
 class _Duals(NamedTuple):
-  """An assignment of R rows to C columns, R <= C, that is optimal for the rows assigned so far."""
+  """Assignment of R rows to C columns, R <= C, optimal for the rows assigned so far."""
 
   row_price: Float[Array, 'R']
   column_price: Float[Array, 'C']
@@ -27,30 +26,30 @@ class _Duals(NamedTuple):
 class _Search(NamedTuple):
   """Shortest paths from one row to columns."""
 
-  row: Int[Array, '']  # from which the search goes on
+  row: Int[Array, '']  # where the search continues
   distance: Float[Array, '']  # to that row
   distances: Float[Array, 'C']
-  came_from: Int[Array, 'C']  # the row before a column
+  came_from: Int[Array, 'C']  # previous row on the path to a column
   done: Bool[Array, 'C']  # columns whose distance is final
   visited: Bool[Array, 'R']
-  sink: Int[Array, '']  # the free column that was reached; -1 while there is none
+  sink: Int[Array, '']  # the free column reached; -1 before that
 
 
 def assign(costs: Float[Array, 'Q N'], valid: Bool[Array, 'N']) -> Int[Array, 'N']:
-  """The query of each object so that the sum of costs is least; -1 for objects that get none.
+  """Assigns each object a query so that the sum of costs is least; -1 for objects without a query.
 
-  As `scipy.optimize.linear_sum_assignment` on the columns that are valid: where these are more than there are queries,
-  some objects get none. Of several optima it is one. Sums are in the type of `costs`, scipy's in float64.
+  As `scipy.optimize.linear_sum_assignment` on the valid columns: with more objects than queries some objects get none.
+  Of several optima it returns one. Sums are in the type of `costs`, scipy's in float64.
 
   Args:
-    costs: without gradient; what is not finite counts as a very large number.
-    valid: columns that hold an object; the others cost nothing, in time as well.
+    costs: without gradient; values that are not finite count as HUGE.
+    valid: False for padding columns, which cost nothing and take no time.
   """
   costs = jnp.where(jnp.isfinite(costs), costs, HUGE)
   queries, objects = costs.shape
   if objects <= queries:
     return _solve(costs.T, valid, jnp.ones(queries, bool)).column_of
-  # Whether there are more objects than queries is known on the device only: of two searches one has nothing to do.
+  # Only the device knows whether there are more objects than queries: one of the two searches has nothing to do.
   many = valid.sum() > queries
   few = _solve(_padded(costs.T, columns=objects), valid & ~many, jnp.arange(objects) < queries)
   crowded = _solve(costs, jnp.broadcast_to(many, (queries,)), valid)
@@ -58,17 +57,17 @@ def assign(costs: Float[Array, 'Q N'], valid: Bool[Array, 'N']) -> Int[Array, 'N
 
 
 def _solve(costs: Float[Array, 'R C'], rows_valid: Bool[Array, 'R'], columns_valid: Bool[Array, 'C']) -> _Duals:
-  """The cheapest assignment of every valid row to a valid column, of which there are as many or more."""
+  """Assigns every valid row to a valid column at least cost; valid columns must be at least as many."""
   costs = jnp.where(columns_valid, costs, jnp.inf)
   rows, columns = costs.shape
 
   def assign_next(state: tuple[_Duals, Bool[Array, 'R']]) -> tuple[_Duals, Bool[Array, 'R']]:
     duals, open_rows = state
     row = jnp.argmax(open_rows)
-    # Under vmap this also runs for images that are done, whose search would find no end.
+    # Under vmap this also runs for finished images, whose search would never end: hence `wanted`.
     return _augment(costs, duals, row, open_rows.any()), open_rows.at[row].set(False)
 
-  # Every row's cheapest column is its price; the first row that wants a column has it.
+  # A row's price is the cost of its cheapest column; the first row that wants a column gets it.
   cheapest = jnp.argmin(costs, axis=1)
   wanted_by = jnp.where(
     rows_valid[:, None] & (cheapest[:, None] == jnp.arange(columns)), jnp.arange(rows)[:, None], rows
@@ -86,7 +85,7 @@ def _solve(costs: Float[Array, 'R C'], rows_valid: Bool[Array, 'R'], columns_val
 
 
 def _augment(costs: Float[Array, 'R C'], duals: _Duals, row: Int[Array, ''], wanted: Bool[Array, '']) -> _Duals:
-  """Assigns one more row; changes nothing where that is not wanted."""
+  """Assigns one more row if `wanted`, else changes nothing."""
   rows, columns = costs.shape
 
   def visit(search: _Search) -> _Search:

@@ -1,7 +1,7 @@
-"""Which object each anchor or proposal is to find, by overlap (Girshick, 2015; Ren et al., 2015).
+"""Assigns anchors or proposals to ground-truth boxes by IoU (Girshick, 2015; Ren et al., 2015).
 
-For one image. Upstream fills a matrix of all overlaps; at 260 000 anchors and 300 objects that is 300 MB an
-image. Here objects are taken in blocks, and blocks beyond the last object are skipped.
+For one image. Upstream fills a matrix of all IoUs: 300 MB an image with 260 000 anchors and 300 objects. Here objects
+are taken in blocks, and blocks beyond the last object are skipped.
 """
 
 from typing import NamedTuple
@@ -17,11 +17,11 @@ LOW_QUALITY = ('best_iou', 'gt_claims', 'gt_claims_first', 'off')
 
 
 class Match(NamedTuple):
-  """What was found for N boxes."""
+  """Assignment of N boxes to ground-truth boxes."""
 
-  index: Int[Array, 'N']  # the object's row; where the label is not 1, that of the best overlap, or 0
-  label: Int[Array, 'N']  # 1 positive, 0 negative, -1 neither
-  iou: Float[Array, 'N']  # the best overlap with any object; -1 for boxes that take no part
+  index: Int[Array, 'N']  # row of the ground-truth box; where the label is not 1, of the best IoU, or 0
+  label: Int[Array, 'N']  # 1 positive, 0 negative, -1 ignored
+  iou: Float[Array, 'N']  # best IoU with any object; -1 for boxes that take no part
 
 
 def match(
@@ -38,28 +38,28 @@ def match(
   ignored_valid: Bool[Array, 'K'] | None = None,
   ignored_iof: float = 0.5,
 ) -> Match:
-  """Labels boxes by their best overlap with any object; without gradient.
+  """Labels boxes by their best IoU with any object; without gradient.
 
-  Detectron2's Matcher and mmdetection's MaxIoUAssigner. Where an image has no object, all boxes that take
-  part are negative.
+  Equals Detectron2's Matcher and mmdetection's MaxIoUAssigner. In an image without objects all boxes that take part
+  are negative.
 
   Args:
     boxes: anchors or proposals, in pixels.
-    targets: objects.
-    targets_valid: rows of `targets` that hold one.
+    targets: ground-truth boxes in pixels.
+    targets_valid: False for padding.
     negative_iou: below this a box is negative; as a pair, from the first to below the second.
-    positive_iou: from this on it is positive. Between the two it is neither.
-    low_quality_matches: what an object does with the boxes that overlap it as much as its best one does (exactly
-      equal IoU), however little that is. 'best_iou': they become positive, each for the object that it overlaps
-      most (Detectron2). 'gt_claims': they become positive for this object; the last such object has a box
-      (mmdetection). 'gt_claims_first': as 'gt_claims', but the first of the best boxes only (mmdetection's
-      `gt_max_assign_all=False`). 'off': nothing.
-    low_quality_min_iou: `low_quality_matches` holds for objects whose best IoU is at least this. At 0, as upstream,
-      an object that overlaps no box claims all those that overlap it by 0.
-    valid_boxes: those that take part. The others get label -1 and are nobody's best box.
-    ignored: regions in which boxes take no part, such as crowds.
-    ignored_valid: rows of `ignored` that hold one; required with these.
-    ignored_iof: a box takes no part where more than this share of it lies in an ignored region.
+    positive_iou: from this on it is positive. Between the two it is ignored.
+    low_quality_matches: rule for an object's best boxes, all with exactly its highest IoU, however low that is.
+      'best_iou': they become positive, each for the object with which its own IoU is highest (Detectron2).
+      'gt_claims': they become positive for this object; if several objects claim a box, the last one gets it
+      (mmdetection). 'gt_claims_first': as 'gt_claims', but only the first of the best boxes (mmdetection's
+      `gt_max_assign_all=False`). 'off': no rule.
+    low_quality_min_iou: `low_quality_matches` applies to objects whose best IoU is at least this. At 0, as upstream,
+      an object that overlaps no box claims all boxes with IoU 0.
+    valid_boxes: boxes that take part. The others get label -1 and are no object's best box.
+    ignored: areas in which boxes take no part, such as crowds.
+    ignored_valid: False for padding of `ignored`; required with it.
+    ignored_iof: a box takes no part if more than this share of it lies in an ignored area.
   """
   _check(low_quality_matches)
   boxes, targets = lax.stop_gradient((jnp.asarray(boxes), targets))
@@ -75,8 +75,8 @@ def match(
     return jnp.where(some_valid[:, None] & considered, pairwise_iou(some, boxes), -1.0)
 
   def step(state):
-    # Overlaps travel in the state, so that they are computed once: compiled into both its uses, one rounded
-    # otherwise than the other, no box would be exactly as good as the best.
+    # IoUs are part of the state, so that they are computed once: compiled separately into both uses they may round
+    # differently, and no box would equal the best.
     start, overlaps, best = state
     return (
       start + BLOCK,
@@ -98,7 +98,7 @@ def match_quality(
   low_quality_matches: str,
   low_quality_min_iou: float = 0.0,
 ) -> Match:
-  """`match` for any measure of overlap, at least 0, of M objects with N boxes."""
+  """Labels boxes as `match` does, by any non-negative measure of M objects with N boxes."""
   _check(low_quality_matches)
   everything = jnp.ones(quality.shape[1], bool)
   # Computed once, as in `match`.
@@ -108,11 +108,11 @@ def match_quality(
 
 
 class _Best(NamedTuple):
-  """What is known of N boxes after some objects."""
+  """Running best match of N boxes over the objects seen so far."""
 
-  iou: Float[Array, 'N']  # with the object that a box overlaps most, the first of equals
-  index: Int[Array, 'N']  # of that object
-  claimed: Int[Array, 'N']  # the last object that has this box among its best, or -1
+  iou: Float[Array, 'N']  # highest IoU of a box
+  index: Int[Array, 'N']  # object with this IoU, the first if several
+  claimed: Int[Array, 'N']  # last object that has this box among its best, or -1
 
   @classmethod
   def none(cls, considered: Bool[Array, 'N']) -> '_Best':
@@ -122,7 +122,7 @@ class _Best(NamedTuple):
 
 
 def _update(best: _Best, overlaps: Float[Array, 'T N'], start, low_quality_matches: str, min_iou: float) -> _Best:
-  """Takes T more objects into account, of which the first is number `start`."""
+  """Takes T more objects into account; the first has index `start`."""
   count, num_boxes = overlaps.shape
   if count == 0:
     return best

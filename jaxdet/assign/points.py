@@ -1,7 +1,7 @@
-"""Which object each point of a pyramid is to find (FCOS, Tian et al., 2019).
+"""Assigns the points of a pyramid to ground-truth boxes (FCOS, Tian et al., 2019).
 
-For one image. A point is for the smallest object that it lies in, of those whose size is its level's. Objects are taken
-in blocks, as in matcher.py, and blocks beyond the last object are skipped.
+For one image. A point is assigned to the smallest object that contains it and whose size its level is for. Objects are
+taken in blocks, as in matcher.py, and blocks beyond the last object are skipped.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from jaxdet.ops import boxes as box_ops
 
 
 class PointMatch(NamedTuple):
-  """What was found for N points."""
+  """Assignment of N points to ground-truth boxes."""
 
-  index: Int[Array, 'N']  # the object's row; 0 where there is none
+  index: Int[Array, 'N']  # row of the ground-truth box; 0 if not positive
   positive: Bool[Array, 'N']
 
 
@@ -31,25 +31,25 @@ def match_points(
   radius: float,
   range_ends: bool,
 ) -> PointMatch:
-  """Gives every point an object or none; without gradient.
+  """Assigns each point to an object or none; without gradient.
 
-  Detectron2's areas are rounded to 8 square pixels, so that of two objects of about the same area the first wins; here
-  it is the smaller one.
+  Detectron2 rounds areas to 8 square pixels, so that the first of two objects of about the same area wins; here the
+  smaller one wins.
 
   Args:
     points: (x, y) in pixels.
-    strides: of the points' levels.
-    ranges: the least and the largest distance, to the furthest side of its object, that a point's level is for.
-    targets: objects.
-    targets_valid: rows of `targets` that hold one.
-    radius: a point is at most so many strides from its object's centre along each axis; 0: anywhere in the object.
-    range_ends: whether the two ends belong to a range (mmdetection) or not (Detectron2).
+    strides: stride of each point's level, in pixels.
+    ranges: (least, largest) distance in pixels from a point to the furthest side of its object, for its level.
+    targets: ground-truth boxes in pixels.
+    targets_valid: False for padding.
+    radius: largest distance to the object's centre along each axis, in strides; 0: anywhere in the object.
+    range_ends: True: ranges include their ends (mmdetection); False: they do not (Detectron2).
   """
   targets, valid, used = in_blocks(targets, targets_valid)
   x, y = points[:, 0], points[:, 1]
 
   def areas(some: Float[Array, 'T 4'], some_valid: Bool[Array, 'T']) -> Float[Array, 'T N']:
-    """Areas of the objects, infinite where a point is not for them."""
+    """Areas of the objects, infinite where a point cannot be assigned to them."""
     x1, y1, x2, y2 = (side[:, None] for side in some.T)
     left, top, right, bottom = x - x1, y - y1, x2 - x, y2 - y
     nearest = jnp.minimum(jnp.minimum(left, top), jnp.minimum(right, bottom))

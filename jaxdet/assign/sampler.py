@@ -1,7 +1,7 @@
-"""The random part of positives and negatives that a loss is computed on (Girshick, 2015), for one image.
+"""Samples the positives and negatives that a loss is computed on (Girshick, 2015), for one image.
 
 The counts are those of Detectron2's `subsample_labels` and mmdetection's RandomSampler: at most
-int(num * positive_fraction) positives, and as many negatives as fill `num`, where there are enough.
+int(num * positive_fraction) positives, then negatives up to `num` rows, if there are enough.
 """
 
 from typing import NamedTuple
@@ -13,25 +13,25 @@ from jaxtyping import Array, Bool, Int
 
 
 class Rows(NamedTuple):
-  """Rows chosen from N: positives first, then negatives, then rows that hold nothing (index 0)."""
+  """Rows sampled from N: positives first, then negatives, then padding (index 0)."""
 
   index: Int[Array, 'num']
   valid: Bool[Array, 'num']
 
 
 def sample_mask(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction: float) -> Bool[Array, 'N']:
-  """True for the rows chosen; without positions, for heads that compute their outputs everywhere.
+  """True for the sampled rows; for heads that compute their outputs at every row.
 
   Args:
-    labels: 1 positive, 0 negative, -1 never chosen.
+    labels: 1 positive, 0 negative, -1 ignored.
     key: random key of the image.
-    num: rows wanted. 0: all that are positive or negative.
+    num: number of rows to sample. 0: all positives and negatives.
     positive_fraction: the most positives, as a share of `num`.
   """
   if num == 0:
     return labels >= 0
   rows = _choose(labels, key, num, positive_fraction)
-  # Rows that hold nothing point behind the end, where a scatter drops them.
+  # Padding gets an index beyond the end, which the scatter drops.
   index = jnp.where(rows.valid, rows.index, labels.shape[0])
   return jnp.zeros(labels.shape[0], bool).at[index].set(True, mode='drop')
 
@@ -39,15 +39,15 @@ def sample_mask(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction
 def sample_rows(
   labels: Int[Array, 'N'], valid: Bool[Array, 'N'], key: Array, num: int, positive_fraction: float
 ) -> Rows:
-  """The rows chosen, in random order, for heads that compute their outputs for these alone.
+  """Samples rows in random order, for heads that compute their outputs for these rows only.
 
   Only the first int(num * positive_fraction) can be positive.
 
   Args:
-    labels: 1 positive, 0 negative, -1 never chosen.
-    valid: rows that hold something; the others are never chosen.
+    labels: 1 positive, 0 negative, -1 ignored.
+    valid: False for padding, which is never sampled.
     key: random key of the image.
-    num: rows wanted, the length of the result. 0: all N rows, positives and negatives in their own order.
+    num: number of rows to sample, the length of the result. 0: all N rows, positives and negatives in their own order.
     positive_fraction: the most positives, as a share of `num`.
   """
   labels = jnp.where(valid, labels, -1)
@@ -70,6 +70,6 @@ def _choose(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction: fl
 
 
 def _best(priority: Array, most: int, length: int) -> tuple[Int[Array, 'length'], Int[Array, '']]:
-  """The rows of highest priority, `most` at most, padded to `length`, and how many have one of at least 0."""
+  """The `most` rows of highest priority, padded to `length`, and the number of these with priority >= 0."""
   values, index = lax.top_k(priority, min(most, priority.shape[0]))
   return jnp.pad(index, (0, length - index.shape[0])), (values >= 0).sum()

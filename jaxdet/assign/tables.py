@@ -4,5 +4,5 @@ from jaxdet.assign.matcher import match
 from jaxdet.assign.sampler import sample_mask, sample_rows
 
 ASSIGNERS = {'max_iou': match}
-ROW_SAMPLERS = {'random': sample_rows}  # rows that are chosen, for heads that see these alone
-MASK_SAMPLERS = {'random': sample_mask}  # a mask over all rows, for heads that see everything
+ROW_SAMPLERS = {'random': sample_rows}  # indices of sampled rows, for heads that compute these only
+MASK_SAMPLERS = {'random': sample_mask}  # a mask over all rows, for heads that compute every row

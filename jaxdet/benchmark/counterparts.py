@@ -1,4 +1,4 @@
-"""Which model of torchvision stands against a config, and with which settings it does the same work."""
+"""Finds the torchvision model and settings that do the same work as a config."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ MODELS = (
   'fcos_resnet50_fpn',
 )
 OF_DENSE = {'retinanet': 'retinanet_resnet50_fpn', 'fcos': 'fcos_resnet50_fpn'}  # by head.name
-# What is done so that both programs do the same; of the reports.
+# Choices that make both programs do the same work, for reports.
 CHOICES = (
   'random weights; images that fill the canvas, on the device; both get the same images, boxes, classes and masks',
   'torchvision neither resizes images nor pastes masks into them, which is no part of the predictions here',
@@ -33,25 +33,25 @@ CHOICES = (
 
 @dataclasses.dataclass(frozen=True)
 class Counterpart:
-  """A model of torchvision, as torchvision_program.py makes it."""
+  """A torchvision model, as torchvision_program.py makes it."""
 
   model: str  # of MODELS
   num_classes: int  # columns of its logits
-  first_label: int  # of the first class
+  first_label: int  # label of the first class
   settings: dict[str, Any]  # keyword arguments of the model
-  sampling_ratio: int | None  # of RoIAlign, 0: adaptive; None: it has none
-  candidates: int | None  # pairs an image that enter suppression; None: set by `settings`
+  sampling_ratio: int | None  # of RoIAlign, 0: adaptive; None: no RoIAlign
+  candidates: int | None  # (box, class) pairs per image before NMS; None: set by `settings`
   frozen_stages: int  # of the backbone; -1: none
   norm: str  # of the backbone
   optimizer: dict[str, Any]
 
 
 def counterpart(config: ConfigDict, model: str | None = None) -> Counterpart:
-  """What stands against a config.
+  """Finds the counterpart of a config.
 
   Args:
     config: complete, with the number of classes.
-    model: of MODELS, whatever the config is; None: by the detector's kind.
+    model: of MODELS; None: chosen by the kind of detector.
 
   Raises:
     ValueError: torchvision has no such detector.
@@ -83,10 +83,11 @@ def counterpart(config: ConfigDict, model: str | None = None) -> Counterpart:
 
 
 def _model(config: ConfigDict) -> str:
-  """By the detector's kind."""
+  """Chooses a model by the kind of detector."""
   model = config.model
   name = model.head.name if model.name == 'dense' else model.name
-  if model.name == 'two_stage' and 'cascade' not in model.roi and model.proposals.name == 'rpn':
+  plain_stages = model.name == 'two_stage' and 'cascade' not in model.roi and 'pyramid_tasks' not in model
+  if plain_stages and model.proposals.name == 'rpn':
     found = 'maskrcnn_resnet50_fpn' if 'mask' in model.roi.tasks else 'fasterrcnn_resnet50_fpn'
   else:
     found = OF_DENSE.get(name) if model.name == 'dense' else None
@@ -101,13 +102,13 @@ def _model(config: ConfigDict) -> str:
 
 
 def _frozen_stages(patterns: Sequence[str]) -> int:
-  """The stages that are frozen, from the first on; the stem alone: 0, nothing: -1."""
+  """Number of frozen stages; 0: only the stem, -1: nothing."""
   parts = ['stem', *(f'stage{level}' for level in range(2, 6))]
   return next((k for k, part in enumerate(parts) if not is_frozen(f'backbone/{part}', patterns)), len(parts)) - 1
 
 
 def _of_regions(model: ConfigDict) -> dict[str, Any]:
-  """Of Faster and Mask R-CNN."""
+  """Settings of Faster and Mask R-CNN."""
   rpn, roi, test = model.proposals, model.roi, model.test
   return {
     'rpn_pre_nms_top_n_train': rpn.train_proposals.pre_nms_topk,
@@ -129,7 +130,7 @@ def _of_regions(model: ConfigDict) -> dict[str, Any]:
 
 
 def _dense(model: ConfigDict) -> dict[str, Any]:
-  """Of RetinaNet and FCOS."""
+  """Settings of RetinaNet and FCOS."""
   test = model.test
   return {
     'score_thresh': 0.0,

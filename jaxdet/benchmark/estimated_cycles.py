@@ -1,7 +1,7 @@
-"""What the TPU compiler expects a program to take, part by part, read from the compiled program's text.
+"""Reads the TPU compiler's estimated cycles, part by part, from a compiled program's text.
 
-The compiler writes cycles beside every operation, by which it chooses among layouts and fusions. Nothing has run: what
-they are good for is to compare two forms of the same step, and to see which part is large.
+The compiler annotates every operation with cycles, by which it chooses layouts and fusions. Nothing is run: use the
+estimates to compare two forms of the same step, and to find the large parts.
 """
 
 import re
@@ -15,11 +15,11 @@ LOOP = re.compile(r' while\(.*condition=%?([\w.\-]+), body=%?([\w.\-]+)')
 BRANCHES = re.compile(r'(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=(%?[\w.\-]+))')
 CONSTANT = re.compile(r'%?([\w.\-]+) = s32\[\]\S* constant\((\d+)\)')
 LIMIT = re.compile(r'ROOT .* compare\(%?([\w.\-]+), %?([\w.\-]+)\), direction=LT')
-IMPOSSIBLE = 10**12  # the compiler's mark for what it cannot tell
+IMPOSSIBLE = 10**12  # the compiler's value for unknown
 
-# A step of an operation's name: the name of a network or of a `jax.named_scope`, within transformations.
+# An element of an operation's name: a network or a `jax.named_scope`, inside transformations.
 SCOPE = re.compile(r'^(?:(?:transpose|jvp|vmap)\()*([^()]*)\)*$')
-TRACED = re.compile(r'^(shard_map|cond|while|body|closed_call|branch_\d+_fun|)$')  # what tracing adds
+TRACED = re.compile(r'^(shard_map|cond|while|body|closed_call|branch_\d+_fun|)$')  # elements added by tracing
 REST = 'all else'
 
 
@@ -28,22 +28,22 @@ class Estimate(NamedTuple):
 
   forward: Counter[str]
   backward: Counter[str]
-  open_loops: Counter[str]  # loops whose number of rounds depends on data, by part; they count as one round each
+  open_loops: Counter[str]  # loops with a number of rounds that depends on data, by part; counted as one round each
 
   @property
   def total(self) -> int:
     return self.forward.total() + self.backward.total()
 
   def by_cost(self) -> list[str]:
-    """The parts, the costliest first."""
+    """Parts, the costliest first."""
     return [part for part, _ in (self.forward + self.backward).most_common()]
 
 
 def estimated_cycles(text: str) -> Estimate:
-  """Sums over the operations of a compiled program, `compiled.as_text()`; of branches the costliest counts.
+  """Sums the cycles of a compiled program, `compiled.as_text()`; of branches the costliest counts.
 
   Raises:
-    ValueError: there is no estimate in the text; only TPU compilers write one.
+    ValueError: the text has no estimates; only TPU compilers write them.
   """
   if '"estimated_cycles"' not in text:
     raise ValueError('the compiled program holds no estimates: only the TPU compiler writes them')
@@ -68,7 +68,7 @@ def estimated_cycles(text: str) -> Estimate:
 
 
 def part_of(name: str) -> tuple[str, bool]:
-  """(network or scope, whether it belongs to the backward pass) of an operation's name.
+  """Parses an operation's name to (network or scope, True for the backward pass).
 
   `jit(step)/transpose(jvp(FPN))/output2/add` is ('FPN', True).
   """
@@ -86,7 +86,7 @@ def _add(estimate: Estimate, other: Estimate, rounds: int = 1) -> None:
 
 
 def parse_computations(text: str) -> tuple[dict[str, list[str]], str]:
-  """The lines of every computation by name, and the name of the first to run."""
+  """Lines of every computation by name, and the name of the entry computation."""
   computations, entry, lines = {}, '', []
   for line in text.splitlines():
     if found := COMPUTATION.match(line):
@@ -98,7 +98,7 @@ def parse_computations(text: str) -> tuple[dict[str, list[str]], str]:
 
 
 def _rounds(condition: list[str]) -> int | None:
-  """How often a loop goes round that counts from zero up to a constant; None for others."""
+  """Number of rounds of a loop that counts from zero to a constant; None for other loops."""
   limits = {name: int(value) for line in condition for name, value in CONSTANT.findall(line)}
   for line in condition:
     if found := LIMIT.search(line):

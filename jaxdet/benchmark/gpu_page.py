@@ -1,4 +1,4 @@
-"""The lines of scripts/gpu_report.py as the part of a Markdown page between two markers."""
+"""Writes the lines of scripts/gpu_report.py between two markers of a Markdown page."""
 
 import json
 import pathlib
@@ -8,20 +8,20 @@ from jaxdet.benchmark.page import command_of, write_between
 from jaxdet.benchmark.tables import Table, markdown
 
 BEGIN, END = '<!-- gpu: begin -->', '<!-- gpu: end -->'
-BESIDE = 'torchvision '  # how the line of what stands beside another begins
+BESIDE = 'torchvision '  # prefix of the line with torchvision's numbers
 SHOWN = ('jax', 'torch', 'torchvision')  # versions
 
 Line = dict[str, Any]
 
 
 def write_gpu_page(file: str, lines_file: str) -> None:
-  """Puts the tables of a report between the markers of a page; of lines of one name the last one counts."""
+  """Writes the tables of a report between the markers of a page; of lines with the same name the last one counts."""
   lines = [json.loads(line) for line in pathlib.Path(lines_file).read_text().splitlines()]
   write_between(file, BEGIN, END, section({line['line']: line for line in lines}))
 
 
 def section(lines: dict[str, Line]) -> str:
-  """The card, the command, and tables of programs, of the parts of a step and of single operations."""
+  """Formats the card, the command, and tables of programs, of the parts of a step and of single operations."""
   first = next(iter(lines.values()))
   versions: dict[str, str] = {}
   for line in lines.values():
@@ -45,7 +45,7 @@ def section(lines: dict[str, Line]) -> str:
 
 
 def program_table(lines: dict[str, Line]) -> Table:
-  """A row a program; a ratio below 1 is faster than torchvision."""
+  """Makes a table with one row per program; a ratio below 1 is faster than torchvision."""
   rows = [['', 'ms', 'images/s', 'torchvision, ms', 'jaxdet / torchvision', 'compile, s', 'temporaries, GiB']]
   for name, line in lines.items():
     if 'step_ms' not in line or name.startswith(BESIDE):
@@ -59,7 +59,7 @@ def program_table(lines: dict[str, Line]) -> Table:
 
 
 def part_table(profile: dict[str, Any]) -> Table:
-  """A row a network or named scope, the costliest first."""
+  """Makes a table with one row per network or named scope, the costliest first."""
   rows = [['', 'forward, ms', 'backward, ms']]
   for part, times in profile['parts'].items():
     rows.append([part, f'{times["forward_ms"]:.1f}', f'{times["backward_ms"]:.1f}'])
@@ -67,7 +67,7 @@ def part_table(profile: dict[str, Any]) -> Table:
 
 
 def operation_table(lines: dict[str, Line]) -> Table:
-  """A row an operation that was timed alone."""
+  """Makes a table with one row per operation that was timed alone."""
   rows = [['', 'ms']]
   for name, line in lines.items():
     if not name.startswith('op ') or 'error' in line:

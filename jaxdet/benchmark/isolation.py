@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: its peak of memory is its own, and devices are free again afterwards."""
+"""Runs a measurement in its own process, so that its memory peak is its own and devices are freed afterwards."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import jax
 
 
 def isolated(function: Callable[..., dict[str, Any]], *args) -> dict[str, Any]:
-  """`function(*args)` in a new process, with the `device` that it ran on; {'error': why} where the process fails.
+  """Runs `function(*args)` in a new process; adds its `device`, or returns {'error': reason} if the process fails.
 
   Raises:
     ValueError, FloatingPointError: as `function` does.
@@ -19,10 +19,10 @@ def isolated(function: Callable[..., dict[str, Any]], *args) -> dict[str, Any]:
     try:
       return pool.submit(_on_device, function, *args).result()
     except (ValueError, FloatingPointError) as error:
-      raise type(error)(str(error)) from error  # from here, so that it counts as a check of this project's
+      raise type(error)(str(error)) from error  # raised here, so that it counts as a check of this project
     except BrokenProcessPool:
       return {'error': 'the process was ended from outside, as where memory runs out'}
-    except RuntimeError as error:  # XLA's, as where the device's memory runs out
+    except RuntimeError as error:  # XLA's, for example if the device is out of memory
       return {'error': str(error).strip().splitlines()[0]}
 
 

@@ -1,4 +1,4 @@
-"""Time of a program on a device, part by part: a trace of its kernels, put together by networks and named scopes."""
+"""Profiles a program on a device: kernel times summed by network and named scope."""
 
 import pathlib
 import re
@@ -14,23 +14,23 @@ from jaxdet.benchmark.estimated_cycles import part_of
 # '%fusion.12 = .. metadata={op_name="jit(step)/jvp(FPN)/output2/add"..}'
 OPERATION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*?op_name="([^";]*)')
 NUMBER = re.compile(r'_(\d+)$')
-TOP = 30  # kernels that are told one by one
+TOP = 30  # kernels listed one by one
 
 
 def profile(compiled: jax.stages.Compiled, call: Callable[[], Any], calls: int = 3) -> dict[str, Any]:
-  """Traces some calls of a compiled program.
+  """Traces calls of a compiled program.
 
   Args:
-    compiled: the program, whose text says which scope an operation belongs to.
+    compiled: the program, whose text has the scopes of operations.
     call: runs it and waits for its end.
-    calls: how many are traced.
+    calls: number of traced calls.
 
   Returns:
     {'parts': {part: {'forward_ms', 'backward_ms'}}, the costliest first, 'kernels': [{'name', 'ms', 'part'}],
     'busy_ms': sum over all kernels}, each for one call.
 
   Raises:
-    ValueError: the trace has no kernels of a device, as on a CPU.
+    ValueError: the trace has no device kernels, as on a CPU.
   """
   call()
   with tempfile.TemporaryDirectory() as folder:
@@ -52,10 +52,10 @@ def kernel_times(data: jax.profiler.ProfileData) -> Counter[tuple[str, str]]:
   for plane in planes[:1]:
     for line in plane.lines:
       if not line.name.startswith('Stream'):
-        continue  # lines of whole steps and modules, which hold the same time again
+        continue  # lines of whole steps and modules, which repeat the same time
       for event in line.events:
         operation = next((str(value) for name, value in event.stats if name == 'hlo_op'), '')
-        # Kernels inside of a CUDA graph have their operation's name alone, 'fusion_12' for 'fusion.12'.
+        # Kernels in a CUDA graph have only their operation's name, 'fusion_12' for 'fusion.12'.
         times[event.name, operation or NUMBER.sub(r'.\1', event.name)] += event.duration_ns
   return times
 
@@ -65,7 +65,7 @@ def summary(milliseconds: dict[tuple[str, str], float], scopes: dict[str, str]) 
 
   Args:
     milliseconds: by (kernel, operation).
-    scopes: full name of an operation, with its scopes.
+    scopes: full name of each operation, with its scopes.
   """
   parts, kernels = {}, []
   for (kernel, operation), ms in milliseconds.items():

@@ -1,4 +1,4 @@
-"""What the devices can do: the speed of a large matrix product, which is the measure of all else."""
+"""Measures the devices' peak speed by a large matrix product, as reference for other measurements."""
 
 import jax
 import jax.numpy as jnp
@@ -7,13 +7,13 @@ from jaxdet.benchmark.timing import timed
 
 SIDES = {'cpu': 4096}  # of the matrices, by backend
 SIDE = 8192
-CALLS = 10  # at least: on a shared machine few are undisturbed
+CALLS = 10  # at least, since other processes disturb most calls on a shared machine
 
 
 def peak_flops(dtype: str, repeats: int) -> float:
-  """Operations a second of a product of square matrices on all devices, its fastest call being what counts.
+  """Operations per second of a product of square matrices on all devices, by its fastest call.
 
-  It has the default precision, as the detectors' products: on accelerators float32 is computed in a shorter format.
+  It has the default precision, as the detectors' products: accelerators compute float32 in a shorter format.
   """
   side = SIDES.get(jax.default_backend(), SIDE)
   x = jnp.full((side, side), 0.01, dtype)

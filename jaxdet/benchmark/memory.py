@@ -1,4 +1,4 @@
-"""How much memory a program takes, as far as anyone counts it."""
+"""Measures the memory of a program, as counted by device, compiler and host."""
 
 import resource
 import sys
@@ -9,10 +9,10 @@ GIB = 2**30
 
 
 def peak_memory(compiled: jax.stages.Compiled) -> dict[str, float | None]:
-  """GiB, by who says so; None where it does not.
+  """Peak memory in GiB by counter; None if it does not count.
 
-  `device`: the first device's allocator, at the peak of this process. `compiler`: its account of the program, arguments
-  included. `process`: the host's memory at the peak of this process, the compiler's own among it.
+  `device`: the first device's allocator, peak of this process. `compiler`: its estimate for the program, arguments
+  included. `process`: peak host memory of this process, including the compiler's.
   """
   stats = jax.local_devices()[0].memory_stats() or {}
   counts = {
@@ -24,7 +24,7 @@ def peak_memory(compiled: jax.stages.Compiled) -> dict[str, float | None]:
 
 
 def program_bytes(compiled: jax.stages.Compiled) -> int | None:
-  """What a program holds on a device at its peak; donated arguments count once. None: the backend does not say."""
+  """Peak device memory of a program in bytes; donated arguments count once. None: unknown to the backend."""
   memory = compiled.memory_analysis()
   if memory is None:
     return None
@@ -33,6 +33,6 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
 
 
 def process_bytes() -> int:
-  """The resident memory of this process at its peak."""
+  """Peak resident memory of this process in bytes."""
   unit = 1 if sys.platform == 'darwin' else 1024
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

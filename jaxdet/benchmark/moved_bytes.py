@@ -1,8 +1,8 @@
-"""Bytes that a program's kernels read and write in a GPU's memory, part by part, read from the compiled program's text.
+"""Counts the bytes that a program's kernels read and write in GPU memory, part by part, from its compiled text.
 
-Most of a detector's step is bound by memory, so that bytes over bandwidth are a floor of its time, and a part that
-moves more than its arrays are large shows itself without a GPU. What a kernel only slices, gathers from or adds into in
-place counts as much as is taken or added; caches count for nothing.
+Most of a detector's step is memory-bound, so bytes over bandwidth are a lower bound of its time, and a part that moves
+more bytes than its arrays have is found without a GPU. Operands that a kernel only slices, gathers from or adds into in
+place count by the elements taken or added; caches are ignored.
 """
 
 import functools
@@ -25,15 +25,15 @@ BRANCHES = re.compile(
 )
 ROUNDS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 FREE = {'parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast', 'iota', 'partition-id', 'after-all'}
-TAKES = {'slice', 'dynamic-slice', 'gather'}  # some of their first operand
-ADDS = {'dynamic-update-slice': 1, 'scatter': 2}  # to their first operand in place: the operand with what is added
+TAKES = {'slice', 'dynamic-slice', 'gather'}  # operations that read a part of their first operand
+ADDS = {'dynamic-update-slice': 1, 'scatter': 2}  # operations that add in place: index of the operand that is added
 
 
 class Instruction(NamedTuple):
   """A line of a computation."""
 
   name: str
-  items: int  # of its result
+  items: int  # elements of its result
   bytes: int
   operation: str
   operands: tuple[str, ...]
@@ -47,7 +47,7 @@ class Moved(NamedTuple):
   forward: Counter[str]
   backward: Counter[str]
   kernels: Counter[tuple[str, str]]  # bytes of each kernel, with its full name
-  open_loops: Counter[str]  # loops whose number of rounds depends on data, by part; they count as one round each
+  open_loops: Counter[str]  # loops with a number of rounds that depends on data, by part; counted as one round each
 
   @property
   def total(self) -> int:
@@ -55,7 +55,7 @@ class Moved(NamedTuple):
 
 
 def moved_bytes(text: str) -> Moved:
-  """Sums over the kernels of a compiled program, `compiled.as_text()`; of branches the costliest counts."""
+  """Sums the bytes of a compiled program's kernels, `compiled.as_text()`; of branches the costliest counts."""
   lines, entry = parse_computations(text)
   parsed = {name: list(_instructions(body)) for name, body in lines.items()}
 
@@ -94,7 +94,7 @@ def moved_bytes(text: str) -> Moved:
 
 
 def _of_fusion(fused: list[Instruction]) -> int:
-  """Bytes of a kernel of these instructions."""
+  """Bytes of a kernel made of these instructions."""
   by_name = {each.name: each for each in fused}
   users: dict[str, list[Instruction]] = {}
   for each in fused:
@@ -103,7 +103,7 @@ def _of_fusion(fused: list[Instruction]) -> int:
 
   @functools.cache
   def needed(name: str) -> float:
-    """The share of an instruction's result that is read."""
+    """Share of an instruction's result that is read."""
     own, total = by_name[name], 0.0
     for user in users.get(name, ()):
       if user.operation in ADDS and user.operands[0] == name:
@@ -146,7 +146,7 @@ def _instructions(lines: list[str]) -> Iterator[Instruction]:
 
 
 def _size(made: str) -> tuple[int, int]:
-  """Items and bytes of an array, or of a tuple of some."""
+  """Elements and bytes of an array, or of a tuple of arrays."""
   arrays = [
     (ITEM.get(t, 0), math.prod(int(side) for side in sides.split(',') if side)) for t, sides in ARRAY.findall(made)
   ]

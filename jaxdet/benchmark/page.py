@@ -1,4 +1,4 @@
-"""Records as the part of a Markdown page between two markers."""
+"""Writes records between two markers of a Markdown page."""
 
 import pathlib
 import re
@@ -10,21 +10,21 @@ from jaxdet.benchmark import tables
 from jaxdet.benchmark.records import Record
 
 BEGIN, END = '<!-- bench: begin -->', '<!-- bench: end -->'
-OWN = ('--json', '--docs', '--torch_python', '--debug')  # flags of a command that say nothing of what was measured
+OWN = ('--json', '--docs', '--torch_python', '--debug')  # flags that do not affect measurements
 SHOWN = ('jax', 'torch', 'torchvision')  # versions
 
 
 def write_page(file: str, records: Sequence[Record]) -> None:
-  """Puts the tables of all records between the markers of a page; the rest of it stays as it is."""
+  """Writes the tables of all records between the markers of a page."""
   write_between(file, BEGIN, END, section(records))
 
 
 def write_between(file: str, begin_marker: str, end_marker: str, text: str) -> None:
-  """Puts a text between two markers of a page.
+  """Writes a text between two markers of a page.
 
   Raises:
     FileNotFoundError: there is no such page.
-    ValueError: it does not have the markers.
+    ValueError: the page does not have the markers.
   """
   path = pathlib.Path(file)
   if not path.is_file():
@@ -38,7 +38,7 @@ def write_between(file: str, begin_marker: str, end_marker: str, text: str) -> N
 
 
 def section(records: Sequence[Record]) -> str:
-  """A heading, the commands and the tables of each group of records; what was chosen in them comes last, once."""
+  """Formats a heading, the commands and tables of each group of records; the choices come last, once."""
   groups = groupby(sorted(records, key=tables.group_key), key=tables.group_key)
   parts = [_group(list(of_group)) for _, of_group in groups]
   if chosen := tables.choices(records):
@@ -47,7 +47,7 @@ def section(records: Sequence[Record]) -> str:
 
 
 def command_of(record: Record) -> str:
-  """The command of a record without the flags that speak of this machine's files."""
+  """Command of a record without flags for files of this machine."""
   words, kept = shlex.split(record['command']), []
   for i, word in enumerate(words):
     flag = re.sub('^--?', '--', word).partition('=')[0]
@@ -74,7 +74,7 @@ def _group(records: list[Record]) -> str:
 
 
 def _machine(records: Sequence[Record]) -> str:
-  """One sentence on the machine and the versions."""
+  """Describes the machine and the versions in one sentence."""
   machine = records[0]['machine']
   devices = dict.fromkeys(_device(record['device']) for record in records if record.get('device'))
   versions = {}

@@ -1,4 +1,4 @@
-"""The training step and the prediction of a config: compilation, time, operations and memory of each."""
+"""Measures the training step and the prediction of a config: compilation, time, operations and memory."""
 
 import dataclasses
 import functools
@@ -17,7 +17,6 @@ from jaxdet.benchmark.workload import Workload
 from jaxdet.flops import matrix_flops
 from jaxdet.models import forward
 from jaxdet.models.initialize import initialize
-from jaxdet.structures import Batch, Detections
 from jaxdet.training.optimizer import build_optimizer
 from jaxdet.training.state import create_state
 from jaxdet.training.step import make_train_step
@@ -29,25 +28,25 @@ class Program:
 
   function: Callable
   arguments: tuple
-  following: Callable[[tuple, Any], tuple]  # from arguments and result to the next call's arguments
-  watched: Callable[[Any], Mapping[str, jax.Array]]  # of a result: what must be finite
+  following: Callable[[tuple, Any], tuple]  # (arguments, result) to the next call's arguments
+  watched: Callable[[Any], Mapping[str, jax.Array]]  # result to arrays that must be finite
 
 
 def measure(workload: Workload, task: str) -> dict[str, Any]:
-  """The figures of one program on all devices, in this process.
+  """Measures one program on all devices, in this process.
 
-  Peaks of memory are the process's, so a process should measure one program only. Operations are those of products and
-  convolutions, as flops.py counts them: what rematerialisation computes twice counts twice.
+  Memory peaks are the process's, so measure only one program per process. Operations are those of products and
+  convolutions (flops.py); operations that rematerialisation computes twice count twice.
 
   Args:
-    workload: what is measured.
+    workload: config and batch.
     task: 'train' or 'predict'.
 
   Raises:
-    ValueError: the batch cannot be cut over the devices.
+    ValueError: the batch cannot be sharded over the devices.
     FloatingPointError: losses or scores are not finite.
   """
-  # What is compiled is to be measured, not what was read.
+  # The compilation itself is measured, so it must not come from the cache.
   jax.config.update('jax_enable_compilation_cache', False)
   program = PROGRAMS[task](workload)
   flops = matrix_flops(program.function, *program.arguments)
@@ -84,7 +83,7 @@ def measure(workload: Workload, task: str) -> dict[str, Any]:
 
 
 def training(workload: Workload) -> Program:
-  """The training step, whose state every call consumes."""
+  """Makes the program of the training step; every call donates the state."""
   config, detector, mesh = workload.config, workload.detector(), sharding.make_mesh()
   sharding.check_batch_size(workload.images, config.train.accumulate, mesh)
   state = create_state(config, detector, jax.random.key(0), mesh)
@@ -99,17 +98,13 @@ def training(workload: Workload) -> Program:
 
 
 def prediction(workload: Workload) -> Program:
-  """The prediction of random weights."""
+  """Makes the program of the prediction, with random weights."""
   detector, mesh = workload.detector(), sharding.make_mesh()
   sharding.check_batch_size(workload.images, 1, mesh)
   replicated, by_image = sharding.replicated(mesh), sharding.over_batch(mesh)
 
-  def predict(variables: Mapping, batch: Batch) -> Detections:
-    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-      return forward.predict(detector, variables, batch)
-
   return Program(
-    jax.jit(predict, out_shardings=by_image),
+    jax.jit(sharding.on_mesh(functools.partial(forward.predict, detector), mesh), out_shardings=by_image),
     (
       jax.jit(functools.partial(initialize, detector), out_shardings=replicated)(jax.random.key(0)),
       sharding.put_batch(workload.batch(), mesh),
@@ -123,7 +118,7 @@ PROGRAMS = {'train': training, 'predict': prediction}
 
 
 def check_finite(values: Mapping[str, jax.Array]) -> None:
-  """Raises FloatingPointError where a value is not finite: a network of NaN finds nothing, which is quick."""
+  """Raises FloatingPointError if a value is not finite: with NaN a network detects nothing, which is fast."""
   for name, value in values.items():
     if not np.isfinite(np.asarray(value)).all():
       raise FloatingPointError(f'{name} is not finite with random weights: this does not measure what training does')

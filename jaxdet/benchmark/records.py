@@ -1,4 +1,4 @@
-"""Measurements as lines of JSON, each with the machine, the versions and the command that made it."""
+"""Reads and writes measurements as lines of JSON, each with machine, versions and command."""
 
 import datetime
 import json
@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 
 def surroundings(command: str) -> Record:
-  """What every record of a run has."""
+  """Fields that all records of a run share."""
   return {
     'date': datetime.date.today().isoformat(),
     'command': command,
@@ -36,17 +36,17 @@ def surroundings(command: str) -> Record:
 
 
 def append_record(file: str, record: Mapping[str, Any]) -> None:
-  """Adds a line; the file is made where there is none."""
+  """Appends a line; creates the file if there is none."""
   with open(file, 'a') as stream:
     stream.write(json.dumps(record) + '\n')
 
 
 def read_records(file: str) -> list[Record]:
-  """The lines of a file; of those that measured the same on the same machine the last one, in order.
+  """Reads the lines of a file in order; of equal measurements on the same machine only the last.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: a line is no JSON; names it.
+    ValueError: a line is not JSON; the message has its number.
   """
   path = pathlib.Path(file)
   if not path.is_file():
@@ -63,7 +63,7 @@ def read_records(file: str) -> list[Record]:
 
 
 def _processor() -> str:
-  """The CPU's name."""
+  """Name of the CPU."""
   info = pathlib.Path('/proc/cpuinfo')
   lines = info.read_text().splitlines() if info.exists() else []
   names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]

@@ -1,11 +1,10 @@
-"""Where the time of a training step or a prediction goes, step by step.
+"""Measures the time of a training step or a prediction, stage by stage.
 
-Every network and every named step of the detector is compiled alone and runs on the values that it meets in the whole
-program. So this is not a profile: the compiler fuses nothing across steps, every result is written to memory, and what
-the whole program computes once for two steps is computed twice. A backward pass is the time of a step's
-vector-Jacobian product less that of the step, with respect to its trained parameters and to all floating-point inputs
-through which a gradient flows, also where the whole program needs none for an input from a frozen stage. The sum of the
-steps stands beside the whole, which tells how far they are apart.
+Every network and every named step of the detector is compiled alone and runs on its inputs in the whole program. So
+this is not a profile: nothing is fused across steps, every result is written to memory, and computations that two steps
+share run twice. A backward pass is the time of a step's vector-Jacobian product minus that of the step, with respect to
+its trained parameters and all floating-point inputs with a gradient, even if the whole program needs no gradient for an
+input from a frozen stage. The sum of the steps is reported beside the time of the whole program.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ REST = 'all else'
 
 
 def measure_stages(workload: Workload, task: str) -> dict[str, Any]:
-  """Seconds of every step of the training step ('train') or of the prediction ('predict'), on one device.
+  """Measures seconds of every step of the training step ('train') or the prediction ('predict'), on one device.
 
   Returns:
     {'stages': [{'step', 'forward_s', 'backward_s'}, ..], 'forward_s', 'backward_s': of the whole, 'optimizer_s',
@@ -112,7 +111,7 @@ class Call:
   step: str  # name of the network, or of the step
   function: Callable
   arguments: tuple  # trees of arrays
-  gradient: tuple[int, ...]  # positions of the arguments through which a gradient flows
+  gradient: tuple[int, ...]  # positions of the arguments with a gradient
 
 
 def record(
@@ -123,15 +122,15 @@ def record(
   inputs: tuple,
   train: bool,
 ) -> list[Call]:
-  """The calls within `function(call, *inputs)` with the values that they met, and the rest of it as one more.
+  """Records the calls within `function(call, *inputs)` with their inputs, and the rest of it as one more call.
 
   Args:
     function: a detector's `loss` or `predict`.
     networks: of the detector.
     variables: of the networks.
-    trainable: which parameters are trained, a tree of bool.
-    inputs: a batch, and a random key in training.
-    train: networks run as in training.
+    trainable: tree of bool, True for trained parameters.
+    inputs: a batch, and in training a random key.
+    train: True: networks run as in training.
   """
   recorded: list[Recorded] = []
   dropout = inputs[1] if train else None
@@ -171,7 +170,7 @@ def _network_call(
   dropout: Array | None,
   is_first: bool,
 ) -> Call:
-  """A network as a function of its trained parameters, its other variables, and its arguments."""
+  """Makes a call of a network as a function of its trained parameters, other variables and arguments."""
   own = {name: {each.name: tree[each.name]} for name, tree in variables.items() if each.name in tree}
   trained, frozen = freezing.split(own.pop('params', {each.name: {}}), {each.name: trainable.get(each.name, {})})
 
@@ -193,7 +192,7 @@ def _timed_step(call: Call, repeats: int, backward: bool) -> dict[str, Any]:
 
 
 def _gradient(call: Call) -> Callable:
-  """The vector-Jacobian product of a step, compiled; its results serve as the vector, which no compiler foresees."""
+  """Compiles the vector-Jacobian product of a step, with its results as vector, which cannot be folded away."""
 
   @jax.jit
   def gradient(*arguments):
@@ -211,7 +210,7 @@ def _gradient(call: Call) -> Callable:
 
     results, pull = jax.vjp(of_chosen, *(leaves[i] for i in chosen))
     gradients = pull(results)
-    # Of what is not read the gradient is an array of zeros; as a sum it is no work.
+    # Unused inputs have gradients of zeros; summed, they take no time.
     return [x.sum() for x in gradients] if call.step == REST else gradients
 
   return gradient
@@ -233,7 +232,7 @@ def _seconds_of_step(program: Program, repeats: int) -> float:
 
 
 def numbered(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-  """With numbers where a step comes more than once."""
+  """Numbers the steps that occur more than once."""
   times, seen = Counter(stage['step'] for stage in stages), Counter()
   for stage in stages:
     name = stage['step']

@@ -1,4 +1,4 @@
-"""Data for a benchmark: noise images with elliptic objects of plausible sizes, and classes with a long tail."""
+"""Makes data for benchmarks: noise images with elliptic objects of plausible sizes, and long-tailed classes."""
 
 from typing import Any
 
@@ -8,21 +8,22 @@ from ml_collections import ConfigDict
 
 from jaxdet.structures import Batch, InstanceMasks, Objects, Proposals
 
-SMALLEST, LARGEST = 0.03, 0.5  # sides of objects, of the image's; their logarithms are uniform between
-VERTICES = 24  # of an outline
+SMALLEST, LARGEST = 0.03, 0.5  # sides of objects in image sides; their logarithms are uniform between these
+VERTICES = 24  # of a polygon
 
 
 def synthetic_batch(
   config: ConfigDict, images: int, canvas: tuple[int, int], objects: int, proposals: int = 0, seed: int = 0
 ) -> Batch:
-  """A batch of images that fill their canvas, in NumPy; a function of its arguments.
+  """Makes a batch of images that fill their canvas, in NumPy; a function of its arguments.
 
   Args:
-    config: `model.num_classes`, and of `data` the places for objects and the forms of their masks.
+    config: `model.num_classes`, of `data` the places for objects and the forms of their masks, and of a semantic task
+      the number of its classes.
     images: B.
     canvas: (height, width) in pixels.
-    objects: of every image, at most `data.max_objects`.
-    proposals: P, for a detector that makes none of its own; 0: none.
+    objects: per image, at most `data.max_objects`.
+    proposals: P, for detectors without a proposal generator; 0: none.
     seed: of the noise and the objects.
   """
   data = config.data
@@ -50,13 +51,14 @@ def synthetic_batch(
     valid=np.ones(images, bool),
     objects=Objects(boxes, labels, valid, masks),
     proposals=given,
+    semantic=_semantic_map(config, rng, (images, *canvas)),
   )
 
 
 def random_boxes(
   rng: np.random.Generator, images: int, count: int, canvas: tuple[int, int]
 ) -> Float[np.ndarray, 'B N 4']:
-  """Boxes inside the canvas, float32 in pixels."""
+  """Draws boxes inside the canvas, float32 in pixels."""
   size = np.array(canvas[::-1])
   sides = size * np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), (images, count, 2)))
   corner = (size - sides) * rng.uniform(0, 1, (images, count, 2))
@@ -64,7 +66,7 @@ def random_boxes(
 
 
 def dense_masks(boxes: Float[np.ndarray, 'N 4'], canvas: tuple[int, int]) -> Bool[np.ndarray, 'N H W']:
-  """The ellipses in these boxes, pixel by pixel over the canvas."""
+  """Draws the ellipses in these boxes, pixel by pixel over the canvas."""
   height, width = canvas
   (x1, y1, x2, y2) = (side[:, None] for side in boxes.T)
   x = (2 * (np.arange(width) + 0.5) - x1 - x2) / (x2 - x1)
@@ -73,7 +75,7 @@ def dense_masks(boxes: Float[np.ndarray, 'N 4'], canvas: tuple[int, int]) -> Boo
 
 
 def class_counts(num_classes: int) -> dict[str, Any]:
-  """As `Dataset.class_counts` has them, for class losses that ask: LVIS's range, 20,000 to 1 image a class."""
+  """Class counts for class losses, as `Dataset.class_counts`: in LVIS's range, 20,000 to 1 image per class."""
   images = np.round(np.geomspace(20_000, 1, num_classes)).astype(int)
   return {
     'images': tuple(int(count) for count in images),
@@ -82,15 +84,24 @@ def class_counts(num_classes: int) -> dict[str, Any]:
   }
 
 
+def _semantic_map(
+  config: ConfigDict, rng: np.random.Generator, shape: tuple[int, ...]
+) -> Int[np.ndarray, 'B H W'] | None:
+  """A class for every pixel, for a detector that learns them."""
+  if 'semantic' not in config.model.get('pyramid_tasks', {}):
+    return None
+  return rng.integers(0, config.model.pyramid_tasks.semantic.num_classes, shape, np.int32)
+
+
 def _ellipse(cells: int) -> Bool[np.ndarray, 'M M']:
-  """The cells of a window whose middle is in the ellipse that fills it."""
+  """Mask of a window's cells whose centre is in the inscribed ellipse."""
   return dense_masks(np.array([[0, 0, cells, cells]], np.float32), (cells, cells))[0]
 
 
 def _outlines(
   boxes: Float[np.ndarray, 'B N 4'], valid: Bool[np.ndarray, 'B N'], places: int
 ) -> tuple[Float[np.ndarray, 'B N V 2'], Int[np.ndarray, 'B N V']]:
-  """Ellipses as polygons, each with its first vertex again at its end."""
+  """Polygons of ellipses, each with its first vertex repeated at the end."""
   vertices = min(VERTICES, places - 1)
   angles = np.append(np.arange(vertices), 0) * 2 * np.pi / vertices
   circle = np.stack([np.cos(angles), np.sin(angles)], -1)

@@ -1,4 +1,4 @@
-"""Records as tables: of programs side by side with their ratios, and of the steps of one."""
+"""Formats records as tables: programs side by side with their ratios, and the steps of one program."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ TASKS = {'train': 'training step', 'predict': 'prediction'}
 
 
 def group_key(record: Record) -> tuple:
-  """Equal for records that are compared: the same work on the same machine."""
+  """Key that is equal for comparable records: the same work on the same machine."""
   return record['config'], record['images'], tuple(record['canvas']), str(record['machine'])
 
 
 def title(record: Record) -> str:
-  """What a group of records is about."""
+  """Title of a group of records."""
   height, width = record['canvas']
   images = f'{record["images"]} images' if record['images'] > 1 else 'one image'
   return (
@@ -24,7 +24,7 @@ def title(record: Record) -> str:
 
 
 def program_tables(records: Sequence[Record]) -> dict[str, Table]:
-  """For each task that was measured a table with a row a program; `records` are of one group."""
+  """Makes a table with one row per program for each measured task; `records` are of one group."""
   tables = {}
   for task, name in TASKS.items():
     of_task = [record for record in records if record['kind'] == 'program' and record['task'] == task]
@@ -34,7 +34,7 @@ def program_tables(records: Sequence[Record]) -> dict[str, Table]:
 
 
 def stage_tables(records: Sequence[Record]) -> dict[str, Table]:
-  """For each program that was taken apart a table with a row a step; `records` are of one group."""
+  """Makes a table with one row per step for each program measured by stages; `records` are of one group."""
   return {
     f'{TASKS[record["task"]]}, {record["mode"]}, step by step': _stages(record)
     for record in records
@@ -43,17 +43,17 @@ def stage_tables(records: Sequence[Record]) -> dict[str, Table]:
 
 
 def choices(records: Sequence[Record]) -> list[str]:
-  """What was chosen so that the programs of the records do equal work; nothing where there is one alone."""
+  """Lists the choices that make the programs do equal work; [] if there is only one program."""
   return list(dict.fromkeys(choice for record in records for choice in record.get('choices', [])))
 
 
 def ratio(record: Record, other: Record) -> float:
-  """How many times as long `record` takes as `other`: less than 1 is faster."""
+  """Ratio of the times of `record` and `other`: below 1 `record` is faster."""
   return record['step_s'] / other['step_s']
 
 
 def aligned(table: Table) -> str:
-  """For a terminal: the first column to the left, the others to the right."""
+  """Formats a table for a terminal: first column left-aligned, the others right-aligned."""
   widths = [max(map(len, column)) for column in zip(*table, strict=True)]
 
   def line(row: Sequence[str]) -> str:
@@ -66,7 +66,7 @@ def aligned(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-  """For a page."""
+  """Formats a table in Markdown."""
   heading, *rows = ('| ' + ' | '.join(row) + ' |' for row in table)
   return '\n'.join([heading, '|---' + '|---:' * (len(table[0]) - 1) + '|', *rows])
 
@@ -89,7 +89,7 @@ def _programs(records: Sequence[Record]) -> Table:
 
 
 def _figures(record: Record) -> list[str]:
-  """The cells of a record; '-' where it has no such figure."""
+  """Cells of a record; '-' for missing values."""
   memory = record['memory_gib']
   device = memory.get('device')
   compilation = record['first_s'] if 'compile' in record['mode'].split('+') else record.get('compile_s')
@@ -105,7 +105,7 @@ def _figures(record: Record) -> list[str]:
 
 
 def _stages(record: Record) -> Table:
-  """Milliseconds and shares of the sum."""
+  """Makes the table of a record's steps: milliseconds and shares of the sum."""
   stages = [(stage['step'], stage['forward_s'], stage['backward_s']) for stage in record['stages']]
   if record['task'] == 'predict':
     total = sum(forward for _, forward, _ in stages)

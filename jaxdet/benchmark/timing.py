@@ -1,4 +1,4 @@
-"""How long a call takes."""
+"""Times calls."""
 
 import dataclasses
 import statistics
@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 import jax
 
-ENOUGH = 1.0  # seconds of calls after which no more are needed
+ENOUGH = 1.0  # seconds of calls after which timing stops
 MOST = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-  """Seconds of one call."""
+  """Seconds per call."""
 
   median: float
   fastest: float
-  spread: float  # between the fastest and the slowest
+  spread: float  # difference of the slowest and the fastest
   calls: int
 
 
@@ -25,9 +25,9 @@ def timed(call: Callable[[], object], repeats: int, warm_up: int = 1) -> Timing:
   """Times a call that returns when its work is done.
 
   Args:
-    call: what is timed.
-    repeats: at least so many times; as often as fit into a second where it is quick.
-    warm_up: calls before that, which are not counted.
+    call: the function to time.
+    repeats: least number of calls; fast calls are repeated for a second.
+    warm_up: number of calls before timing.
   """
   for _ in range(warm_up):
     call()
@@ -40,5 +40,5 @@ def timed(call: Callable[[], object], repeats: int, warm_up: int = 1) -> Timing:
 
 
 def milliseconds(call: Callable[[], object], repeats: int = 5) -> float:
-  """The fastest of a few calls, after one that compiles; waits for the arrays that a call returns."""
+  """Milliseconds of the fastest of a few calls, after one that compiles; waits for the returned arrays."""
   return 1e3 * timed(lambda: jax.block_until_ready(call()), repeats).fastest

@@ -1,9 +1,9 @@
-"""A detector of torchvision in a process of its own: the other side of a comparison.
+"""Measures a torchvision detector in its own process, for comparison.
 
   PYTHON torchvision_program.py DATA.npz '{"model": "maskrcnn_resnet50_fpn", "task": "train", "mode": "eager", ..}'
 
-PYTHON is an interpreter that has torch and torchvision; nothing of jaxdet is imported. The figures are the last line of
-the output, in JSON. torchvision_side.py runs it and says what the fields are.
+PYTHON is an interpreter with torch and torchvision; jaxdet is not imported. The last line of the output has the
+results in JSON. torchvision_side.py runs this program and describes the fields.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 GIB = 2**30
 ENOUGH, MOST = 1.0, 100  # seconds and calls, as in timing.py
-WARM_UP = {'compile': 3}  # calls; shapes that change are compiled again
-BRANCH_SCALE = 0.2  # of the last norm of a residual branch, where batch norm is frozen
+WARM_UP = {'compile': 3}  # calls; changed shapes are compiled again
+BRANCH_SCALE = 0.2  # scale of the last norm of a residual branch, if batch norm is frozen
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def make_model(spec: dict, canvas: tuple[int, int]) -> torch.nn.Module:
-  """The model with random weights, on images that have the size of the canvas."""
+  """Makes the model with random weights, for images of the canvas's size."""
   settings = dict(spec['settings'])
   if spec['sampling_ratio'] is not None:
     levels = ['0', '1', '2', '3']
@@ -86,7 +86,7 @@ def make_model(spec: dict, canvas: tuple[int, int]) -> torch.nn.Module:
     weights=None,
     weights_backbone=None,
     num_classes=spec['num_classes'],
-    trainable_backbone_layers=5,  # without weights it takes no other
+    trainable_backbone_layers=5,  # the only value allowed without weights
     min_size=min(canvas),
     max_size=max(canvas),
     **settings,
@@ -103,9 +103,9 @@ def make_model(spec: dict, canvas: tuple[int, int]) -> torch.nn.Module:
 
 
 def freeze_batch_norm(module: torch.nn.Module) -> None:
-  """Puts frozen ones in the place of all batch norms below a module.
+  """Replaces all batch norms below a module by frozen ones.
 
-  They normalise nothing. So that activations stay finite, what ends a residual branch is scaled, as in jaxdet.
+  These do not normalise. So that activations stay finite, the last norm of a residual branch is scaled, as in jaxdet.
   """
   for name, child in module.named_children():
     if isinstance(child, torch.nn.BatchNorm2d):
@@ -117,7 +117,7 @@ def freeze_batch_norm(module: torch.nn.Module) -> None:
 
 
 def make_targets(data: dict, spec: dict, device: str) -> list[dict]:
-  """Boxes, labels and masks of every image."""
+  """Makes boxes, labels and masks of every image."""
   targets = []
   for i, (boxes, labels) in enumerate(zip(data['boxes'], data['labels'], strict=True)):
     target = {'boxes': boxes, 'labels': labels.astype(np.int64) + spec['first_label']}
@@ -129,7 +129,7 @@ def make_targets(data: dict, spec: dict, device: str) -> list[dict]:
 
 @torch.inference_mode()
 def set_threshold(model: torch.nn.Module, images: list, candidates: int) -> None:
-  """The score threshold that this many pairs of a box and a class an image pass."""
+  """Sets the score threshold so that `candidates` (box, class) pairs per image pass it."""
   heads, logits = model.roi_heads, []
   hook = heads.box_predictor.register_forward_hook(lambda _, inputs, output: logits.append(output[0]))
   heads.score_thresh = 1.0  # nothing passes
@@ -142,7 +142,7 @@ def set_threshold(model: torch.nn.Module, images: list, candidates: int) -> None
 
 @torch.no_grad()
 def count_regions(model: torch.nn.Module, images: list, targets: list, task: str) -> dict[str, int]:
-  """How many regions the box and the mask head see in one call, by name; none where there are no such."""
+  """Number of RoIs of the box head and the mask head in one call, by name; {} without RoI heads."""
   counts, hooks = {}, []
   for name, head in getattr(model, 'roi_heads', torch.nn.Module()).named_children():
     if name in ('box_head', 'mask_head'):
@@ -155,7 +155,7 @@ def count_regions(model: torch.nn.Module, images: list, targets: list, task: str
 
 
 def training(program, model: torch.nn.Module, images: list, targets: list, spec: dict, precision):
-  """A call that takes one training step; the learning rate is 0, so that every call does the same."""
+  """Makes a function that runs one training step; the learning rate is 0, so that all calls do the same."""
   settings = spec['optimizer']
   trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
   if settings['name'] == 'sgd':
@@ -183,7 +183,7 @@ def training(program, model: torch.nn.Module, images: list, targets: list, spec:
 
 
 def prediction(program, model: torch.nn.Module, images: list, targets: list, spec: dict, precision):
-  """A call that predicts."""
+  """Makes a function that predicts."""
   model.eval()
 
   @torch.inference_mode()
@@ -195,7 +195,7 @@ def prediction(program, model: torch.nn.Module, images: list, targets: list, spe
 
 
 def timed(call, repeats: int, warm_up: int) -> tuple[float, list[float]]:
-  """Seconds of the first call, and of those that count."""
+  """Seconds of the first call, and of the timed calls."""
   started = time.perf_counter()
   call()
   first = time.perf_counter() - started
@@ -210,7 +210,7 @@ def timed(call, repeats: int, warm_up: int) -> tuple[float, list[float]]:
 
 
 def process_bytes() -> int:
-  """The resident memory of this process at its peak."""
+  """Peak resident memory of this process in bytes."""
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 

@@ -1,4 +1,4 @@
-"""Runs torchvision's detectors in processes of their own, with the interpreter that has them."""
+"""Runs torchvision's detectors in their own processes, with an interpreter that has torchvision."""
 
 import dataclasses
 import json
@@ -16,15 +16,15 @@ from jaxdet.benchmark.synthetic import dense_masks
 from jaxdet.benchmark.workload import Workload
 
 PROGRAM = pathlib.Path(__file__).with_name('torchvision_program.py')
-# How torch runs it; several at once are joined by '+', as amp+compile. amp: products in bfloat16 (autocast).
+# Modes of torch, joined by '+', such as amp+compile. amp: products in bfloat16 (autocast).
 MODES = ('eager', 'channels_last', 'amp', 'compile')
 
 
 def find_torch(python: str | None = None) -> str:
-  """The interpreter that has torch and torchvision: `python`, or this one.
+  """Finds the interpreter with torch and torchvision: `python`, or this one.
 
   Raises:
-    ValueError: it does not have them; says what to install.
+    ValueError: it does not have them; the message says what to install.
   """
   python = python or sys.executable
   try:
@@ -48,18 +48,18 @@ def check_modes(modes: list[str]) -> None:
 
 
 def measure(workload: Workload, side: Counterpart, task: str, mode: str, python: str) -> dict[str, Any]:
-  """The figures of one program of torchvision; {'error': its last words} where it ended otherwise.
+  """Measures one torchvision program; {'error': its last line} if it fails.
 
   Args:
     workload: batch, repeats.
-    side: the model.
+    side: the torchvision model.
     task: 'train' or 'predict'.
     mode: of MODES, joined by '+'.
     python: an interpreter with torch.
 
   Returns:
-    step_s, spread_s, calls, images_per_s as `programs.measure`; `first_s`, the first call, with compilation where there
-    is one; memory_gib by `device` and `process`; regions_an_image that box and mask head see; device; versions.
+    step_s, spread_s, calls, images_per_s as `programs.measure`; `first_s`, the first call, with compilation if any;
+    memory_gib by `device` and `process`; regions_an_image, the RoIs of box and mask head; device; versions.
   """
   spec = {'task': task, 'mode': mode, 'repeats': workload.repeats, **dataclasses.asdict(side)}
   with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def measure(workload: Workload, side: Counterpart, task: str, mode: str, python:
 
 
 def _data(workload: Workload, with_masks: bool) -> dict[str, np.ndarray]:
-  """The batch of a training step without the places that hold no object; masks as bits of whole rows."""
+  """Batch of a training step without padded objects; masks as bits of whole rows."""
   batch = workload.batch()
   boxes = batch.objects.boxes[:, : workload.objects]
   data = {'images': batch.image, 'boxes': boxes, 'labels': batch.objects.labels[:, : workload.objects]}

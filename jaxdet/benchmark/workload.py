@@ -1,4 +1,4 @@
-"""What is measured: a config at one precision, with its detector and a batch for it."""
+"""Workload of a benchmark: a config at one precision, with its detector and a batch."""
 
 import dataclasses
 from typing import Any
@@ -16,30 +16,30 @@ DTYPES = ('float32', 'bfloat16')
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-  """A config as a benchmark runs it, and how large its batches are."""
+  """A config for a benchmark, and the size of its batches."""
 
   name: str  # FILE or FILE:VARIANT
   config: ConfigDict  # complete and locked
-  canvas: tuple[int, int]  # (height, width) in pixels, which the images fill
-  objects: int  # of an image
-  repeats: int  # of every timed call, at least
+  canvas: tuple[int, int]  # (height, width) in pixels, filled by the images
+  objects: int  # per image
+  repeats: int  # least number of timed calls
 
   @property
   def images(self) -> int:
-    """Of a batch, over all devices."""
+    """Images of a batch, over all devices."""
     return self.config.train.batch_size
 
   @property
   def dtype(self) -> str:
-    """Of activations."""
+    """Type of activations."""
     return self.config.model.dtype
 
   def detector(self) -> Any:
-    """See docs/design.md, 'A detector'."""
+    """Detector, see docs/design.md, 'A detector'."""
     return build_detector(self.config.model, self.config.model.num_classes)
 
   def batch(self) -> Batch:
-    """On the host; with proposals where the detector makes none."""
+    """Batch on the host; with proposals if the detector has no generator."""
     proposals = self.config.model.get('proposals')
     count = proposals.count if proposals and proposals.name == 'given' else 0
     return synthetic_batch(self.config, self.images, self.canvas, self.objects, count)
@@ -48,13 +48,13 @@ class Workload:
 def make_workload(
   name: str, config: ConfigDict, dtype: str, images: int, canvas: tuple[int, int], objects: int, repeats: int
 ) -> Workload:
-  """A workload; the config is changed in three places so that it needs no data.
+  """Makes a workload; the config is changed in three places so that it needs no data.
 
-  The number of classes is that of the published data set, the class counts are made up, and the score threshold is 0:
-  random weights would pass next to nothing otherwise, and so leave suppression nothing to do.
+  The number of classes is that of the published data set, class counts are made up, and the score threshold is 0:
+  otherwise almost no score of random weights would pass, and suppression would have nothing to do.
 
   Raises:
-    ValueError: on an unknown dtype, more objects than a batch has places for, or an unknown number of classes.
+    ValueError: an unknown dtype, more objects than a batch can have, or an unknown number of classes.
   """
   if dtype not in DTYPES:
     raise ValueError(f"unknown --dtype '{dtype}': choose {' or '.join(DTYPES)}, or both with a comma between them")

@@ -1,1 +1,1 @@
-"""The command line: a file and a dataclass of flags a command; `jobs/` holds what they do."""
+"""Command line: one file and one dataclass of flags per command; `jobs/` runs them."""

@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-  """What the command line knows of a command."""
+  """Description of a command: its flags, function and help."""
 
   flags: type  # a dataclass, see flags.py
-  run: Callable[[Any], None]  # with its flags
+  run: Callable[[Any], None]  # function of its flags
   help: str  # a line
   example: str  # words after `jaxdet`

@@ -1,4 +1,4 @@
-"""Between the shell and a command: pages of help, errors of one line, exit codes."""
+"""Runs commands from the shell: help pages, one-line errors, exit codes."""
 
 import contextlib
 import faulthandler
@@ -21,10 +21,10 @@ BAD_INPUT = 2  # exit code
 
 
 def run(words: Sequence[str], commands: Mapping[str, Command], default: str) -> None:
-  """Runs the command that the words after the program's name say.
+  """Runs the command given by the words after the program's name.
 
-  An error of the user's (a flag, a config, a file, data that makes no sense) ends the process with one line and exit
-  code 2; `--debug` or JAXDET_DEBUG=1 shows where it was raised.
+  A user error (wrong flag, config, file or data) ends the process with one line and exit code 2; `--debug` or
+  JAXDET_DEBUG=1 shows its traceback.
   """
   if '--version' in words:
     print(f'jaxdet {jaxdet.__version__}')
@@ -37,7 +37,7 @@ def run(words: Sequence[str], commands: Mapping[str, Command], default: str) -> 
     command, flags = parse(words, commands, default)
     debug = flags.debug
     set_up_log()
-    with contextlib.suppress(io.UnsupportedOperation):  # where standard error is no file, as in a notebook
+    with contextlib.suppress(io.UnsupportedOperation):  # standard error is not a file, as in a notebook
       faulthandler.enable()
     command.run(flags)
   except KeyboardInterrupt:
@@ -49,14 +49,14 @@ def run(words: Sequence[str], commands: Mapping[str, Command], default: str) -> 
 
 
 def is_users(error: Exception) -> bool:
-  """Whether an error speaks of what the user gave: a file that cannot be read, or a check of this project's."""
+  """True for user errors: a file that cannot be read, or a failed check of this project."""
   if isinstance(error, OSError | UsageError):
     return True
   return traceback.extract_tb(error.__traceback__)[-1].filename.startswith(PACKAGES)
 
 
 def _help(words: Sequence[str], commands: Mapping[str, Command], default: str) -> str:
-  """The page of the command that the words name, or the overview; a misspelt one is an error."""
+  """Help page of the named command, or the overview; a misspelt command is an error."""
   name = named_command(words, commands)
   if name is None and not words[0].startswith('-'):
     parse(words[:1], commands, default)

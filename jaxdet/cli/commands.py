@@ -1,15 +1,15 @@
-"""The commands by name."""
+"""Table of commands by name."""
 
 from jaxdet.cli import bench, counts, evaluate, export_weights, import_weights, predict, train, zoo
 from jaxdet.cli.command import Command
 
-DEFAULT = 'train'  # where no command is given
+DEFAULT = 'train'  # if no command is given
 
 COMMANDS = {
   'train': Command(
     train.TrainFlags,
     train.run,
-    'trains from the last checkpoint of a workdir on, and evaluates at the end',
+    'trains, from the last checkpoint of the workdir if there is one, and evaluates at the end',
     'train --config configs/lvis_maskrcnn.py:mini --workdir runs/mini --config.train.steps=500',
   ),
   'eval': Command(

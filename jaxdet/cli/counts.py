@@ -10,7 +10,7 @@ from jaxdet.cli.session import begin
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CountsFlags(flags.DeviceFlags):
-  config: ConfigDict = flags.config('whose training data are counted')
+  config: ConfigDict = flags.config('config of the training data to count')
   output: str | None = flags.text('folder for the counts as counts.csv and num_shots.json, .npy', 'DIR', None)
 
 

@@ -11,8 +11,8 @@ from jaxdet.cli.session import begin
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalFlags(flags.DeviceFlags):
   workdir: str = flags.text('folder of the run; results go there', 'DIR')
-  checkpoint: str | None = flags.text("to read; not given: the workdir's last", 'PATH', None)
-  config: ConfigDict | None = flags.config("another config; not given: the checkpoint's own", None)
+  checkpoint: str | None = flags.text("checkpoint to read; default: the workdir's last", 'PATH', None)
+  config: ConfigDict | None = flags.config("another config; default: the checkpoint's own", None)
 
 
 def run(given: EvalFlags) -> None:

@@ -10,12 +10,12 @@ PROGRAMS = ('detectron2', 'mmdet', 'torchvision', 'cvpods', 'safetensors', 'stab
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportFlags(flags.DeviceFlags):
-  to: str = flags.text('the program that is to read the file', 'PROGRAM', choices=PROGRAMS)
+  to: str = flags.text('the program that will read the file', 'PROGRAM', choices=PROGRAMS)
   workdir: str = flags.text('folder of the run', 'DIR')
-  output: str = flags.text('file to write; its ending says the form', 'FILE')
-  checkpoint: str | None = flags.text("to read; not given: the workdir's last", 'PATH', None)
-  batch_size: int = flags.number('images of the program of --to stablehlo', 1)
-  canvas: str | None = flags.text("of its images, in pixels; not given: the config's first", 'HEIGHTxWIDTH', None)
+  output: str = flags.text('file to write; its suffix chooses the format', 'FILE')
+  checkpoint: str | None = flags.text("checkpoint to read; default: the workdir's last", 'PATH', None)
+  batch_size: int = flags.number('images per call of the program, for --to stablehlo', 1)
+  canvas: str | None = flags.text("of its images, in pixels; default: the config's first", 'HEIGHTxWIDTH', None)
 
 
 def run(given: ExportFlags) -> None:

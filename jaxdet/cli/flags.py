@@ -1,25 +1,25 @@
-"""Flags of a command as fields of a frozen dataclass; each field knows how it is written on the command line."""
+"""Flags of a command as fields of a frozen dataclass, with their form on the command line as metadata."""
 
 import dataclasses
 import os
 from typing import Any
 
 REQUIRED = dataclasses.MISSING
-SPEC = 'spec'  # where a field's metadata has it
+SPEC = 'spec'  # key of a field's metadata
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """How a field is written."""
+  """Form of a field on the command line."""
 
-  # 'text', 'number', 'switch', 'list' (of texts between commas), 'repeated' (a text each time), 'config',
-  # 'arguments' (words that are no flags) or 'words' (all words as they were written).
+  # 'text', 'number', 'switch', 'list' (texts separated by commas), 'repeated' (one text each time), 'config',
+  # 'arguments' (words that are not flags) or 'words' (all words as given).
   kind: str
   help: str
-  value: str = ''  # the name of its value, as DIR
+  value: str = ''  # name of its value, such as DIR
   choices: tuple[str, ...] = ()
-  at_least: int | None = None  # a number, or how many arguments
-  at_most: int | None = None  # arguments
+  at_least: int | None = None  # least number, or least number of arguments
+  at_most: int | None = None  # largest number of arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,51 +37,51 @@ class Written:
 
 
 def text(help: str, value: str, default: str | None = REQUIRED, choices: tuple[str, ...] = ()) -> Any:
-  """--flag TEXT."""
+  """Field of --flag TEXT."""
   return _field(Spec('text', help, value, choices), default)
 
 
 def number(help: str, default: int | None = REQUIRED, at_least: int = 1) -> Any:
-  """--flag N."""
+  """Field of --flag N."""
   return _field(Spec('number', help, 'N', at_least=at_least), default)
 
 
 def switch(help: str, default: bool | None = False) -> Any:
-  """--flag or --noflag."""
+  """Field of --flag or --noflag."""
   return _field(Spec('switch', help), default)
 
 
 def texts(help: str, value: str, default: tuple[str, ...] = ()) -> Any:
-  """--flag A,B."""
+  """Field of --flag A,B."""
   return _field(Spec('list', help, value), default)
 
 
 def repeated(help: str, value: str) -> Any:
-  """--flag A --flag B."""
+  """Field of --flag A --flag B."""
   return _field(Spec('repeated', help, value), ())
 
 
 def config(help: str, default: None = REQUIRED) -> Any:
-  """--config FILE[:VARIANT], with changes of its values by --config.KEY=VALUE."""
+  """Field of --config FILE[:VARIANT], with changes of its values by --config.KEY=VALUE."""
   return _field(Spec('config', help, 'FILE[:VARIANT]'), default)
 
 
 def arguments(help: str, value: str, at_least: int = 0, at_most: int | None = None) -> Any:
-  """Words that are no flags."""
+  """Field of the words that are not flags."""
   return _field(Spec('arguments', help, value, at_least=at_least, at_most=at_most), ())
 
 
 def words() -> Any:
-  """All words after the program's name, as they were written."""
+  """Field of all words after the program's name, as given."""
   return _field(Spec('words', ''), ())
 
 
 def written(flags: type) -> list[Written]:
-  """The fields of a dataclass of flags, in order; those of its bases come last."""
+  """Lists the fields of a dataclass of flags, in order; fields of its bases come last."""
   inherited = {field.name for base in flags.__bases__ for field in dataclasses.fields(base)}
   ordered = sorted(dataclasses.fields(flags), key=lambda field: field.name in inherited)
   return [
-    # A flag may be a keyword of Python, whose field then ends in an underscore.
+    # If a flag is a keyword of Python, its field ends in an underscore.
     Written(field.name, field.name.rstrip('_'), field.default, field.metadata[SPEC])
     for field in ordered
   ]
@@ -93,13 +93,13 @@ def _field(spec: Spec, default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
-  """Those of every command."""
+  """Flags of every command."""
 
   debug: bool = switch('show the traceback of every error (or JAXDET_DEBUG=1)', bool(os.environ.get('JAXDET_DEBUG')))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceFlags(Flags):
-  """Those of commands that may run as one process of several."""
+  """Flags of commands that may run as one of several processes."""
 
-  multihost: bool | None = switch('join other processes; not given: where the environment has such', None)
+  multihost: bool | None = switch('connect to other processes; default: if the environment describes several', None)

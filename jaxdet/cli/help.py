@@ -1,4 +1,4 @@
-"""The pages of `--help`: the commands, and each command's flags."""
+"""Pages of `--help`: the commands, and each command's flags."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ from jaxdet.cli.flags import Written, written
 
 
 def overview(commands: Mapping[str, Command], default: str) -> str:
-  """The commands; `default` is the one that runs where none is named."""
+  """Lists the commands; `default` runs if none is named."""
   width = max(map(len, commands))
   return '\n'.join(
     [
-      'Trains, evaluates and applies detectors; takes weights of other programs in and out.',
+      'Trains, evaluates and applies detectors; imports and exports weights of other programs.',
       '',
       'jaxdet COMMAND [flags]      the same as python -m jaxdet.main COMMAND [flags]',
       '',
@@ -25,7 +25,7 @@ def overview(commands: Mapping[str, Command], default: str) -> str:
 
 
 def page(name: str, command: Command) -> str:
-  """The flags of a command, and an example."""
+  """Lists the flags of a command, and an example."""
   fields = [field for field in written(command.flags) if field.spec.kind != 'words']
   rows = [row for field in fields for row in _rows(field)]
   width = max(len(left) for left, _ in rows)
@@ -45,7 +45,7 @@ def page(name: str, command: Command) -> str:
 
 
 def _rows(field: Written) -> list[tuple[str, str]]:
-  """(how a field is written, what it is), and what else its kind needs to be said."""
+  """Rows (form of a field, its help), with further rows for some kinds."""
   spec = field.spec
   if spec.kind == 'arguments':
     return [(spec.value, spec.help)]
@@ -54,13 +54,13 @@ def _rows(field: Written) -> list[tuple[str, str]]:
   if len(spec.choices) > 1:
     rows.append(('', f'one of {", ".join(spec.choices)}'))
   if spec.kind == 'config':
-    rows.append(('--config.KEY=VALUE', 'another value of it, as --config.train.batch_size=8'))
+    rows.append(('--config.KEY=VALUE', 'changes a value, such as --config.train.batch_size=8'))
   return rows
 
 
 def _default(field: Written) -> str:
   if field.required:
-    return ' (needed)'
+    return ' (required)'
   if field.default is None or field.default in (False, ()):
     return ''
   return f' ({",".join(field.default) if isinstance(field.default, tuple) else field.default})'

@@ -15,7 +15,7 @@ class ImportFlags(flags.DeviceFlags):
   file: tuple[str, ...] = flags.arguments('the file of weights', 'FILE', at_least=1, at_most=1)
   from_: str = flags.text('the program that wrote the file', 'PROGRAM', choices=PROGRAMS)
   workdir: str = flags.text('folder of the new run', 'DIR')
-  config: ConfigDict | None = flags.config("of the file's model; jaxdet's own files know theirs", None)
+  config: ConfigDict | None = flags.config("config of the file's model; jaxdet's own files contain it", None)
   allow: tuple[str, ...] = flags.repeated('names that may be missing or unused; may be given again', 'PATTERN')
 
 

@@ -1,4 +1,4 @@
-"""The log on standard error."""
+"""Sets up the log on standard error."""
 
 import logging as python_logging
 
@@ -6,7 +6,7 @@ from absl import logging
 
 
 def set_up_log() -> None:
-  """Time and text on standard error, from INFO on; of libraries only warnings."""
+  """Logs time and text to standard error, from INFO up; for libraries only warnings."""
   handler = logging.get_absl_handler()
   handler.setFormatter(python_logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S'))
   handler.addFilter(

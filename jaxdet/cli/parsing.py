@@ -1,4 +1,4 @@
-"""From the words of a command line to a command and its flags."""
+"""Parses the words of a command line to a command and its flags."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,19 @@ DEFINE = {
 
 
 class UsageError(ValueError):
-  """A command line that makes no sense; its text is one line for the user."""
+  """An invalid command line; its text is one line for the user."""
 
 
 def parse(words: Sequence[str], commands: Mapping[str, Command], default: str) -> tuple[Command, Any]:
-  """The command, and its dataclass of flags.
+  """Parses a command line to the command and its dataclass of flags.
 
   Args:
     words: after the program's name, in absl's forms: --flag=value, --flag value, --noflag, --flagfile=FILE.
     commands: by name.
-    default: the command where none is named.
+    default: the command if none is named.
 
   Raises:
-    UsageError: something in it is unknown, missing, or another command's.
+    UsageError: a word or flag is unknown, missing, or another command's.
   """
   words = absl_flags.FLAGS.read_flags_from_files(list(words), force_gnu=True)
   if words and not words[0].startswith('-') and words[0] not in commands:
@@ -70,12 +70,12 @@ def parse(words: Sequence[str], commands: Mapping[str, Command], default: str) -
 
 
 def named_command(words: Sequence[str], commands: Mapping[str, Command]) -> str | None:
-  """The command that the words name; None: none of them does."""
+  """The first word that names a command; None if there is none."""
   return next((word for word in words if word in commands), None)
 
 
 def split_config(words: Sequence[str]) -> tuple[str, list[str]]:
-  """The value of --config as it was written, '' without one, and the other words."""
+  """Splits words into the value of --config as given ('' without one) and the other words."""
   path, rest, following = '', [], iter(words)
   for word in following:
     if re.fullmatch('--?config', word):
@@ -99,7 +99,7 @@ def _load_config(path: str) -> ConfigDict:
 
 
 def _define_flags(commands: Mapping[str, Command]) -> absl_flags.FlagValues:
-  """The flags of all commands, without defaults, and those of absl itself (of its log)."""
+  """Defines the flags of all commands, without defaults, and those of absl's log."""
   values = absl_flags.FlagValues()
   for command in commands.values():
     for field in written(command.flags):
@@ -108,7 +108,7 @@ def _define_flags(commands: Mapping[str, Command]) -> absl_flags.FlagValues:
         DEFINE[field.spec.kind](field.flag, None, field.spec.help, flag_values=values, **bound)
   for name in absl_flags.FLAGS:
     flag = absl_flags.FLAGS[name]
-    if name == flag.name and name not in values:  # it is listed by its short name too
+    if name == flag.name and name not in values:  # absl also lists a flag by its short name
       values[name] = flag
   return values
 
@@ -130,7 +130,7 @@ def _given(
   arguments: Sequence[str],
   words: tuple[str, ...],
 ) -> dict[str, Any]:
-  """The values of the fields that were written; raises UsageError where one is missing or impossible."""
+  """Values of the given fields; raises UsageError if one is missing or invalid."""
   fields = written(command.flags)
   found = {'words': words, 'config': config, 'arguments': tuple(arguments)}
   if arguments and not any(field.spec.kind == 'arguments' for field in fields):
@@ -150,7 +150,7 @@ def _given(
 
 
 def _value(values: absl_flags.FlagValues, field: Written) -> Any:
-  """The value of a flag, None where it was not written."""
+  """Value of a flag; None if it was not given."""
   flag = values[field.flag]
   if not flag.present:
     return None

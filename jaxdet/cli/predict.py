@@ -14,9 +14,9 @@ class PredictFlags(flags.DeviceFlags):
     'images: files, folders, or text files with a path a line', 'IMAGE|FOLDER|LIST.txt ..', at_least=1
   )
   workdir: str = flags.text('folder of the run', 'DIR')
-  checkpoint: str | None = flags.text("to read; not given: the workdir's last", 'PATH', None)
-  config: ConfigDict | None = flags.config("another config; not given: the checkpoint's own", None)
-  output: str | None = flags.text('folder for the results; not given: WORKDIR/predictions', 'DIR', None)
+  checkpoint: str | None = flags.text("checkpoint to read; default: the workdir's last", 'PATH', None)
+  config: ConfigDict | None = flags.config("another config; default: the checkpoint's own", None)
+  output: str | None = flags.text('folder for the results; default: WORKDIR/predictions', 'DIR', None)
 
 
 def run(given: PredictFlags) -> None:

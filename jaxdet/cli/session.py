@@ -1,4 +1,4 @@
-"""What commands that use devices do first."""
+"""Prepares a process for commands that use devices."""
 
 from ml_collections import ConfigDict
 
@@ -7,7 +7,7 @@ from jaxdet.training.processes import initialize_processes
 
 
 def begin(config: ConfigDict | None, multihost: bool | None) -> None:
-  """Chooses the folder of compiled programs, logs what is compiled, and joins the other processes of the job."""
+  """Sets the compilation cache, logs compilations, and connects to the other processes of the job."""
   compilation.use_cache(config and config.get('compilation_cache'))
   compilation.log_compilations()
   initialize_processes(multihost)

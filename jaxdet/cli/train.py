@@ -11,7 +11,7 @@ from jaxdet.cli.session import begin
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainFlags(flags.DeviceFlags):
   config: ConfigDict = flags.config('what to train, on which data')
-  workdir: str = flags.text('folder of the run; training goes on from its last checkpoint', 'DIR')
+  workdir: str = flags.text('folder of the run; training resumes from its last checkpoint', 'DIR')
 
 
 def run(given: TrainFlags) -> None:

@@ -9,8 +9,8 @@ from jaxdet.cli.session import begin
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ZooFlags(flags.DeviceFlags):
   patterns: tuple[str, ...] = flags.arguments('of names or configs, with * and ?; none: all models', "'PATTERN' ..")
-  flops: bool = flags.switch("count the models' operations too, which takes seconds a model")
-  output: str | None = flags.text('write the table as a page', 'FILE.md', None)
+  flops: bool = flags.switch("count the models' operations too, which takes seconds per model")
+  output: str | None = flags.text('page to write the table into', 'FILE.md', None)
 
 
 def run(given: ZooFlags) -> None:

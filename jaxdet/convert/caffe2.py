@@ -1,6 +1,6 @@
-"""Caffe2's blob names of ResNets, as in Detectron2's ImageNet weights (`R-50.pkl`), turned into Detectron2's names.
+"""Converts Caffe2's blob names of ResNets, as in Detectron2's ImageNet weights (`R-50.pkl`), to Detectron2's names.
 
-Of whole Caffe2 detectors the backbone alone is known.
+Of whole Caffe2 detectors only the backbone is converted.
 """
 
 import re
@@ -25,12 +25,12 @@ NORM_ARRAYS = {
 
 
 def normalized(state: Mapping[str, np.ndarray], channel_order: str) -> Mapping[str, np.ndarray]:
-  """Turns a file in Caffe2's names into one of Detectron2's; another file stays as it is.
+  """Converts Caffe2's names to Detectron2's; other files are not changed.
 
   Args:
     state: arrays by name.
     channel_order: 'RGB' or 'BGR', of the detector that Detectron2 would load the file into. Caffe2's weights are for
-      BGR images, so for 'RGB' the first convolution's channels are turned round.
+      BGR images, so for 'RGB' the first convolution's channels are reversed.
   """
   if not is_caffe2(state):
     return state
@@ -39,16 +39,15 @@ def normalized(state: Mapping[str, np.ndarray], channel_order: str) -> Mapping[s
 
 
 def is_caffe2(state: Mapping[str, np.ndarray]) -> bool:
-  """Whether the names are Caffe2's."""
+  """True if the names are Caffe2's."""
   return 'conv1_w' in state
 
 
 def to_detectron2(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The weights by Detectron2's names, without a prefix; names that are not a ResNet's stay as they are.
+  """Renames weights to Detectron2's names, without a prefix; names that are not a ResNet's are not changed.
 
-  Most of these files have statistics folded into the weight and bias of their batch norms. Detectron2 gives such
-  norms mean 0 and variance 1 when it loads them (its layer was made with 1 - epsilon, which loading replaces), and
-  so does this.
+  In most of these files statistics are folded into the weight and bias of batch norms. As Detectron2 does when it loads
+  them, such norms get mean 0 and variance 1 (its layer was made with 1 - epsilon, which loading replaces).
   """
   named, unfolded = {}, {}
   for blob, array in state.items():

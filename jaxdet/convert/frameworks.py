@@ -1,4 +1,4 @@
-"""The programs whose checkpoints are known, by name, and which of their rules a file needs."""
+"""Programs with known checkpoints, by name, and the rules to read and write their files."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -21,15 +21,15 @@ State = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Framework:
-  """How one program names its arrays."""
+  """Names of the arrays of one program."""
 
-  detectors: Roles | None  # None: the program has backbones only
-  backbones: Roles | None  # of backbone files, whose names have no prefix; None: the program has no such files
+  detectors: Roles | None  # None: the program has only backbones
+  backbones: Roles | None  # for backbone files, whose names have no prefix; None: the program has no such files
   needs: tuple[str, ...] = ()  # networks that all of its detectors have
-  unused: tuple[str, ...] = ()  # patterns of names that say nothing here
-  # From a file's arrays and the detector's channel order: the arrays as the program's detectors of today have them.
+  unused: tuple[str, ...] = ()  # patterns of names that are ignored
+  # Converts (a file's arrays, the detector's channel order) to the arrays of the program's current version.
   normalize_state: Callable[[State, str], State] = lambda state, channel_order: state
-  frozen_norm_counts: bool = True  # whether a batch norm that is never trained has `num_batches_tracked`
+  frozen_norm_counts: bool = True  # True: frozen batch norms have `num_batches_tracked`
 
 
 _DETECTRON2 = Framework(
@@ -66,19 +66,19 @@ FRAMEWORKS = {
 
 
 def shapes(model: ConfigDict) -> dict:
-  """The variables of the detector of `config.model` as shapes and dtypes."""
+  """Shapes and dtypes of the variables of `config.model`'s detector."""
   return variable_shapes(build_without_data(model, model.num_classes))
 
 
 def flat_shapes(model: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
-  """The same by path, as 'params/backbone/stem/conv/kernel'."""
+  """Shapes and dtypes by path, such as 'params/backbone/stem/conv/kernel'."""
   return flatten_dict(shapes(model), sep='/')
 
 
 def detector_rules(program: str, model: ConfigDict) -> list[Rule]:
-  """The rules of the detector of `config.model`; jaxdet's own files have paths for names.
+  """Makes the rules of the detector of `config.model`; in jaxdet's own files names are paths.
 
-  Arrays of a known part that the program has no names for have no rule.
+  Arrays of a known part without a name in the program have no rule.
 
   Raises:
     UnknownPart: the program has no names for one of the detector's parts.
@@ -96,7 +96,7 @@ def _detector_rules(program: str, model: ConfigDict, flat: Shapes) -> list[Rule]
 
 
 def backbone_rules(program: str, model: ConfigDict) -> list[Rule]:
-  """The rules of the backbone of `config.model` by the names in a file of its own; none where there are no such files.
+  """Makes the rules of the backbone of `config.model` for backbone files; [] if the program has no such files.
 
   Raises:
     UnknownPart: the program has no names for it.
@@ -116,15 +116,15 @@ class Source:
   state: State
   rules: tuple[Rule, ...]
   backbone_only: bool
-  unused: tuple[str, ...]  # patterns of names that say nothing
+  unused: tuple[str, ...]  # patterns of names that are ignored
 
 
 def open_source(program: str, state: State, model: ConfigDict) -> Source:
-  """Finds out whether a file holds a detector or a backbone alone.
+  """Determines whether a file has a whole detector or only a backbone, and the rules to read it.
 
   Args:
     program: a key of FRAMEWORKS.
-    state: arrays by the program's names, of old versions too, or by Caffe2's for Detectron2.
+    state: arrays by the program's names, also of old versions, or by Caffe2's for Detectron2.
     model: `config.model`, with the number of classes.
 
   Raises:
@@ -145,9 +145,9 @@ def open_source(program: str, state: State, model: ConfigDict) -> Source:
 
 
 def count_classes(program: str, state: State, model: ConfigDict) -> int | None:
-  """How many classes a file's detector has, None where it has none to be seen, as in a backbone.
+  """Number of classes of a file's detector; None if it cannot be seen, as in a backbone.
 
-  The arrays whose shapes change with the number of classes are found by building the model for two and for three.
+  Arrays whose shapes depend on the number of classes are found by building the model for two and for three classes.
   """
   sizes = {}
   for count in (2, 3):
@@ -167,7 +167,7 @@ def count_classes(program: str, state: State, model: ConfigDict) -> int | None:
 
 
 def export(program: str, variables: Mapping, model: ConfigDict) -> dict[str, np.ndarray]:
-  """The state dict that the program's own model of this kind loads with `strict=True`.
+  """Exports the state dict that the program's own model of this kind loads with `strict=True`.
 
   Raises:
     UnknownPart: the program has no names for a part of the detector, or for an array.

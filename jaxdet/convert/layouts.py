@@ -1,4 +1,4 @@
-"""Orders in which two programs store an array: a kernel's follows from its rank, exceptions are stated by the part."""
+"""Array layouts of two programs: a kernel's follows from its rank, parts state exceptions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,13 +10,13 @@ Transform = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """An array's order upstream and here: two functions that undo each other."""
+  """Conversion of an array's layout between upstream and jaxdet: two inverse functions."""
 
   to_jaxdet: Transform
   to_upstream: Transform
 
   def then(self, other: 'Layout') -> 'Layout':
-    """This layout's change and after it, on the way in, another's."""
+    """Composes two layouts: on import this one first, then `other`."""
     return Layout(lambda x: other.to_jaxdet(self.to_jaxdet(x)), lambda x: self.to_upstream(other.to_upstream(x)))
 
 
@@ -31,12 +31,12 @@ KERNELS = {2: LINEAR, 4: CONV}  # by the rank of a kernel; deconvolutions have t
 
 
 def first_conv(channel_order: str) -> Layout:
-  """A convolution on the image; images are RGB here, and in `channel_order` ('RGB' or 'BGR') upstream."""
+  """Layout of a convolution on the image; images are RGB here, and in `channel_order` ('RGB' or 'BGR') upstream."""
   return {'RGB': CONV, 'BGR': FLIPPED_CONV}[channel_order]
 
 
 def linear_after_flatten(size: int) -> Layout:
-  """A linear layer on a flattened map of size x size: its inputs are (c, y, x) upstream, (y, x, c) here."""
+  """Layout of a linear layer on a flattened map of size x size: inputs are (c, y, x) upstream, (y, x, c) here."""
 
   def to_jaxdet(w: np.ndarray) -> np.ndarray:
     return w.reshape(w.shape[0], -1, size, size).transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
@@ -48,5 +48,5 @@ def linear_after_flatten(size: int) -> Layout:
 
 
 def without_first_rows(count: int) -> Layout:
-  """Rows that exist upstream only, and say nothing: dropped on the way in, zeros on the way out."""
+  """Layout with `count` unused first rows upstream: dropped on import, zeros on export."""
   return Layout(lambda x: x[count:], lambda x: np.concatenate([np.zeros((count, *x.shape[1:]), x.dtype), x]))

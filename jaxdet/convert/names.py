@@ -1,4 +1,4 @@
-"""Another program's names of a network's modules, as patterns over the paths that the network itself lists.
+"""Another program's module names, as patterns over the paths of jaxdet's network.
 
   def res_layer(settings):
     return {
@@ -6,9 +6,9 @@
       'stage#/block#/conv#': lambda s, b, i: f'layer{s - 1}.{b}.conv{i}',
     }
 
-A key is the path of a module inside its network, or of a single array that has a name of its own; '#' stands for a
-number. A value is the name there, or a function of those numbers. Arrays of a module follow by ARRAYS, layouts by
-rank; a `Named` states what does not.
+A key is the path of a module inside its network, or of a single array with its own name; '#' matches a number. A value
+is the upstream name, or a function of those numbers. A module's arrays follow from ARRAYS, layouts from the rank; a
+`Named` states exceptions.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jaxdet.convert.layouts import KERNELS, SAME, Layout
 from jaxdet.convert.rules import Rule
 
-# The arrays of a module here and in torch.
+# Arrays of a module here and in torch.
 ARRAYS = {
   'kernel': 'weight',
   'scale': 'weight',
@@ -32,24 +32,24 @@ ARRAYS = {
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-  """A module's name, or an array's, with what is unusual about its layout."""
+  """Name of a module or an array, with an unusual layout."""
 
   name: str
   layout: Layout | None = None  # of the kernel, or of the array; None: by its rank
-  rows: Layout = SAME  # of the outputs, which are the first axis of weight and bias upstream; before `layout`
+  rows: Layout = SAME  # of the outputs (the first axis of weight and bias upstream); applied before `layout`
 
 
-Name = str | Named | Sequence[str | Named]  # several: all of the same arrays, the first is the one that counts
+Name = str | Named | Sequence[str | Named]  # several names of the same arrays: the first is read
 Names = Mapping[str, Name | Callable[..., Name]]
 
 
 def within(path: str, module: str | Callable[..., str], names: Names) -> Names:
-  """The names inside a module.
+  """Prefixes the names inside a module.
 
   Args:
-    path: pattern of the module's path, 'layer#'.
+    path: pattern of the module's path, such as 'layer#'.
     module: its name, or a function of the numbers in its path.
-    names: of what is inside, by paths that begin there.
+    names: names inside the module, by paths relative to it.
   """
   count = path.count('#')
 
@@ -60,23 +60,23 @@ def within(path: str, module: str | Callable[..., str], names: Names) -> Names:
 
 
 def prefixed(prefix: str, name: Name) -> list[Named]:
-  """A name, or several, with a prefix."""
+  """Adds a prefix to one or several names."""
   several = [name] if isinstance(name, str | Named) else name
   named = [Named(each) if isinstance(each, str) else each for each in several]
   return [dataclasses.replace(each, name=prefix + each.name) for each in named]
 
 
 def array_rules(path: str, rank: int, names: Names, prefix: str = '') -> list[Rule]:
-  """The rules of an array, one for each of its names; none where no pattern fits.
+  """Makes the rules of an array, one for each of its names; [] if no pattern matches.
 
   Args:
-    path: 'params/backbone/stem/conv/kernel': its collection, its network, and where it is in there.
-    rank: its number of axes.
-    names: of the network's modules; the first pattern that fits counts.
+    path: collection, network and path in it, such as 'params/backbone/stem/conv/kernel'.
+    rank: number of axes of the array.
+    names: names of the network's modules; the first pattern that matches is used.
     prefix: of the network's names.
 
   Raises:
-    ValueError: for a kernel of which neither the rank nor a `Named` says the layout.
+    ValueError: a kernel whose layout follows neither from its rank nor from a `Named`.
   """
   inner = path.split('/', 2)[2]
   module, _, array = inner.rpartition('/')
@@ -103,7 +103,7 @@ def _usual_layout(path: str, array: str, rank: int) -> Layout:
 
 
 def _find(path: str, names: Names) -> Name | None:
-  """The name of a path by the first pattern that fits."""
+  """Name of a path by the first matching pattern."""
   for pattern, name in names.items():
     if match := _compiled(pattern).fullmatch(path):
       return _called(name, [int(number) for number in match.groups()])

@@ -1,8 +1,8 @@
-"""Pickles of arrays read without running anything that they name.
+"""Reads pickles of arrays without running anything that they name.
 
-A pickle is a program: it names functions and calls them. Here the few names that a pickled array needs stand for
+A pickle is a program: it names functions and calls them. Here the few names that a pickled array needs are mapped to
 the small classes below, in plain Python, and every other name is refused. NumPy's own unpickling is not used either,
-since it trusts what a pickle says of an array's type and memory.
+since it trusts a pickle's description of an array's type and memory.
 """
 
 import collections
@@ -13,15 +13,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-NUMBER_OR_TEXT = re.compile(r'[<>|=]?[?biufcSU]\d*')  # not objects, and not records, which can hold them
+NUMBER_OR_TEXT = re.compile(r'[<>|=]?[?biufcSU]\d*')  # not objects, and not records, which can contain objects
 
 
 class RefusedGlobal(ValueError):
-  """A pickle wants a name that no file of weights needs."""
+  """A pickle names something that no file of weights needs."""
 
 
 class PickledType:
-  """What stands for `numpy.dtype` while a pickle is read."""
+  """Replaces `numpy.dtype` while a pickle is read."""
 
   def __init__(self, text: Any, *_):
     if not (isinstance(text, str) and NUMBER_OR_TEXT.fullmatch(text)):
@@ -33,7 +33,7 @@ class PickledType:
 
 
 class PickledArray:
-  """What stands for `numpy.ndarray` while a pickle is read; `value` is the array."""
+  """Replaces `numpy.ndarray` while a pickle is read; `value` is the array."""
 
   value: np.ndarray
 
@@ -43,17 +43,17 @@ class PickledArray:
 
 
 def _empty(*_) -> PickledArray:
-  """For `numpy.core.multiarray._reconstruct`, whose array gets its state afterwards."""
+  """Replaces `numpy.core.multiarray._reconstruct`; the array's state is set afterwards."""
   return PickledArray()
 
 
 def _scalar(kind: PickledType, content: bytes | str) -> Any:
-  """For `numpy.core.multiarray.scalar`."""
+  """Replaces `numpy.core.multiarray.scalar`."""
   return _from_bytes(content, kind, (), 'C')[()]
 
 
 def _buffer(content: bytes, kind: PickledType, shape: tuple[int, ...], order: str) -> PickledArray:
-  """For `numpy.core.numeric._frombuffer`, of pickles of protocol 5."""
+  """Replaces `numpy.core.numeric._frombuffer`, of pickles of protocol 5."""
   array = PickledArray()
   array.value = _from_bytes(content, kind, shape, order)
   return array
@@ -64,19 +64,19 @@ def _from_bytes(content: bytes | str, kind: PickledType, shape: tuple[int, ...],
     raise ValueError('an array without a type')
   if isinstance(content, str):  # Python 2's bytes
     content = content.encode('latin1')
-  # A bytearray, so that the array can be written to, as any other.
+  # A bytearray makes the array writable.
   return np.frombuffer(bytearray(content), kind.dtype).reshape(shape, order=order)
 
 
 def _encode(text: str, encoding: str) -> bytes:
-  """For `_codecs.encode`, with which old protocols of Python 3 write bytes."""
+  """Replaces `_codecs.encode`, by which old protocols of Python 3 write bytes."""
   if encoding not in ('latin1', 'latin-1'):
     raise ValueError(f'bytes written as {encoding!r}')
   return text.encode('latin1')
 
 
 def _no_bytes(*content) -> bytes:
-  """For `bytes()`, with which old protocols write none."""
+  """Replaces `bytes()`, by which old protocols write empty bytes."""
   if content:
     raise ValueError('bytes made of something')
   return b''
@@ -105,22 +105,22 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load(file: BinaryIO) -> Any:
-  """The content of a pickle of Python 2 or 3 that holds plain containers, numbers, text and arrays.
+  """Reads a pickle of Python 2 or 3 with plain containers, numbers, text and arrays.
 
   Raises:
-    RefusedGlobal: it names anything else; the message is that name.
-    ValueError: it is no pickle, or a broken one.
+    RefusedGlobal: the pickle names anything else; the message is that name.
+    ValueError: it is not a pickle, or a broken one.
   """
   try:
     return with_arrays(_Unpickler(file, encoding='latin1').load())
   except RefusedGlobal:
     raise
-  except Exception as error:  # whatever a broken program does
+  except Exception as error:  # a broken pickle can raise anything
     raise ValueError(f'not a readable pickle ({type(error).__name__}: {error})') from error
 
 
 def with_arrays(tree: Any) -> Any:
-  """`tree` with arrays in the place of what stood for them; dicts, lists and tuples stay what they are."""
+  """Replaces each PickledArray in a tree of dicts, lists and tuples by its array."""
   if isinstance(tree, PickledArray):
     return tree.value
   if isinstance(tree, Mapping):

@@ -1,4 +1,4 @@
-"""Names in files of torchvision before 0.13, such as its own COCO weights, turned into those of today."""
+"""Converts names of torchvision before 0.13, such as its own COCO weights, to current names."""
 
 import re
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ RENAMED = (
   (re.compile(r'(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)'), r'\1.0.\2'),
   (re.compile(r'(rpn\.head\.conv)\.(weight|bias)'), r'\1.0.0.\2'),
 )
-MASK_CONV = re.compile(r'(roi_heads\.mask_head)\.mask_fcn(\d+)\.(weight|bias)')  # counted from 1; today from 0
+MASK_CONV = re.compile(r'(roi_heads\.mask_head)\.mask_fcn(\d+)\.(weight|bias)')  # counted from 1; now from 0
 
 
 def to_current(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The weights by today's names; those that are today's already stay as they are."""
+  """Renames weights to current names; current names are not changed."""
   return {_name(name): array for name, array in state.items()}
 
 

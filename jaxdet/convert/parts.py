@@ -1,8 +1,8 @@
-"""The rules of a whole model, made of the names of its parts, role by role.
+"""Makes the rules of a whole model from the names of its parts, role by role.
 
-A program has a table of roles: for every network of a detector a function of `config.model` that finds the part's
-table, its settings and what stands before its names. So the keys of `config.model` are read in one place a program,
-and a part sees its own settings alone.
+A program has a table of roles: for every network of a detector a function of `config.model` that returns the part's
+table, its settings and the prefix of its names. So each program reads the keys of `config.model` in one place, and a
+part sees only its own settings.
 """
 
 import dataclasses
@@ -16,23 +16,23 @@ from ml_collections import ConfigDict
 from jaxdet.convert.names import ARRAYS, Names, array_rules
 from jaxdet.convert.rules import LOSS_STATE, Rule
 
-Shapes = Mapping[str, Any]  # by path, of what has a `shape`
-BACKBONES = ('backbone', 'shared_head')  # a backbone's last stage may be the RoIs' shared head, as in C4
+Shapes = Mapping[str, Any]  # by path: anything with a `shape`
+BACKBONES = ('backbone', 'shared_head')  # in C4 the backbone's last stage is the RoIs' shared head
 
 
 class UnknownPart(ValueError):
-  """A part of a model that a program has no names for."""
+  """A program has no names for a part of a model."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """A network of a detector as one program has it."""
+  """A network of a detector in one program."""
 
   table: Mapping[str, Callable[..., Names]]  # of its role, by the names in jaxdet/models/build.py
-  name: str  # a key of that
-  arguments: tuple = ()  # of the function there
+  name: str  # key of `table`
+  arguments: tuple = ()  # of the function in `table`
   prefix: str = ''  # of the network's names
-  # The arrays in a detector's file that no weight decides, without the prefix: a table like the other.
+  # Constant arrays in a detector's file, without the prefix: a table of the same kind.
   constants: Mapping[str, Callable[..., Mapping[str, np.ndarray]]] = dataclasses.field(default_factory=dict)
 
   @property
@@ -41,27 +41,27 @@ class Part:
 
 
 def part(table: Mapping[str, Callable[..., Names]], settings: ConfigDict, *more: Any, **rest: Any) -> Part:
-  """The part that its own settings name; its function is called with them and with `more`."""
+  """Makes the part that its settings name; the table's function gets the settings and `more`."""
   return Part(table, settings.name, (settings, *more), **rest)
 
 
-# By role: a part from `config.model` and the number at the end of the network's name, '' or as '0.' of 'box_head0'.
+# By role: a part from `config.model` and the number at the end of the network's name, '' or '0.' for 'box_head0'.
 Roles = Mapping[str, Callable[[ConfigDict, str], Part]]
 
 
 def detector_rules(program: str, roles: Roles, needs: Sequence[str], model: ConfigDict, shapes: Shapes) -> list[Rule]:
-  """The rules of a detector, network by network in the order of `roles`.
+  """Makes the rules of a detector, network by network in the order of `roles`.
 
   Args:
     program: its name, for errors.
-    roles: its table.
-    needs: the roles that all of its detectors have.
+    roles: the program's table.
+    needs: roles that all of its detectors have.
     model: `config.model`.
-    shapes: of the model's arrays by path. Those of a known part that the program has no names for have no rule; see
+    shapes: the model's arrays by path. Arrays of a known part without a name in the program have no rule; see
       `nameless`.
 
   Raises:
-    UnknownPart: the program has no names for a part, or one name for two arrays, or needs a part that is not there.
+    UnknownPart: the program has no names for a part, or one name for two arrays, or needs a part that is missing.
   """
   networks = set(map(_network, shapes))
   for role in needs:
@@ -71,14 +71,14 @@ def detector_rules(program: str, roles: Roles, needs: Sequence[str], model: Conf
 
 
 def backbone_rules(program: str, roles: Roles, model: ConfigDict, shapes: Shapes) -> list[Rule]:
-  """The rules of the backbone by the names in a file of its own, such as ImageNet weights: without a prefix."""
+  """Makes the rules of the backbone for its own file, such as ImageNet weights: names without a prefix."""
   shapes = {path: x for path, x in shapes.items() if _network(path) in BACKBONES}
   found = _parts(program, roles, model, shapes).items()
   return _rules(program, {network: dataclasses.replace(each, prefix='') for network, each in found}, shapes)
 
 
 def constants(program: str, roles: Roles, model: ConfigDict, shapes: Shapes) -> dict[str, np.ndarray]:
-  """The arrays of a detector's file that no weight decides, by name."""
+  """Constant arrays of a detector's file, by name."""
   arrays = {}
   for each in _parts(program, roles, model, shapes).values():
     if each.name in each.constants:
@@ -87,25 +87,25 @@ def constants(program: str, roles: Roles, model: ConfigDict, shapes: Shapes) -> 
 
 
 def nameless(rules: list[Rule], shapes: Shapes) -> list[str]:
-  """The paths of a model's arrays, but for the losses' state, that no rule names."""
+  """Paths of a model's arrays without a rule, except the losses' state."""
   named = {rule.path for rule in rules}
   return [path for path in shapes if path not in named and not LOSS_STATE.match(path)]
 
 
 def is_backbone(rule: Rule) -> bool:
-  """Whether an array is found in a backbone's own file too."""
+  """True if an array is also in a backbone's own file."""
   return _network(rule.path) in BACKBONES
 
 
 def _parts(program: str, roles: Roles, model: ConfigDict, shapes: Shapes) -> dict[str, Part]:
-  """The parts of the model by network, in the order of `roles`."""
+  """Parts of the model by network, in the order of `roles`."""
   found = {role: {} for role in roles}
   for network in dict.fromkeys(map(_network, shapes)):
     role, number = re.fullmatch(r'(.*?)(\d*)', network).groups()
     this = roles[role](model, number and f'{number}.') if role in roles else None
     if this and this.name in this.table:
       found[role][network] = this
-    elif not LOSS_STATE.match(f'batch_stats/{network}/'):  # what losses keep is in few programs' files
+    elif not LOSS_STATE.match(f'batch_stats/{network}/'):  # few programs save the losses' state
       what = f"{role} '{this.name}'" if this else f"network '{network}'"
       raise UnknownPart(
         f'{program} has no names for the {what}: choose a model that {program} has, or add the names to its tables in '
@@ -115,7 +115,7 @@ def _parts(program: str, roles: Roles, model: ConfigDict, shapes: Shapes) -> dic
 
 
 def _rules(program: str, parts: Mapping[str, Part], shapes: Shapes) -> list[Rule]:
-  """The rules of these networks."""
+  """Makes the rules of these networks; raises UnknownPart if two arrays have the same name."""
   rules, owners = [], {}
   for network, each in parts.items():
     names = each.names
@@ -132,12 +132,12 @@ def _rules(program: str, parts: Mapping[str, Part], shapes: Shapes) -> list[Rule
 
 
 def _network(path: str) -> str:
-  """'backbone' of 'params/backbone/stem/conv/kernel'."""
+  """Network of a path: 'backbone' of 'params/backbone/stem/conv/kernel'."""
   return path.split('/')[1]
 
 
 def _reading_order(path: str) -> tuple:
-  """Sorts modules by name and number, and their arrays as torch lists them."""
+  """Sort key: modules by name and number, their arrays in torch's order."""
   module, _, array = path.split('/', 2)[2].rpartition('/')
   numbers = [(text, int(number or 0)) for text, number in re.findall(r'([^\d]+)(\d*)', module)]
   return numbers, list(ARRAYS).index(array) if array in ARRAYS else len(ARRAYS), array

@@ -1,4 +1,4 @@
-"""The report of an import as a text, and the names that stop the import."""
+"""Formats the report of an import, and lists the names that stop it."""
 
 import fnmatch
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from jaxdet.convert.frameworks import Source
 from jaxdet.convert.rules import LOSS_STATE, SAME, ImportReport
 
-SHOWN = 20  # names of a kind on the screen
+SHOWN = 20  # names per kind on the screen
 
 
 def problems(report: ImportReport, source: Source, allow: Sequence[str] = ()) -> dict[str, list[str]]:
-  """The names that stand in the way of an import, by kind; empty where nothing does.
+  """Lists the names that stop an import, by kind; {} if there are none.
 
-  Names are upstream's; where the program has no name for an array of the model, the array's path.
+  Names are upstream's, or the array's path if the program has no name for it.
 
   Args:
-    report: of `import_state`.
-    source: what was imported.
-    allow: patterns, as 'roi_heads.*', of names that may stand there.
+    report: from `import_state`.
+    source: the imported file.
+    allow: patterns of names to ignore, such as 'roi_heads.*'.
   """
   named = {rule.path for rule in source.rules}
   unset = [path for path in report.unset if not LOSS_STATE.match(path)]
@@ -32,7 +32,7 @@ def problems(report: ImportReport, source: Source, allow: Sequence[str] = ()) ->
 
 
 def text(report: ImportReport, source: Source, shown: int | None = SHOWN) -> str:
-  """A table of counts, with the names of what was not loaded; `shown` None: all of them.
+  """Formats a table of counts, with the names of arrays that were not loaded; `shown` None: all of them.
 
   loaded         265  53 of them transposed
   missing          0

@@ -1,7 +1,6 @@
-"""Weights of other programs in and out: a list of rules, each one array's two names and two layouts.
+"""Imports and exports weights by rules: an array's name and layout upstream and here.
 
-parts.py makes the rules of a model. The same list imports and exports, and what is imported, then exported, is the
-same bits.
+parts.py makes the rules of a model. The same list imports and exports; an export after an import is bit-identical.
 """
 
 import dataclasses
@@ -14,8 +13,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxdet.convert.layouts import SAME, Layout
 
-IGNORED = ('num_batches_tracked',)  # last parts of upstream names that mean nothing here
-LOSS_STATE = re.compile(r'batch_stats/(class_)?loss\d*/')  # what losses keep from step to step: in no checkpoint
+IGNORED = ('num_batches_tracked',)  # last parts of upstream names that are ignored
+LOSS_STATE = re.compile(r'batch_stats/(class_)?loss\d*/')  # the losses' state, which checkpoints do not have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Rule:
   upstream: str
   path: str  # 'params/backbone/stem/conv/kernel'
   layout: Layout = SAME
-  copy: bool = False  # a further name upstream of an array that has a rule already
+  copy: bool = False  # a second upstream name of an array that has a rule already
 
   @property
   def collection(self) -> str:
@@ -34,12 +33,12 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class WrongShape:
-  """An array of a checkpoint that does not become the model's array."""
+  """An array of a checkpoint whose shape does not fit the model's array."""
 
   name: str  # upstream
   found: tuple[int, ...]  # its shape in the checkpoint, in upstream's layout
   path: str  # of the model's array
-  expected: tuple[int, ...]  # the shape of that, in jaxdet's layout
+  expected: tuple[int, ...]  # shape of the model's array, in jaxdet's layout
 
   def __str__(self) -> str:
     return f'{self.name} of shape {self.found} for {self.path} of shape {self.expected}'
@@ -47,16 +46,16 @@ class WrongShape:
 
 @dataclasses.dataclass(frozen=True)
 class ImportReport:
-  """The outcome of an import for every array; all but `loaded` are empty where the checkpoint fits the model."""
+  """Result of an import for every array; all fields but `loaded` are empty if the checkpoint fits the model."""
 
   loaded: tuple[str, ...]  # upstream names
   missing: tuple[str, ...]  # upstream names that the checkpoint lacks
   unused: tuple[str, ...]  # upstream names that no rule reads
   wrong_shape: tuple[WrongShape, ...]
-  unset: tuple[str, ...]  # paths that kept the values they had
+  unset: tuple[str, ...]  # paths that kept their values
 
   def check(self) -> None:
-    """Raises ValueError, naming the arrays, unless every array but the losses' state found its place."""
+    """Raises ValueError with the arrays' names unless every array but the losses' state was loaded."""
     unset = [path for path in self.unset if not LOSS_STATE.match(path)]
     kinds = {'missing': self.missing, 'unused': self.unused, 'wrong shape': self.wrong_shape, 'unset': unset}
     problems = []
@@ -74,19 +73,19 @@ class ImportReport:
 def import_state(
   state: Mapping[str, np.ndarray], variables: Mapping[str, Any], rules: Sequence[Rule]
 ) -> tuple[dict[str, Any], ImportReport]:
-  """Puts an upstream state dict in the place of a model's variables.
+  """Imports an upstream state dict into a model's variables.
 
   Args:
     state: arrays by upstream name.
     variables: tree of collections whose leaves have the right shape and dtype; arrays or ShapeDtypeStructs.
-    rules: those of the model.
+    rules: of the model.
 
   Returns:
-    A tree like `variables` with NumPy arrays where something was loaded, and the report. Nothing is raised for a
-    checkpoint that does not fit: `report.check()` does that.
+    A tree like `variables` with NumPy arrays for loaded variables, and the report. A checkpoint that does not fit
+    raises no error here: call `report.check()`.
 
   Raises:
-    KeyError: where a rule's path is not in `variables`, that is, the table is not that of this model.
+    KeyError: a rule's path is not in `variables`, because the table is not that of this model.
   """
   flat = flatten_dict(variables, sep='/')
   loaded, missing, wrong_shape = {}, [], []
@@ -116,7 +115,7 @@ def import_state(
 
 
 def _convert(rule: Rule, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-  """The array in jaxdet's layout, None where its shape does not lead there."""
+  """Converts an array to jaxdet's layout; None if the result has another shape than the model's array."""
   try:
     value = rule.layout.to_jaxdet(value)
   except ValueError:  # too few axes, or sizes that a reshape cannot split
@@ -125,10 +124,10 @@ def _convert(rule: Rule, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
 
 
 def export_state(variables: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, np.ndarray]:
-  """The upstream state dict of a model's variables; also of gradients, with the rules of their collection.
+  """Exports a model's variables as an upstream state dict; also gradients, with the rules of their collection.
 
   Raises:
-    KeyError: where `variables` lacks an array that a rule names.
+    KeyError: `variables` lacks an array of a rule.
   """
   flat = flatten_dict(variables, sep='/')
   state = {}

@@ -1,4 +1,4 @@
-"""A detector as one file that JAX runs without jaxdet: its program for CPU, CUDA and TPU, with the weights inside."""
+"""Exports a detector as one file that JAX runs without jaxdet: program for CPU, CUDA and TPU, and weights."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,17 @@ STRIDE = 32  # of the coarsest features of a backbone
 def export_predict(
   detector, variables: Mapping, batch_size: int, canvas: tuple[int, int], platforms: Sequence[str] = PLATFORMS
 ) -> bytes:
-  """The serialised program (`jax.export`) of `detector.predict`.
+  """Serialises the program of `detector.predict` (`jax.export`).
 
-  It takes uint8 images [B, H, W, 3] in RGB, each at the top left of its canvas, and int32 sizes [B, 2] (height,
-  width). It gives a dict of the fields of `Detections`; `masks` only where the model has them.
+  Its inputs are uint8 images [B, H, W, 3] in RGB, each at the top left of its canvas, and int32 sizes [B, 2] (height,
+  width). It returns a dict of the fields of `Detections`; `masks` only if the model has them.
 
   Args:
     detector: has `predict(variables, batch) -> Detections`.
     variables: its weights.
     batch_size: B.
     canvas: (H, W) in pixels.
-    platforms: that can run it, whatever this machine has.
+    platforms: platforms that can run it, independent of this machine.
 
   Raises:
     ValueError: flatbuffers is not installed, which JAX needs to write and read such files.
@@ -52,22 +52,22 @@ def export_predict(
 
 
 def description(categories: Sequence[Category], resize: ConfigDict) -> dict[str, Any]:
-  """What one must know to feed such a program and to read its results; `resize` is config.data.resize."""
+  """Describes the inputs and results of such a program; `resize` is config.data.resize."""
   about = {
     'categories': [category.name for category in categories],
     'category_ids': [category.id for category in categories],
   }
   if resize.name == 'stretch':
     return about | {'stretched': True}  # images fill the canvas, whatever their shape
-  # In pixels, of the resized image; the shortest side is less where a longer one would pass.
+  # In pixels of the resized image; the shortest side is smaller if the longest would exceed its limit.
   return about | {'shortest_side': resize.test_size, 'longest_side': resize.max_size}
 
 
 def parse_canvas(text: str) -> tuple[int, int]:
-  """(height, width) of 'HEIGHTxWIDTH'.
+  """Parses 'HEIGHTxWIDTH' to (height, width).
 
   Raises:
-    ValueError: it is something else, or not in multiples of the coarsest stride.
+    ValueError: another format, or not multiples of the coarsest stride.
   """
   found = re.fullmatch(r'(\d+)x(\d+)', text)
   if not found or any(int(side) < STRIDE or int(side) % STRIDE for side in found.groups()):
@@ -76,7 +76,7 @@ def parse_canvas(text: str) -> tuple[int, int]:
 
 
 def batch_of_images(image, image_size) -> Batch:
-  """A batch without objects."""
+  """Makes a batch without objects."""
   count = image.shape[0]
   return Batch(
     image=image,

@@ -1,4 +1,4 @@
-"""Files of weights in and out: {name: array}, whatever program wrote them and however they are nested.
+"""Reads and writes files of weights as {name: array}, from any program and with any nesting.
 
 | suffix                  | what                                                                  | needs       |
 |-------------------------|-----------------------------------------------------------------------|-------------|
@@ -6,7 +6,7 @@
 | `.pkl`                  | pickled arrays: Detectron2's and Caffe2's model zoos, plain dicts     |             |
 | `.safetensors`          | arrays without a program                                              | safetensors |
 
-Nothing that a file names is run; see `numpy_pickle` and `torch_files`.
+No code that a file names is run; see `numpy_pickle` and `torch_files`.
 """
 
 import os
@@ -24,19 +24,19 @@ State = dict[str, np.ndarray]
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
 SUFFIXES = (*TORCH_SUFFIXES, '.pkl', '.safetensors')
 
-# Where training programs keep the weights among other things: mmengine, Detectron2 and cvpods, Caffe2.
+# Keys of the weights in checkpoints of mmengine, Detectron2 and cvpods, Caffe2.
 KEYS = ('state_dict', 'model', 'blobs')
-AVERAGED = ('ema', 'model_ema', 'ema_state_dict', 'state_dict_ema')  # never taken in their place
-WRAPPER = 'module.'  # of PyTorch's DistributedDataParallel
+AVERAGED = ('ema', 'model_ema', 'ema_state_dict', 'state_dict_ema')  # averaged weights, which are never read
+WRAPPER = 'module.'  # prefix of PyTorch's DistributedDataParallel
 CAFFE2_OPTIMIZER = '_momentum'
 
 
 def read_state(path: str) -> State:
-  """The weights in a file, by the names that its program gave them.
+  """Reads the weights in a file, by the names of the program that wrote it.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it has another suffix, is broken, holds no weights, or names code; the message names the file.
+    ValueError: the file has another suffix, is broken, has no weights, or names code; the message names the file.
   """
   if not os.path.isfile(path):
     raise FileNotFoundError(f'there is no file {path}')
@@ -49,7 +49,7 @@ def read_state(path: str) -> State:
 
 
 def write_state(path: str, state: Mapping[str, np.ndarray], header: Mapping[str, str] | None = None) -> None:
-  """Writes weights in the form that the path's suffix says.
+  """Writes weights in the format of the path's suffix.
 
   Args:
     path: a `.pkl` becomes a file of Detectron2's model zoo, {'model': arrays by name, '__author__': 'jaxdet'}.
@@ -72,7 +72,7 @@ def write_state(path: str, state: Mapping[str, np.ndarray], header: Mapping[str,
 
 
 def read_header(path: str) -> dict[str, str]:
-  """The text by name in the header of a `.safetensors` file."""
+  """Reads the header of a `.safetensors` file, text by name."""
   with _safetensors(path).safe_open(path, framework='numpy') as file:
     return file.metadata() or {}
 
@@ -113,7 +113,7 @@ def _safetensors(path: str):
 
 
 def _state_dict(content: Any, path: str) -> State:
-  """The weights among whatever else a checkpoint holds."""
+  """Finds the weights in the content of a checkpoint."""
   if not isinstance(content, Mapping):
     raise ValueError(f'{path} holds a {type(content).__name__}, not weights by name')
   averaged = [key for key in AVERAGED if key in content]
@@ -128,7 +128,7 @@ def _state_dict(content: Any, path: str) -> State:
       f"{path} has no weights by name, nor below 'state_dict' or 'model'; it has {found}. "
       "To import averaged weights, save them below 'model'"
     )
-  # What is no array (None, an option) stays, to be named as unused.
+  # Entries that are not arrays (None, an option) stay, to be reported as unused.
   arrays = {
     str(name): value if isinstance(value, np.ndarray) else np.array(value, object) for name, value in content.items()
   }

@@ -1,7 +1,7 @@
 """Names of timm's ResNets and ResNeXts, and of torchvision's: backbones with ImageNet weights.
 
-The names are those that mmdetection gives its ResNets. The weights are for RGB images, whatever
-`config.model.channel_order` says of the detector's own.
+The names are those of mmdetection's ResNets. The weights are for RGB images, independent of
+`config.model.channel_order`.
 """
 
 from jaxdet.convert.layouts import first_conv

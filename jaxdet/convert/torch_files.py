@@ -1,7 +1,7 @@
-"""PyTorch's checkpoint files in and out; PyTorch is imported when one is met.
+"""Reads and writes PyTorch's checkpoint files; PyTorch is imported only then.
 
-They are read with `weights_only=True`, which calls nothing but what rebuilds tensors. What the checkpoints of
-training programs hold besides (mmengine's log history, NumPy numbers, options) is read as inert data.
+They are read with `weights_only=True`, which calls only functions that rebuild tensors. Other content of checkpoints
+(mmengine's log history, NumPy numbers, options) is read as inert data.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from jaxdet.convert import numpy_pickle
 
 
 class Inert:
-  """What stands for an object that says nothing about weights: it takes its state, and forgets it."""
+  """Replaces objects that are not weights: accepts their state and drops it."""
 
   def __new__(cls, *_, **__):
     return super().__new__(cls)
@@ -42,10 +42,10 @@ INERT = (
 
 
 def read(path: str) -> Any:
-  """The content of a file of `torch.save`, with arrays in the place of tensors.
+  """Reads a file of `torch.save`, with arrays in place of tensors.
 
   Raises:
-    ValueError: it names something that is not needed to hold weights, or cannot be read; nothing of it has run.
+    ValueError: the file names something that weights do not need, or cannot be read; none of its code has run.
   """
   torch = _torch(path)
   stand_ins = {name: Inert for name in INERT} | dict(numpy_pickle.NUMPY)
@@ -57,7 +57,7 @@ def read(path: str) -> Any:
     return numpy_pickle.with_arrays(_to_arrays(content, torch))
   except OSError:
     raise
-  except Exception as error:  # whatever a broken or hostile file leads to
+  except Exception as error:  # a broken or hostile file can raise anything
     raise ValueError(_explanation(path, error)) from error
 
 
@@ -82,7 +82,7 @@ def _explanation(path: str, error: Exception) -> str:
       f'{path} names {refused[1]}, which a file of weights does not need: it is not read, for it could run code. '
       "Save its state dict alone, torch.save(model.state_dict(), 'weights.pth')"
     )
-  # Of PyTorch's long text the reason alone; it also tells how to read the file unsafely.
+  # Only the reason of PyTorch's long text, which also tells how to read the file unsafely.
   reason = re.search(r'WeightsUnpickler error:\s*(.+)', str(error)) or re.search(r'(.*)', str(error).strip())
   return f'{path} is no checkpoint that PyTorch reads as weights ({type(error).__name__}: {reason[1]})'
 

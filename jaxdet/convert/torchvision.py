@@ -1,4 +1,4 @@
-"""Names of torchvision: its ResNets and its Mask and Faster R-CNN with a pyramid (`maskrcnn_resnet50_fpn`).
+"""Names of torchvision's ResNets, and of its Mask and Faster R-CNN with FPN (`maskrcnn_resnet50_fpn`).
 
 torchvision counts background as class 0 and regresses boxes and masks for it too. These rows are never trained there:
 they are dropped on import and zeros on export.
@@ -17,7 +17,7 @@ def resnet(settings: ConfigDict, image: Layout, norm: str = 'bn') -> Names:
   Args:
     settings: `config.model.backbone`.
     image: layout of the convolution on the image.
-    norm: what norms are called, without the number.
+    norm: name of norms, without the number.
   """
   return {
     'stem/conv': Named('conv1', image),
@@ -31,7 +31,7 @@ def resnet(settings: ConfigDict, image: Layout, norm: str = 'bn') -> Names:
 
 
 def fpn(settings: ConfigDict) -> Names:
-  """Names of a feature pyramid network without norms, whose further levels are pooled."""
+  """Names of a feature pyramid network without norms, with pooled extra levels."""
   position = list(settings.levels).index
   return {
     'lateral#': lambda level: f'inner_blocks.{position(level)}.0',
@@ -65,7 +65,7 @@ def conv_mask(settings: ConfigDict) -> Names:
   }
 
 
-# Each from its own settings; a backbone also from the layout of its convolution on the image.
+# Functions of the part's own settings; a backbone's also of the layout of its convolution on the image.
 BACKBONES = {'resnet': resnet}
 NECKS = {'fpn': fpn}
 RPN_HEADS = {'rpn': rpn}

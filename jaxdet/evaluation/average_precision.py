@@ -1,8 +1,8 @@
-"""Average precision and recall as the `lvis` 0.5.3 and `pycocotools` packages compute them, to the last digit.
+"""Computes average precision and recall as the `lvis` 0.5.3 and `pycocotools` packages, to the last digit.
 
-All protocols are one engine; `selection` says which detections take part. COCO's crowds may be matched any
-number of times and never count; LVIS does not know crowds, and forgives what is found of a category that is
-not annotated exhaustively in the image.
+All protocols use the same code; `selection` chooses the detections that take part. COCO's crowds may be matched any
+number of times and never count. LVIS has no crowds; it ignores unmatched detections of categories that are not
+annotated exhaustively in the image.
 """
 
 import dataclasses
@@ -18,22 +18,22 @@ from jaxdet.evaluation.selection import Columns, Protocol, rank_in_group
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 AREAS = {'all': (0.0, 1e10), 's': (0.0, 32.0**2), 'm': (32.0**2, 96.0**2), 'l': (96.0**2, 1e10)}  # pixels squared
-PART = 2**17  # detections whose boxes are compared at once: there may be millions
+PART = 2**17  # detections compared at once: there may be millions
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-  """The N detections that count at IoU 0.5, whatever their size: those that are ignored are not among them."""
+  """The N detections that count at IoU 0.5, of all sizes, without ignored ones."""
 
   label: Int[np.ndarray, 'N']
   score: Float[np.ndarray, 'N']
   hit: Bool[np.ndarray, 'N']  # matched with an object; else a false positive
-  num_objects: Int[np.ndarray, 'K']  # that count, of each category
+  num_objects: Int[np.ndarray, 'K']  # counted objects of each category
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-  """T = 10 IoU thresholds, R = 101 recalls, K categories, A = 4 areas, M limits; NaN where nothing counts."""
+  """Scores for T = 10 IoU thresholds, R = 101 recalls, K categories, A = 4 areas, M limits; NaN without objects."""
 
   precision: Float[np.ndarray, 'T R K A']
   recall: Float[np.ndarray, 'T K A M']
@@ -42,7 +42,7 @@ class Scores:
   frequencies: tuple[str, ...]
 
   def summary(self) -> dict[str, float | None]:
-    """The protocol's metrics as fractions, by upstream's names; None for a group that has no objects."""
+    """Metrics of the protocol as fractions, by upstream's names; None for a group without objects."""
     area = {name: i for i, name in enumerate(AREAS)}
     precision, limits = self.precision, self.protocol.limits
     recall_name = self.protocol.recall_name
@@ -60,11 +60,11 @@ class Scores:
 
   @property
   def groups(self) -> tuple[str, ...]:
-    """'' for all categories, and LVIS's frequency groups where the protocol knows them."""
+    """Groups: '' for all categories, and LVIS's frequency groups if the protocol has them."""
     return ('', 'r', 'c', 'f') if self.protocol.federated else ('',)
 
   def members(self, group: str) -> Int[np.ndarray, 'k']:
-    """The categories of a group, by label."""
+    """Labels of the categories of a group."""
     return np.flatnonzero([group in ('', frequency) for frequency in self.frequencies])
 
   def per_category(self) -> dict[str, list[float | None]]:
@@ -79,20 +79,20 @@ def mean(values: Float[np.ndarray, '...']) -> float | None:
 
 
 def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, iou_type: str) -> Scores:
-  """Precision and recall of 'bbox' or 'segm'.
+  """Computes precision and recall of 'bbox' or 'segm'.
 
-  Areas of detections are those of the boxes or of the masks; areas of objects are the file's for both.
+  Areas of detections are those of boxes or of masks; areas of objects are the file's for both.
 
   Raises:
-    ValueError: 'segm' is asked of detections without masks, or of objects without.
+    ValueError: 'segm' for detections or objects without masks.
   """
   if iou_type not in ('bbox', 'segm'):
     raise ValueError(f"'{iou_type}' cannot be evaluated: choose 'bbox' and 'segm'")
   if iou_type not in columns.areas:
     raise ValueError(f"'{iou_type}' cannot be evaluated: there are results without a segmentation")
   area = columns.areas[iou_type]
-  # By category, then image, then score. Of equal IoUs upstream takes the last object of the file, `match`
-  # the first: so objects are in reverse.
+  # By category, then image, then score. Of equal IoUs upstream takes the last object of the file, `match` the first:
+  # so objects are in reverse order.
   detections = np.lexsort((-columns.scores, columns.image, columns.label))
   objects = np.lexsort((-np.arange(len(truth.image)), truth.image, truth.label))
   if protocol.federated:
@@ -142,7 +142,7 @@ def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, 
 
 
 def interpolated_precision(state: Int[np.ndarray, 'T n'], num_objects: int) -> Float[np.ndarray, 'T R']:
-  """The best precision at a recall of at least R, from detections by descending score; 0 where none is."""
+  """Best precision at recall >= R, from detections by descending score; 0 if the recall is not reached."""
   true = np.cumsum(state == MATCHED, axis=1)
   false = np.cumsum(state == UNMATCHED, axis=1)
   precision = true / (false + true + np.spacing(1))
@@ -177,7 +177,7 @@ def overlaps(
       boxes = columns.boxes[np.repeat(detections[part], count[part])]
       parts.append(box_ious(boxes, truth.boxes[other], crowd[other]))
     return np.concatenate(parts)
-  first = np.flatnonzero(np.diff(start, prepend=-1))  # detections of one pair stand together
+  first = np.flatnonzero(np.diff(start, prepend=-1))  # detections of one pair are adjacent
   for begin, end in itertools.pairwise([*first, len(detections)]):
     others = objects[start[begin] : start[begin] + count[begin]]
     masks = [columns.mask(i) for i in detections[begin:end]]

@@ -1,4 +1,4 @@
-"""Whether scores are probabilities: the expected calibration error of detections.
+"""Computes the expected calibration error of detections: how far scores are from probabilities.
 
 Küppers et al. 2020, "Multivariate confidence calibration for object detection", with the score as the only
 dimension: scores fall into ten bins of equal width, [0, 0.1), [0.1, 0.2), .., [0.9, 1]. The error is the mean over
@@ -15,13 +15,13 @@ BINS = 10
 
 
 def calibration_errors(scores: Scores | VocScores) -> dict[str, float | None]:
-  """ECE and cwECE of all categories and of each frequency group (ECEr, cwECEr, ..), as fractions.
+  """Computes ECE and cwECE of all categories and of each frequency group (ECEr, cwECEr, ..), as fractions.
 
-  ECE takes the detections of a group together; cwECE (classwise) is the mean of the categories' own errors, over
-  those that have detections. Precision is that at IoU 0.5. The detections are those of `Judged`: of pairs of image
-  and category that the protocol judges, without those that it ignores.
+  ECE is over all detections of a group; cwECE (classwise) is the mean over the errors of categories with detections.
+  Precision is at IoU 0.5. The detections are those of `Judged`: of the protocol's pairs of image and category, without
+  ignored ones.
 
-  None where there are no detections, and everywhere if a score is not within 0..1.
+  None without detections, and for all metrics if a score is not within 0..1.
   """
   judged = scores.judged
   names = [f'{name}{group}' for group in scores.groups for name in ('ECE', 'cwECE')]
@@ -50,6 +50,6 @@ def calibration_bins(
 
 
 def _errors(count: Float[np.ndarray, 'K bins'], gap: Float[np.ndarray, 'K bins']) -> Float[np.ndarray, 'K']:
-  """Each row's calibration error; NaN where it has no detections."""
+  """Calibration error of each row; NaN without detections."""
   total = count.sum(1)
   return np.divide(np.abs(gap).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)

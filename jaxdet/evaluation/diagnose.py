@@ -1,7 +1,7 @@
-"""What may be wrong where metrics are next to nothing, in words.
+"""Diagnoses near-zero metrics: looks for usual mistakes in results, and describes them.
 
-The usual mistakes of a results file are tried out on the data itself: if AP50 comes up once labels are
-ignored or shifted, or boxes are read in another way, that is what the file needs.
+Usual mistakes of a results file are tested on the data: if AP50 rises when labels are ignored or shifted, or boxes are
+read in another format, the file has this mistake.
 """
 
 import collections
@@ -19,12 +19,12 @@ from jaxdet.evaluation.result_table import ResultTable
 from jaxdet.evaluation.selection import PROTOCOLS, Columns, Protocol
 from jaxdet.structures import Category
 
-LOW = 1.0  # percent of AP below which mistakes are tried out
-SAMPLE = 300  # images with objects that they are tried on
-UNSURE = 0.05  # a best score below this is worth a word
-SHORTER_SIDE, LONGER_SIDE = 800, 1333  # pixels to which images are usually resized
-USUAL_LIMIT = 100  # detections; programs cut an image's to at least so many, COCO's 100 or LVIS's 300
-AT_LIMIT = 0.01  # share of images with exactly the most detections of any: more is no coincidence
+LOW = 1.0  # percent of AP below which mistakes are tested
+SAMPLE = 300  # images with objects for these tests
+UNSURE = 0.05  # a best score below this is reported
+SHORTER_SIDE, LONGER_SIDE = 800, 1333  # usual sizes of resized images, in pixels
+USUAL_LIMIT = 100  # least usual limit of detections per image: COCO's 100 or LVIS's 300
+AT_LIMIT = 0.01  # share of images with exactly the largest number of detections: above, there was a limit
 
 
 def diagnose(
@@ -34,7 +34,7 @@ def diagnose(
   score_threshold: float,
   protocol: Protocol,
 ) -> list[str]:
-  """Sentences on what looks wrong; an empty list where nothing does.
+  """Describes likely mistakes, one sentence each; [] if there are none.
 
   Args:
     table: the results.
@@ -63,7 +63,7 @@ def diagnose(
     findings.append(f'the best score of all results is {found.best_score:.4g}: the detector is sure of nothing')
   if found.wrong_masks:
     findings.append(f'{found.wrong_masks} masks differ in size from their image, such as {found.wrong_mask}')
-  low = {name for name, values in metrics.items() if values['AP'] is not None and values['AP'] < LOW}
+  low = {name for name, values in metrics.items() if (ap := values.get('AP')) is not None and ap < LOW}
   if 'bbox' in low or (low and 'bbox' not in metrics):
     findings += tried_mistakes(truth, found)
   elif low and not found.wrong_masks:
@@ -72,7 +72,7 @@ def diagnose(
 
 
 def not_finite(variables: Mapping) -> list[str]:
-  """A sentence if an array of the detector's holds NaN or infinity; looks at this process's part on the host."""
+  """Reports arrays of the detector with NaN or infinity in one sentence; checks this process's part on the host."""
   bad = [
     jax.tree_util.keystr(path)
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
@@ -83,14 +83,14 @@ def not_finite(variables: Mapping) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-  """What all results have in common, and those of a sample of images as columns."""
+  """Statistics of all results, and columns of the results of a sample of images."""
 
   count: int
   best_score: float
   of_image: collections.Counter  # results by image id
   of_category: collections.Counter
   wrong_masks: int
-  wrong_mask: str  # one of them
+  wrong_mask: str  # an example
   images: Int[np.ndarray, 'S']  # the sample, by position
   image: Int[np.ndarray, 'N']
   category_ids: Int[np.ndarray, 'N']
@@ -101,7 +101,7 @@ class Survey:
 def survey(truth: GroundTruth, table: ResultTable) -> Survey:
   images = np.unique(truth.image)[:SAMPLE]
   image = positions(table.image_ids, truth.image_ids)
-  size = truth.image_sizes[image]  # of unknown images anything
+  size = truth.image_sizes[image]  # arbitrary for unknown images
   wrong = np.flatnonzero((image >= 0) & table.mask_sizes.any(1) & (table.mask_sizes != size).any(1))
   wrong_mask = ''
   if len(wrong):
@@ -130,7 +130,7 @@ def _count(ids: Int[np.ndarray, 'N']) -> collections.Counter:
 
 
 def limited_per_image(truth: GroundTruth, found: Survey, protocol: Protocol) -> list[str]:
-  """A sentence if the protocol's only limit is by category, and the results were plainly cut by image before."""
+  """Reports results that were limited per image although the protocol limits only per category."""
   if math.isinf(protocol.category_limit):
     return []
   counts = [found.of_image[int(id)] for id in truth.image_ids]
@@ -147,7 +147,7 @@ def limited_per_image(truth: GroundTruth, found: Survey, protocol: Protocol) -> 
 
 
 def tried_mistakes(truth: GroundTruth, found: Survey) -> list[str]:
-  """The mistake that explains the results best, or a sentence that none does."""
+  """Describes the mistake that explains the results best, or states that none does."""
   table = np.asarray([category.id for category in truth.categories], np.int64)
   label = positions(found.category_ids, table)
   base = _ap50(truth, found, label, found.boxes)

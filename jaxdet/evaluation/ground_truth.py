@@ -1,4 +1,4 @@
-"""The annotations of LVIS, COCO or VOC in columns, as the metrics read them."""
+"""Reads annotations of LVIS, COCO or VOC into columns, for the metrics."""
 
 import dataclasses
 import json
@@ -15,9 +15,9 @@ from jaxdet.structures import Category
 
 @dataclasses.dataclass(frozen=True)
 class GroundTruth:
-  """V images, K categories and G objects; images and categories are named by their position by id.
+  """V images, K categories and G objects; images and categories are indexed by position, sorted by id.
 
-  A pair of image and category, in which detections and objects are matched, is one number, `label * V + image`.
+  Detections and objects are matched within a pair of image and category, numbered `label * V + image`.
   """
 
   source: str  # the file, for messages
@@ -32,14 +32,14 @@ class GroundTruth:
   ignore: Bool[np.ndarray, 'G']  # 'ignore' of LVIS files, 'difficult' of VOC's
   crowd: Bool[np.ndarray, 'G']  # 'iscrowd' of COCO files
   segmentations: tuple  # polygons (lists or arrays of x, y, x, y, ..) or run lengths, as in the file
-  negative: Int[np.ndarray, 'P'] | None  # pairs known to be absent; None where the file does not say (COCO)
+  negative: Int[np.ndarray, 'P'] | None  # pairs known to be absent; None if the file does not list them (COCO)
   not_exhaustive: Int[np.ndarray, 'Q']  # pairs whose objects are not all annotated
 
   def pairs(self, image: Int[np.ndarray, 'N'], label: Int[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:
     return label * len(self.image_ids) + image
 
   def subset(self, image_ids: Iterable[int]) -> 'GroundTruth':
-    """The same file with these images alone; raises ValueError where one is not of it."""
+    """Restricts the ground truth to these images; raises ValueError if an image is not in it."""
     wanted = np.unique(np.asarray(image_ids, np.int64))
     old = positions(wanted, self.image_ids)
     if (old < 0).any():
@@ -68,7 +68,7 @@ class GroundTruth:
 
 
 def load_ground_truth(path: str) -> GroundTruth:
-  """The objects of an annotation file, or of splits of VOC; raises ValueError that names what an entry lacks."""
+  """Reads an annotation file, or splits of VOC; raises a ValueError that names the missing key of an entry."""
   if voc_folder.is_split(path):
     names = ('categories', 'images', 'annotations')
     return ground_truth({name: list(voc_folder.entries(path, name)) for name in names}, path)
@@ -77,7 +77,7 @@ def load_ground_truth(path: str) -> GroundTruth:
 
 
 def ground_truth(data: Mapping, source: str) -> GroundTruth:
-  """The objects of a parsed annotation file; those of images or categories that it does not list are left out."""
+  """Makes the ground truth of a parsed annotation file; objects of unlisted images or categories are left out."""
   for key in ('images', 'annotations', 'categories'):
     if key not in data:
       raise ValueError(f"{source} has no '{key}': it is not an annotation file in LVIS or COCO format")
@@ -128,14 +128,14 @@ def ground_truth(data: Mapping, source: str) -> GroundTruth:
 
 
 def _with_arrays(entry: dict) -> dict:
-  """An entry of the file; polygons become arrays as soon as they are read, which take a fourth of the memory."""
+  """Converts an entry's polygons to arrays as soon as they are read, which take a quarter of the memory."""
   if isinstance(entry.get('segmentation'), list):
     entry['segmentation'] = [np.asarray(polygon, np.float64) for polygon in entry['segmentation']]
   return entry
 
 
 def run_lengths(segmentation, height: int, width: int) -> dict:
-  """The compressed run lengths of polygons (the union of all), of counts, or of run lengths themselves."""
+  """Compressed run lengths of polygons (their union), of counts, or of run lengths."""
   if isinstance(segmentation, list):
     return rle_codec.merge(rle_codec.frPyObjects(segmentation, height, width))
   if isinstance(segmentation['counts'], list):
@@ -144,7 +144,7 @@ def run_lengths(segmentation, height: int, width: int) -> dict:
 
 
 def positions(ids: Iterable[int], table: Int[np.ndarray, 'V']) -> Int[np.ndarray, 'N']:
-  """Where each id stands in an ascending table; -1 for those that it does not hold."""
+  """Position of each id in an ascending table; -1 for ids that are not in it."""
   ids = np.asarray(ids, np.int64)
   if not len(table):
     return np.full(ids.shape, -1)

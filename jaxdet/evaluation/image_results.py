@@ -1,7 +1,7 @@
-"""One image's detections as records of COCO's and LVIS's results format.
+"""Converts one image's detections to records of COCO's and LVIS's results format.
 
-Run as a program this is a worker: it answers each pickled task on its input with pickled lines of JSON. It
-imports NumPy and pycocotools only, so that it starts in a moment.
+Run as a program this is a worker: it answers each pickled task on its input with pickled lines of JSON. It imports only
+NumPy and pycocotools, so that it starts quickly.
 """
 
 import json
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from jaxdet.ops.image_masks import encode_image_masks
 from jaxdet.ops.paste import paste_and_encode
 
-MASK_THRESHOLD = 0.5  # of the pasted probability
+MASK_THRESHOLD = 0.5  # of pasted probabilities
 
 
 def image_results(
@@ -30,14 +30,14 @@ def image_results(
   image_id: int,
   category_ids: Sequence[int],
 ) -> list[dict]:
-  """Detections on the canvas as records: boxes (x, y, width, height) in pixels of the file, masks as run lengths.
+  """Converts detections on the canvas to records: boxes (x, y, width, height) in file pixels, masks as run lengths.
 
-  As in Detectron2, boxes are scaled by original / resized along each axis and clipped to the image, and
-  those without area are dropped.
+  As in Detectron2, boxes are scaled by original / resized along each axis and clipped to the image, and empty boxes are
+  dropped.
 
   Args:
     masks: probabilities on grids of cells.
-    covered: (height, width) on the canvas that these grids cover; None: each its box.
+    covered: (height, width) on the canvas that these grids cover; None: each grid covers its box.
     image_size: (height, width) on the canvas.
     original_size: (height, width) of the file.
     category_ids: by label.
@@ -58,14 +58,14 @@ def image_results(
       extent = covered[0] * height / image_size[0], covered[1] * width / image_size[1]
       pasted = encode_image_masks(masks[kept], boxes, extent, height, width, MASK_THRESHOLD)
     for result, mask in zip(results, pasted, strict=True):
-      result['segmentation'] = mask | {'counts': mask['counts'].decode()}  # JSON knows no bytes
+      result['segmentation'] = mask | {'counts': mask['counts'].decode()}  # JSON has no bytes
   return results
 
 
 def rescale(
   boxes: Float[np.ndarray, 'K 4'], image_size: Int[np.ndarray, '2'], original_size: Int[np.ndarray, '2']
 ) -> Float[np.ndarray, 'K 4']:
-  """Boxes (x1, y1, x2, y2) of the resized image in pixels of the file, clipped to it; in float32."""
+  """Rescales boxes (x1, y1, x2, y2) of the resized image to file pixels, clipped to the image; in float32."""
   height, width = (float(v) for v in original_size)
   scale = np.asarray([width / image_size[1], height / image_size[0]] * 2, np.float32)
   limit = np.asarray([width, height] * 2, np.float32)
@@ -73,13 +73,13 @@ def rescale(
 
 
 def results_lines(*task) -> str:
-  """`image_results` in lines of JSON: the image's id and the number of records, then a record each."""
+  """Formats `image_results` in lines of JSON: the image's id and number of records, then one record per line."""
   records = image_results(*task)
   return ''.join(f'{json.dumps(line)}\n' for line in ({'image_id': task[7], 'records': len(records)}, *records))
 
 
 def serve() -> None:
-  """Answers tasks until the input ends; what goes wrong is the answer too."""
+  """Answers tasks until the input ends; an exception is sent as the answer."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the main program, which ends the input
   source, target = sys.stdin.buffer, sys.stdout.buffer
   sys.stdout = sys.stderr

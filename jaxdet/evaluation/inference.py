@@ -1,4 +1,4 @@
-"""A detector over batches: one compiled program a canvas, the batch spread over all devices."""
+"""Runs a detector over batches: one compiled program per canvas, batches sharded over all devices."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,14 +7,14 @@ import jax
 import numpy as np
 
 from jaxdet.models import forward
-from jaxdet.sharding import make_mesh, put_batch, replicated
+from jaxdet.sharding import make_mesh, on_mesh, put_batch, replicated
 from jaxdet.structures import Batch, Detections
 
 Place = Callable[[Batch], Batch]
 
 
 def shard_over_devices(batch: Batch) -> Batch:
-  """This process's part of a global batch, as arrays that are split by image over the devices of all processes.
+  """Puts this process's part of a global batch on the devices, sharded by image over the devices of all processes.
 
   Raises:
     ValueError: the images do not divide over this process's devices.
@@ -28,9 +28,9 @@ def shard_over_devices(batch: Batch) -> Batch:
 def infer(
   detector, variables: Mapping, batches: Iterable[Batch], place: Place = shard_over_devices
 ) -> Iterator[tuple[Batch, Detections]]:
-  """Each of this process's batches with its detections, both as NumPy arrays.
+  """Yields each of this process's batches with its detections, both as NumPy arrays.
 
-  While the caller handles a batch, the device works on the next.
+  While the caller handles a batch, the device computes the next.
 
   Args:
     detector: see models/forward.py.
@@ -57,23 +57,14 @@ def infer(
 @functools.lru_cache(maxsize=4)
 def _program(detector, sharding: jax.sharding.Sharding) -> Callable[[Mapping, Batch], Detections]:
   """The jitted prediction, the same one in every evaluation of a run."""
-  return jax.jit(_on_mesh(functools.partial(forward.predict, detector), sharding), out_shardings=sharding)
-
-
-def _on_mesh(predict: Callable, sharding: jax.sharding.Sharding) -> Callable:
-  """`predict` with the mesh of `sharding` in context, if it has one."""
-  if not isinstance(sharding, jax.sharding.NamedSharding):
-    return predict
-
-  def on_mesh(variables: Mapping, batch: Batch) -> Detections:
-    with jax.sharding.use_abstract_mesh(sharding.mesh.abstract_mesh):
-      return predict(variables, batch)
-
-  return on_mesh
+  predict = functools.partial(forward.predict, detector)
+  if isinstance(sharding, jax.sharding.NamedSharding):
+    predict = on_mesh(predict, sharding.mesh)
+  return jax.jit(predict, out_shardings=sharding)
 
 
 def _replicate(variables: Mapping, sharding: jax.sharding.Sharding) -> Mapping:
-  """Variables on the devices of `sharding`; those that are there already stay as they are."""
+  """Puts variables on the devices of `sharding`, unless they are there already."""
   if isinstance(sharding, jax.sharding.NamedSharding):
     sharding = replicated(sharding.mesh)
 
@@ -85,7 +76,7 @@ def _replicate(variables: Mapping, sharding: jax.sharding.Sharding) -> Mapping:
 
 
 def _local(array: jax.Array) -> np.ndarray:
-  """The rows of an array that lie on this process's devices."""
+  """Rows of an array on this process's devices."""
   if array.is_fully_addressable:
     return np.asarray(array)
   shards = [shard for shard in array.addressable_shards if shard.replica_id == 0]

@@ -1,8 +1,8 @@
-"""Greedy matching of detections with objects, for all IoU thresholds and area ranges at once.
+"""Matches detections with objects greedily, for all IoU thresholds and area ranges at once.
 
-As in COCO's and LVIS's evaluators, a detection takes, best score first, the free object of its image and
-category that it overlaps most. The pairs of image and category are independent, so one NumPy step handles
-the r-th detection of every pair with the same number of objects.
+As in COCO's and LVIS's evaluators, detections in order of score take the free object of their image and category with
+the highest IoU. Pairs of image and category are independent, so one NumPy step handles the r-th detection of all pairs
+with the same number of objects.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ CHUNK = 2**22  # elements of a step's largest array
 def box_ious(
   boxes: Float[np.ndarray, 'N 4'], objects: Float[np.ndarray, 'N 4'], crowd: Bool[np.ndarray, 'N']
 ) -> Float[np.ndarray, 'N']:
-  """IoU of boxes (x, y, width, height), row by row; over the detection's area alone where the object is a crowd."""
+  """IoU of boxes (x, y, width, height), row by row; for crowds intersection over the detection's area."""
   overlap = np.minimum(boxes[:, :2] + boxes[:, 2:], objects[:, :2] + objects[:, 2:])
   overlap -= np.maximum(boxes[:, :2], objects[:, :2])
   intersection = np.where((overlap > 0).all(1), overlap[:, 0] * overlap[:, 1], 0.0)
@@ -26,7 +26,7 @@ def box_ious(
 
 
 def mask_ious(masks: list[dict], objects: list[dict], crowd: Bool[np.ndarray, 'G']) -> Float[np.ndarray, 'D*G']:
-  """IoU of every mask (run lengths) with every object's, row after row; -1 where their sizes differ."""
+  """IoU of every mask (run lengths) with every object's, row by row; -1 if their sizes differ."""
   return np.asarray(rle_codec.iou(masks, objects, crowd.astype(np.uint8)), np.float64).reshape(-1)
 
 
@@ -39,28 +39,28 @@ def match(
   crowd: Bool[np.ndarray, 'G'],
   thresholds: Float[np.ndarray, 'T'],
 ) -> UInt8[np.ndarray, 'D T A']:
-  """How each detection is matched: UNMATCHED, MATCHED or IGNORED.
+  """Matches each detection: UNMATCHED, MATCHED or IGNORED.
 
   Args:
-    ious: each detection's IoUs with the objects of its pair, one detection after the other.
-    pair: each detection's pair, ascending; within a pair the best score comes first.
-    object_start, object_count: the detection's objects are rows start..start + count, count > 0. Of equal
-      IoUs the first row wins; upstream lets the last object of the file win, so pass them in reverse.
+    ious: IoUs of each detection with the objects of its pair, concatenated over detections.
+    pair: pair of each detection, ascending; within a pair the best score comes first.
+    object_start, object_count: objects of a detection are rows start..start + count, count > 0. Of equal IoUs the
+      first row wins; upstream lets the last object of the file win, so pass them in reverse.
     ignore: objects that do not count in area range A; a detection takes one only if no other is left.
     crowd: objects that any number of detections may take.
-    thresholds: the least IoU of a match.
+    thresholds: least IoU of a match.
   """
   result = np.zeros((len(pair), len(thresholds), ignore.shape[1]), np.uint8)
   if not len(pair):
     return result
   offsets = np.cumsum(object_count) - object_count
-  # Most detections overlap nothing, and take nothing from those that follow.
+  # Most detections overlap no object, and do not affect later ones.
   candidates = np.flatnonzero(np.maximum.reduceat(ious, offsets) >= thresholds.min())
   for count in np.unique(object_count[candidates]):
     rows = candidates[object_count[candidates] == count]
     limit = max(1, CHUNK // int(count * result[0].size))
     _, first, local = np.unique(pair[rows], return_index=True, return_inverse=True)
-    for begin in range(0, len(first), limit):  # so many pairs at once
+    for begin in range(0, len(first), limit):  # `limit` pairs at once
       chosen = (local >= begin) & (local < begin + limit)
       columns = np.arange(count)
       result[rows[chosen]] = _match_pairs(
@@ -80,7 +80,7 @@ def _match_pairs(
   crowd: Bool[np.ndarray, 'P G'],
   thresholds: Float[np.ndarray, 'T'],
 ) -> UInt8[np.ndarray, 'D T A']:
-  """`match` of P pairs that have G objects each."""
+  """Matches P pairs with G objects each, as `match`."""
   counted = ~ignore.transpose(0, 2, 1)[:, None]  # [P, 1, A, G]
   least = thresholds[:, None, None]
   free = np.ones((len(ignore), len(thresholds), ignore.shape[2], ignore.shape[1]), bool)

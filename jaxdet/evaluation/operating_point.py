@@ -1,7 +1,7 @@
-"""How well each frequency group is found, beyond its AP: recall, and the point at which a detector would be used.
+"""Metrics of frequency groups beyond AP: average recall, and the operating point with the best F1.
 
-AP and AR are means over categories. The operating point is of the group as a whole: at IoU 0.5, the one score for
-all its categories from which on detections are taken, such that F1 is best.
+AP and AR are means over categories. The operating point is of the group as a whole: at IoU 0.5, one score threshold for
+all its categories that gives the best F1.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from jaxdet.evaluation.voc import VocScores
 
 
 def group_metrics(scores: Scores | VocScores) -> dict[str, float | None]:
-  """AR of the groups r, c and f, and of these and all categories F1, P@F1, R@F1 and T@F1, as fractions.
+  """Computes AR of the groups r, c and f, and F1, P@F1, R@F1 and T@F1 of these and all categories, as fractions.
 
-  ARr@300 and the like are the mean recall over IoU thresholds and the group's categories, with the protocol's most
-  detections of an image. F1r is the best F1 that one score gives the rare categories together, Pr@F1 and Rr@F1 are
-  precision and recall there, Tr@F1 is this score. None where a group has no objects.
+  ARr@300 and so on are mean recalls over IoU thresholds and the group's categories, with the protocol's limit of
+  detections per image. F1r is the best F1 of the rare categories together at one score threshold, Pr@F1 and Rr@F1 are
+  precision and recall there, Tr@F1 is the threshold. None for a group without objects.
   """
   result = {}
   for group in scores.groups:
@@ -31,9 +31,9 @@ def group_metrics(scores: Scores | VocScores) -> dict[str, float | None]:
 
 
 def best_f1(score: Float[np.ndarray, 'N'], hit: Bool[np.ndarray, 'N'], num_objects: int) -> tuple[float | None, ...]:
-  """(F1, precision, recall, score) where detections from this score on give the best F1; the highest such score.
+  """(F1, precision, recall, score) at the score threshold with the best F1; the highest such threshold.
 
-  Zero, and no score, where nothing is found; None where there are no objects.
+  Zeros and no score if nothing is found; None without objects.
   """
   if not num_objects:
     return None, None, None, None
@@ -41,7 +41,7 @@ def best_f1(score: Float[np.ndarray, 'N'], hit: Bool[np.ndarray, 'N'], num_objec
     return 0.0, 0.0, 0.0, None
   order = np.argsort(-score, kind='stable')
   score, found = score[order], np.cumsum(hit[order])
-  last = np.flatnonzero(np.append(score[1:] < score[:-1], True))  # of equal scores, all are taken or none
+  last = np.flatnonzero(np.append(score[1:] < score[:-1], True))  # equal scores are taken together
   f1 = 2 * found[last] / (last + 1 + num_objects)
   best = f1.argmax()
   at = last[best]

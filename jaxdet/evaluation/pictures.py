@@ -1,4 +1,4 @@
-"""Detections drawn on their images."""
+"""Draws detections on their images."""
 
 import os
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def image_of(batch: Batch, i: int) -> Picture:
 
 
 def draw_results(image: Picture, records: Sequence[dict], categories: Sequence[Category]) -> Picture:
-  """Records of the results or annotation format on their image; those with a 'score' show it."""
+  """Draws records of the results or annotation format on their image, with their 'score' if they have one."""
   boxes = np.asarray([record['bbox'] for record in records], np.float64).reshape(-1, 4)
   boxes[:, 2:] += boxes[:, :2]
   segmentations = [record.get('segmentation') for record in records]
@@ -43,7 +43,7 @@ def draw_results(image: Picture, records: Sequence[dict], categories: Sequence[C
 
 
 class FirstImages:
-  """Keeps the first images that this process sees, and draws them when the results are there."""
+  """Keeps the first images of this process, and draws them when the results are complete."""
 
   def __init__(self, count: int):
     self._count = count
@@ -56,7 +56,7 @@ class FirstImages:
   def draw(
     self, image_ids: Sequence[int], truth: GroundTruth, results_path: str, threshold: float, folder: str
   ) -> None:
-    """Writes `<image id>.jpg`: ground truth on the left, detections with a score of `threshold` on the right.
+    """Writes `<image id>.jpg`: ground truth on the left, detections with a score from `threshold` on the right.
 
     Args:
       image_ids: of the split, in its order.
@@ -78,7 +78,7 @@ class FirstImages:
 
 
 def objects_of(truth: GroundTruth, image_id: int) -> list[dict]:
-  """An image's objects in the annotation format."""
+  """Objects of an image in the annotation format."""
   return [
     {
       'category_id': truth.categories[truth.label[i]].id,

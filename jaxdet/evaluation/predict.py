@@ -1,4 +1,4 @@
-"""A detector's results on pictures that have no annotations, as a file and drawn."""
+"""Writes and draws a detector's results on images without annotations."""
 
 import collections
 import concurrent.futures
@@ -27,11 +27,10 @@ def predict(
   outdir: str,
   place: Place = shard_over_devices,
 ) -> str:
-  """Writes `predictions.json` and a drawn picture of each image into `outdir`; returns the former's path.
+  """Writes `predictions.json` and a picture of each image into `outdir`; returns the path of the former.
 
-  A record of `predictions.json` is one of COCO's results format with 'file_name' and 'category_name' besides;
-  'image_id' is the path's position. It holds every detection, the pictures those from
-  `config.eval.picture_threshold` on.
+  Records of `predictions.json` are in COCO's results format with 'file_name' and 'category_name' added; 'image_id' is
+  the path's position. The file has all detections, pictures those with a score from `config.eval.picture_threshold`.
 
   Args:
     detector: has `predict(variables, batch) -> Detections`.
@@ -65,6 +64,6 @@ def predict(
 
 
 def _photograph(path: str, batch: Batch, i: int) -> Picture:
-  """The file itself, or the image of the batch where the file was decoded in another orientation."""
+  """The file's image, or that of the batch if the file was decoded in another orientation."""
   image = np.asarray(Image.open(path).convert('RGB'))
   return image if image.shape[:2] == tuple(batch.original_size[i]) else image_of(batch, i)

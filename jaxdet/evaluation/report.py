@@ -1,22 +1,19 @@
-"""Metrics as a table to read, as JSON and as CSV by category; all in percent."""
+"""Writes metrics as tables, as JSON and as CSV by category; all in percent."""
 
 import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from jaxdet.evaluation.average_precision import Scores
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.voc import VocScores
+from jaxdet.structures import Dataset
 
-COLUMNS = {
-  'lvis': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR@300'),
-  'coco': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100'),
-  'voc': ('AP50_11', 'AP50', 'AP', 'AP75', 'AP_11', 'AP75_11', 'AR'),
-  'lvis_fixed': ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf', 'AR'),
-}
 GROUP_COLUMNS = ('AR', 'F1', 'P@F1', 'R@F1', 'T@F1', 'ECE', 'cwECE')
 
 
@@ -24,21 +21,26 @@ def percent(value: float | None) -> float | None:
   return None if value is None else 100 * value
 
 
-def table(metrics: Mapping[str, Mapping[str, float | None]], protocol: str) -> str:
+def in_percent(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+  """Metrics by name that are given as fractions."""
+  return {name: percent(value) for name, value in metrics.items()}
+
+
+def table(metrics: Mapping[str, Mapping[str, float | None]], columns: Sequence[str]) -> str:
   """An aligned table with a row for each IoU type; '-' where a group has no objects.
 
   Args:
     metrics: by IoU type and metric, in percent.
-    protocol: by name, whose columns are shown.
+    columns: the metrics that are shown.
   """
-  rows = [['', *COLUMNS[protocol]]]
+  rows = [['', *columns]]
   for iou_type, values in metrics.items():
-    rows.append([iou_type, *(_cell(values[name]) for name in COLUMNS[protocol])])
+    rows.append([iou_type, *(_cell(values[name]) for name in columns)])
   return _aligned(rows)
 
 
 def group_table(metrics: Mapping[str, Mapping[str, float | None]], scores: Mapping[str, Scores | VocScores]) -> str:
-  """An aligned table with a row for each IoU type and group of categories, as `table`.
+  """Formats an aligned table with a row for each IoU type and group of categories, as `table`.
 
   Args:
     metrics: by IoU type and metric, in percent.
@@ -67,8 +69,41 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
   return '\n'.join('  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
+def finish(
+  metrics: Mapping[str, Mapping[str, float | None]],
+  config: ConfigDict,
+  truth: GroundTruth | Dataset,
+  workdir: str,
+  incomplete: int,
+  findings: Sequence[str],
+) -> dict[str, Any]:
+  """Prints what may be wrong, and writes `metrics.json` into `workdir`; returns what it holds.
+
+  Args:
+    metrics: by IoU type and metric, in percent.
+    config: `eval.protocol` and `eval.image_ids` are noted.
+    truth: what they are of; or a data set, of which the images are counted.
+    incomplete: images whose candidates were cut off.
+    findings: sentences on what may be wrong.
+  """
+  if incomplete:
+    print(f'{incomplete} images had more candidates than model.test.pre_nms_topk: some detections may be missing')
+  for finding in findings:
+    print(f'diagnosis: {finding}')
+  everything = {
+    **metrics,
+    'protocol': config.eval.protocol,
+    'images': len(truth.image_ids),
+    'image_ids': config.eval.image_ids,
+    'incomplete': incomplete,
+    'diagnosis': list(findings),
+  }
+  write_metrics(everything, os.path.join(workdir, 'metrics.json'))
+  return everything
+
+
 def write_metrics(metrics: Mapping, path: str) -> None:
-  """Writes JSON in one step, so that no reader sees half a file."""
+  """Writes JSON atomically, so that readers never see an incomplete file."""
   with open(path + '.part', 'w') as file:
     json.dump(metrics, file, indent=2)
     file.write('\n')
@@ -76,7 +111,7 @@ def write_metrics(metrics: Mapping, path: str) -> None:
 
 
 def write_per_category(truth: GroundTruth, scores: Mapping[str, Scores | VocScores], path: str) -> None:
-  """CSV with a row for each category: its metrics by IoU type, empty where it has no objects."""
+  """Writes CSV with a row for each category: its metrics by IoU type, empty if it has no objects."""
   instances = np.bincount(truth.label, minlength=len(truth.categories))
   columns = {f'{t}_{name}': values for t in scores for name, values in scores[t].per_category().items()}
   with open(path, 'w', newline='') as file:

@@ -1,4 +1,4 @@
-"""All records of a results file in columns, in few bytes each: there may be millions."""
+"""Compact columns of all records of a results file, which may be millions."""
 
 import array
 import dataclasses
@@ -12,23 +12,23 @@ from jaxdet.evaluation.ground_truth import GroundTruth, run_lengths
 
 @dataclasses.dataclass(frozen=True)
 class ResultTable:
-  """N records in the order of the file, also those of images and categories that the ground truth does not know."""
+  """N records in the order of the file, also of images and categories that are not in the ground truth."""
 
   image_ids: Int[np.ndarray, 'N']
   category_ids: Int[np.ndarray, 'N']
   scores: Float[np.ndarray, 'N']
-  boxes: Float[np.ndarray, 'N 4']  # (x, y, width, height); NaN where a record has none
-  mask_sizes: Int[np.ndarray, 'N 2']  # (height, width); 0 where a record has no mask, or polygons of an unknown image
-  masks: list[bytes | None]  # COCO's compressed counts; None where a record has none, or nobody asks for it
+  boxes: Float[np.ndarray, 'N 4']  # (x, y, width, height); NaN if a record has none
+  mask_sizes: Int[np.ndarray, 'N 2']  # (height, width); 0 if a record has no mask, or polygons of an unknown image
+  masks: list[bytes | None]  # COCO's compressed counts; None if a record has none, or it is not kept
 
 
 def read_table(
   records: Iterable[Mapping], truth: GroundTruth, pairs: Int[np.ndarray, 'P'] | None = None
 ) -> ResultTable:
-  """The records of the results format in columns.
+  """Reads records of the results format into columns.
 
   Args:
-    pairs: of image and category, whose masks alone are kept; None: those of all images that the ground truth knows.
+    pairs: pairs of image and category whose masks are kept; None: masks of all images in the ground truth.
 
   Raises:
     ValueError: a score is not a number, or a record has neither 'bbox' nor 'segmentation'.
@@ -66,7 +66,7 @@ def read_table(
 
 
 def _by_ids(truth: GroundTruth, pairs: Int[np.ndarray, 'P']) -> set[tuple[int, int]]:
-  """Pairs as (image id, category id)."""
+  """Converts pairs to (image id, category id)."""
   category_ids = np.asarray([category.id for category in truth.categories], np.int64)
   label, image = np.divmod(pairs, max(len(truth.image_ids), 1))
   return set(zip(truth.image_ids[image].tolist(), category_ids[label].tolist(), strict=True))

@@ -1,8 +1,8 @@
-"""From detections on the canvas to a results file in COCO's and LVIS's format.
+"""Writes and reads results files in COCO's and LVIS's format.
 
-Each process appends lines of JSON for every image that it has seen; the first process then joins these
-files, line by line as they are. Pasting and encoding masks takes longer than a detector on an accelerator, so
-processes do it beside the device; only the few images that they have in hand are held in memory.
+Each process appends lines of JSON for every image; then the first process joins these files line by line. Pasting and
+encoding masks takes longer than a detector on an accelerator, so worker processes do it in parallel; only the few
+images in progress are held in memory.
 """
 
 import collections
@@ -19,15 +19,15 @@ from jaxdet.evaluation.worker_pool import WorkerPool
 from jaxdet.structures import Batch, Detections, ImageMasks
 
 RECORD_LINE = re.compile(r'{"image_id": ?(\d+).*},?\n')
-PART = 2**16  # characters of a results file that are parsed at once
+PART = 2**16  # characters of a results file parsed at once
 LIST_ENDS = ',\n]'
 
 
 class ResultsWriter(contextlib.AbstractContextManager):
-  """Writes the results of batches to `path`: of each image {"image_id": .., "records": N}, then N records, a line each.
+  """Writes results to `path`: for each image {"image_id": .., "records": N}, then N records, one per line.
 
   Args:
-    path: the file; it is written anew.
+    path: the file; an existing one is overwritten.
     image_ids: of the split; `Batch.index` points into them.
     category_ids: by label.
   """
@@ -40,7 +40,7 @@ class ResultsWriter(contextlib.AbstractContextManager):
     self.images = self.incomplete = 0
 
   def add(self, batch: Batch, detections: Detections) -> None:
-    """Takes a batch and its detections as NumPy arrays; waits while too many images are under way."""
+    """Adds a batch and its detections as NumPy arrays; waits while too many images are in progress."""
     for i in np.flatnonzero(batch.valid):
       image_id = int(self._image_ids[batch.index[i]])
       fields = detections_of_image(batch, detections, i)
@@ -63,7 +63,7 @@ class ResultsWriter(contextlib.AbstractContextManager):
 
 
 def detections_of_image(batch: Batch, detections: Detections, i: int) -> tuple:
-  """The first seven arguments of `image_results` for image `i` of a batch."""
+  """First seven arguments of `image_results` for image `i` of a batch."""
   rows = np.flatnonzero(detections.valid[i])
   masks = None if detections.masks is None else detections.masks.probabilities
   fields = (detections.boxes, detections.scores, detections.labels, masks)
@@ -74,14 +74,14 @@ def detections_of_image(batch: Batch, detections: Detections, i: int) -> tuple:
 
 @contextlib.contextmanager
 def record_list(path: str) -> Iterator[Callable[[Mapping], None]]:
-  """A function that appends a record to a JSON list, one a line; the list is complete when the context ends."""
+  """Context with a function that appends a record to a JSON list, one per line; the list is closed at its end."""
   with encoded_list(path) as write:
     yield lambda record: write(json.dumps(record))
 
 
 @contextlib.contextmanager
 def encoded_list(path: str) -> Iterator[Callable[[str], None]]:
-  """`record_list` for records that are JSON already."""
+  """Context as `record_list`, for records that are JSON text already."""
   with open(path, 'w') as file:
     separators = itertools.chain(['[\n'], itertools.repeat(',\n'))
     yield lambda record: file.write(next(separators) + record)
@@ -114,7 +114,7 @@ def merge(parts: Sequence[str], image_ids: Sequence[int], path: str) -> None:
 
 
 def read_results(path: str, image_ids: Collection[int] | None = None) -> Iterator[dict]:
-  """The records of a results file, or those of some images; one that `merge` wrote is read in parts, others as a whole.
+  """Yields the records of a results file, or of some images; files of `merge` are read in parts, others as a whole.
 
   Raises:
     ValueError: the file is not a JSON list of records, or is cut off.
@@ -133,7 +133,7 @@ def read_results(path: str, image_ids: Collection[int] | None = None) -> Iterato
 
 
 def _records_of_lines(file: TextIO, path: str, image_ids: Collection[int] | None) -> Iterator[dict]:
-  """The records of a list that has one in each line, after the bracket; parsed many at a time, which is faster."""
+  """Yields the records of a list with one record per line, after the bracket; parses many at once, which is faster."""
   last = ''
   while lines := file.readlines(PART):
     last = ''.join(lines[-2:]).rstrip() or last

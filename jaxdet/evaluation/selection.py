@@ -1,13 +1,13 @@
-"""Which detections of a results file take part in the metrics.
+"""Selects the detections of a results file that are evaluated.
 
-COCO keeps the 100 best of an image and category. LVIS keeps the 300 best of an image over all categories,
-and of those the ones whose category is annotated in the image as present or absent (Gupta et al. 2019,
-"LVIS: a dataset for large vocabulary instance segmentation": federated data sets). Fixed AP (Dave et al. 2021,
-"Evaluating large-vocabulary object detectors: the devil is in the details") keeps all of an image, and the 10,000
-best of each category over the whole split. VOC keeps all.
+COCO keeps the 100 best of an image and category. LVIS keeps the 300 best of an image over all categories, and of these
+only categories that are annotated in the image as present or absent (Gupta et al. 2019, "LVIS: a dataset for large
+vocabulary instance segmentation": federated data sets). Fixed AP (Dave et al. 2021, "Evaluating large-vocabulary object
+detectors: the devil is in the details") keeps all of an image, and the 10,000 best of each category over the whole
+split. VOC keeps all.
 
-The cuts come before the federated filter, as in the `lvis` package and in the authors' evaluation of fixed AP: a
-detection that nobody judges takes up a place all the same.
+Limits are applied before the federated filter, as in the `lvis` package and in the authors' evaluation of fixed AP: a
+detection of a pair that is not evaluated still counts towards the limit.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ from jaxdet.evaluation.result_table import ResultTable, read_table
 @dataclasses.dataclass(frozen=True)
 class Protocol:
   name: str
-  federated: bool  # LVIS's rules of who takes part; else COCO's, with crowds, or VOC's
-  # Detections of an image, best first: over all categories (LVIS) or in each (COCO); math.inf: all.
+  federated: bool  # LVIS's selection; else COCO's, with crowds, or VOC's
+  # Largest number of detections per image: over all categories (LVIS) or in each (COCO); math.inf: all.
   limits: tuple[float, ...]
-  category_limit: float = math.inf  # detections of a category over the whole split, best first
+  category_limit: float = math.inf  # largest number of detections of a category over the whole split
 
   def recall_name(self, group: str = '', limit: float | None = None) -> str:
-    """Of the metric, such as 'AR@300', 'ARr@300' or, where nothing limits an image, 'ARr'; limit None: the last."""
+    """Name of recall, such as 'AR@300', 'ARr@300' or, without a limit per image, 'ARr'; limit None: the last."""
     limit = self.limits[-1] if limit is None else limit
     return f'AR{group}' if math.isinf(limit) else f'AR{group}@{limit}'
 
@@ -41,40 +41,41 @@ PROTOCOLS = {
   'coco': Protocol('coco', False, (1, 10, 100)),
   'lvis_fixed': Protocol('lvis_fixed', True, (math.inf,), 10_000),
   'voc': Protocol('voc', False, (math.inf,)),
+  'proposals': Protocol('proposals', False, (100, 300, 1000)),  # COCO's rules, all categories taken for one
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-  """Detections of known images and categories that can be scored, in the order of the results."""
+  """Detections of known images and categories that can be evaluated, in the order of the results."""
 
   image: Int[np.ndarray, 'N']
   label: Int[np.ndarray, 'N']
   scores: Float[np.ndarray, 'N']
   boxes: Float[np.ndarray, 'N 4']  # (x, y, width, height)
-  masks: list[bytes | None]  # COCO's compressed counts; None where a box is all that is given
+  masks: list[bytes | None]  # COCO's compressed counts; None for a box without a mask
   mask_sizes: Int[np.ndarray, 'N 2']  # (height, width)
-  areas: dict[str, Float[np.ndarray, 'N']]  # of 'bbox' and, where all have masks, of 'segm'
+  areas: dict[str, Float[np.ndarray, 'N']]  # of 'bbox' and, if all have masks, of 'segm'
 
   def mask(self, i: int) -> dict:
-    """The run lengths of a detection as pycocotools takes them."""
+    """Run lengths of a detection in the format of pycocotools."""
     return {'size': self.mask_sizes[i].tolist(), 'counts': self.masks[i]}
 
 
 def read_columns(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> Columns:
-  """The detections of the results format that take part; see `read_for` and `select`."""
+  """Reads and selects the detections that are evaluated; see `read_for` and `select`."""
   return select(truth, read_for(truth, records, protocol), protocol)
 
 
 def read_for(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> ResultTable:
-  """All records in columns, with those masks alone that the protocol may ask for; see `read_table`."""
+  """Reads all records into columns, with only the masks that the protocol needs; see `read_table`."""
   return read_table(records, truth, judged_pairs(truth) if protocol.federated else None)
 
 
 def select(truth: GroundTruth, table: ResultTable, protocol: Protocol) -> Columns:
-  """The detections that take part.
+  """Selects the detections that are evaluated.
 
-  Records of images or categories that the ground truth does not know are left out; `diagnose` names them.
+  Records of images or categories that are not in the ground truth are left out; `diagnose` reports them.
   """
   scores = table.scores
   image = positions(table.image_ids, truth.image_ids)
@@ -104,7 +105,7 @@ def select(truth: GroundTruth, table: ResultTable, protocol: Protocol) -> Column
 
 
 def rank_in_group(group: Int[np.ndarray, 'N'], scores: Float[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:
-  """Each row's place among its group's by descending score, 0 first; of equals the earlier row comes first."""
+  """Rank of each row in its group by descending score, from 0; of equal scores the earlier row comes first."""
   order = np.lexsort((-scores, group))
   _, start, count = np.unique(group[order], return_index=True, return_counts=True)
   rank = np.empty(len(group), np.int64)
@@ -113,11 +114,11 @@ def rank_in_group(group: Int[np.ndarray, 'N'], scores: Float[np.ndarray, 'N']) -
 
 
 def judged_pairs(truth: GroundTruth) -> Int[np.ndarray, 'P']:
-  """Pairs of image and category that LVIS annotates: where an object is, or is known not to be."""
+  """Pairs of image and category that LVIS annotates as present or absent."""
   if truth.negative is None:
     raise ValueError(
       f"{truth.source}: not every image has 'neg_category_ids', which the lvis protocol needs; "
       "for COCO files set eval.protocol to 'coco'"
     )
-  present = truth.areas > 0  # LVIS does not see objects without area
+  present = truth.areas > 0  # LVIS ignores objects without area
   return np.union1d(truth.negative, truth.pairs(truth.image, truth.label)[present])

@@ -1,13 +1,12 @@
-"""Average precision as PASCAL VOC defines it, as Detectron2's PascalVOCDetectionEvaluator computes it.
+"""Computes PASCAL VOC's average precision, as Detectron2's PascalVOCDetectionEvaluator.
 
-A detection is compared with one object alone, that of its image and category which it overlaps most, and is right if
-the overlap is above the threshold and no better detection was. So the second one on an object is wrong, even where it
-would fit another. What overlaps a difficult object most, and enough, counts neither for nor against; difficult objects
-need not be found.
+A detection is compared only with the object of its image and category with the highest IoU. It is a true positive if
+the IoU is above the threshold and no detection with a better score matched this object; a second detection of an object
+is a false positive, even if another object would match. A detection that matches a difficult object is ignored;
+difficult objects do not count for recall.
 
-VOC measures overlaps of boxes whose last pixel is inside, with widths of xmax - xmin + 1. On the edges that
-`annotations.voc_folder` makes of them, that is the usual IoU. Detectron2 writes scores with three decimals and boxes
-with one before it reads them again; here nothing is rounded.
+VOC's IoU is of boxes whose last pixel is inside, with width xmax - xmin + 1. With the edges of `annotations.voc_folder`
+this is the usual IoU. Detectron2 rounds scores to three decimals and boxes to one; here nothing is rounded.
 """
 
 import dataclasses
@@ -21,12 +20,12 @@ from jaxdet.evaluation.matching import IGNORED, MATCHED, UNMATCHED
 from jaxdet.evaluation.selection import Columns, Protocol
 
 IOU_THRESHOLDS = np.arange(50, 100, 5) / 100
-ELEVEN_RECALLS = np.arange(0.0, 1.1, 0.1)  # 0.30000000000000004 is one, as in the programs that this equals
+ELEVEN_RECALLS = np.arange(0.0, 1.1, 0.1)  # includes 0.30000000000000004, as upstream
 
 
 @dataclasses.dataclass(frozen=True)
 class VocScores:
-  """T = 10 IoU thresholds, K categories; NaN where a category has no object that counts. As `Scores` to its readers."""
+  """Scores for T = 10 IoU thresholds and K categories; NaN for categories without objects. Interface of `Scores`."""
 
   area: Float[np.ndarray, 'T K']  # AP: the area under precision by recall (VOC2010 and later)
   eleven: Float[np.ndarray, 'T K']  # AP: the mean of precision at eleven recalls (VOC2007)
@@ -45,7 +44,7 @@ class VocScores:
     return np.arange(self.area.shape[1])
 
   def summary(self) -> dict[str, float | None]:
-    """AP by area, by eleven recalls ('_11'), and recall, as fractions; None where there are no objects."""
+    """AP by area, by eleven recalls ('_11'), and recall, as fractions; None without objects."""
     result = {}
     for suffix, values in (('', self.area), ('_11', self.eleven)):
       result |= {f'AP{suffix}': mean(values), f'AP50{suffix}': mean(values[0]), f'AP75{suffix}': mean(values[5])}
@@ -58,10 +57,10 @@ class VocScores:
 
 
 def voc_average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, iou_type: str) -> VocScores:
-  """Precision and recall of boxes.
+  """Computes precision and recall of boxes.
 
-  Objects with 'ignore' are the difficult ones; COCO's crowds are taken for such too. Of equal scores the first in the
-  results comes first, of equal overlaps the first object in the annotations.
+  Objects with 'ignore', and COCO's crowds, are difficult. Of equal scores the first in the results comes first, of
+  equal IoUs the first object in the annotations.
 
   Raises:
     ValueError: `iou_type` is not 'bbox'.
@@ -98,10 +97,10 @@ def voc_average_precision(truth: GroundTruth, columns: Columns, protocol: Protoc
 def most_overlapped(
   ious: Float[np.ndarray, 'I'], start: Int[np.ndarray, 'D'], count: Int[np.ndarray, 'D']
 ) -> tuple[Int[np.ndarray, 'D'], Float[np.ndarray, 'D']]:
-  """The object that each detection overlaps most, the first of equals, and its IoU.
+  """Object with the highest IoU for each detection, the first of equals, and the IoU.
 
   Args:
-    ious: each detection's IoUs with the objects `start` .. `start + count`, count > 0, one detection after the other.
+    ious: IoUs of each detection with objects `start` .. `start + count`, count > 0, concatenated over detections.
   """
   if not len(count):
     return start, ious
@@ -115,12 +114,12 @@ def most_overlapped(
 def match_most_overlapped(
   best: Int[np.ndarray, 'D'], iou: Float[np.ndarray, 'D'], difficult: Bool[np.ndarray, 'D']
 ) -> UInt8[np.ndarray, 'D T']:
-  """UNMATCHED, MATCHED or IGNORED at each IoU threshold.
+  """Matches detections at each IoU threshold: UNMATCHED, MATCHED or IGNORED.
 
   Args:
-    best: the object that each detection overlaps most; those of an object come best score first.
-    iou: of the two.
-    difficult: whether that object is.
+    best: object with the highest IoU for each detection; detections of an object are in order of score.
+    iou: this IoU.
+    difficult: True if this object is difficult.
   """
   result = np.full((len(best), len(IOU_THRESHOLDS)), UNMATCHED, np.uint8)
   for t, threshold in enumerate(IOU_THRESHOLDS):

@@ -1,7 +1,7 @@
-"""Processes that paste and encode masks while the device works.
+"""Pool of processes that paste and encode masks while the device works.
 
-Threads would take turns, since much of this is short NumPy calls, and `multiprocessing` would import the main
-program with jax in each process. So each thread here has a process of its own, and talks to it by pipe.
+Threads alone would block each other, since much of this is short NumPy calls, and `multiprocessing` would import the
+main program with jax in each process. So each thread here has its own process, and communicates by pipe.
 """
 
 import concurrent.futures
@@ -18,14 +18,14 @@ from jaxtyping import Float, Int
 
 from jaxdet.evaluation import image_results
 
-MOST = 16  # processes; the input pipeline wants cores too
+MOST = 16  # processes; the input pipeline needs cores too
 
 
 class WorkerPool:
-  """`submit` takes an image's detections and promises its lines of the results file."""
+  """Pool of workers; `submit` takes an image's detections and returns a future of its lines of the results file."""
 
   def __init__(self, size: int | None = None):
-    """`size`: processes; None: as many as half of the cores."""
+    """`size`: number of processes; None: half of the cores."""
     self.size = size or max(1, min(MOST, (os.cpu_count() or 1) // 2))
     self._local = threading.local()
     self._processes: list[subprocess.Popen] = []
@@ -43,15 +43,15 @@ class WorkerPool:
     image_id: int,
     category_ids: list[int],
   ) -> concurrent.futures.Future:
-    """The future `results_lines` of these arguments; it raises what goes wrong there."""
+    """Returns a future of `results_lines` of these arguments; it raises the worker's exceptions."""
     task = (boxes, scores, labels, masks, covered, image_size, original_size, image_id, category_ids)
     return self._threads.submit(self._ask, task)
 
   def close(self) -> None:
-    """Drops what has not begun, waits for the rest and ends the processes."""
+    """Drops tasks that have not begun, waits for the others and ends the processes."""
     self._threads.shutdown(cancel_futures=True)
     for process in self._processes:
-      with contextlib.suppress(BrokenPipeError):  # it has ended already
+      with contextlib.suppress(BrokenPipeError):  # the process has ended already
         process.stdin.close()
       process.stdout.close()
       process.wait()
@@ -59,9 +59,9 @@ class WorkerPool:
   def _start(self) -> None:
     root = str(pathlib.Path(image_results.__file__).parents[2])
     paths = [root, *(path for path in sys.path if path)]
-    # The matrices are small: threads of the linear algebra would only wait for each other.
+    # The matrices are small: BLAS threads would only wait for each other.
     environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths), 'OPENBLAS_NUM_THREADS': '1'}
-    # By path rather than by name, which would import the whole package and jax.
+    # By path, since by name Python would import the whole package and jax.
     command = [sys.executable, image_results.__file__]
     self._local.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     self._processes.append(self._local.process)

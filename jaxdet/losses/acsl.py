@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdet.losses.random_subset import random_subset
 from jaxdet.losses.weighted_sigmoid import is_label, weighted_sigmoid_loss
 
-# Of so many background regions one is a negative of the rare, of the common, of the frequent classes.
+# One of so many background RoIs is a negative of the rare, the common, the frequent classes.
 _BACKGROUND_PER_NEGATIVE = (100, 10, 1)
 
 
@@ -19,15 +19,15 @@ def adaptive_class_suppression_loss(
   key: Array,
   threshold: float = 0.7,
 ) -> Float[Array, '']:
-  """Binary cross entropy summed over the columns that count; the mean over regions.
+  """Binary cross entropy summed over the columns that count; the mean over RoIs.
 
-  For an object count its own class and all columns of at least `threshold`, background among them. For background
-  counts its own column and, however they score, all frequent classes; the common classes for a random tenth of the
-  background regions, rounded down, and the rare ones for a hundredth.
+  For a positive RoI these are its own class and all columns, background included, with a probability of at least
+  `threshold`. For a background RoI they are the background column and all frequent classes; also the common classes for
+  a random tenth of the background RoIs, rounded down, and the rare classes for a hundredth.
 
   Args:
-    logits, labels, valid: as regions.py tells; the last column is background.
-    image_counts: training images that hold the class; by LVIS's rule up to 10 is rare and up to 100 common.
+    logits, labels, valid: see regions.py; the last column is background.
+    image_counts: training images with the class; by LVIS's rule up to 10 is rare and up to 100 common.
     key: random key of the step.
     threshold: the probability from which a class is suppressed.
   """

@@ -1,7 +1,7 @@
 """Balanced group softmax (Li et al., 2020): a softmax for each group of classes with about as many training instances.
 
-Groups are tuples of NumPy arrays of class ids, known before anything is compiled. The columns of the logits are, as
-upstream orders them: background and foreground, then for each group 'others' and its classes by id; K + 2 + groups.
+Groups are a tuple of NumPy arrays of class ids, static in the compiled program. The logits have K + 2 + groups columns,
+in upstream's order: background and foreground, then for each group 'others' and its classes by id.
 """
 
 import jax
@@ -30,17 +30,17 @@ def balanced_group_softmax_loss(
   key: Array,
   others_per_own: int = 8,
 ) -> Float[Array, '']:
-  """The sum over groups of mean cross entropies, and that of foreground against background over all regions.
+  """Sum of the groups' mean cross entropies, plus that of foreground against background over all RoIs.
 
-  In a group count the regions of its classes, and `others_per_own` times as many random ones of the rest, background
-  among them, as 'others'; a group without a region in the batch costs nothing.
+  A group's loss takes the RoIs of its classes and, as 'others', `others_per_own` times as many random RoIs of the rest,
+  background included; a group without RoIs in the batch has loss 0.
 
   Args:
     logits: [..., R, K + 2 + groups], see above.
-    labels, valid: as regions.py tells.
+    labels, valid: see regions.py.
     groups: as `class_groups` gives them.
     key: random key of the step.
-    others_per_own: 'others' for each region of the group's own.
+    others_per_own: number of 'others' for each RoI of the group's classes.
   """
   num_classes = sum(map(len, groups))
   logits, labels = mask_padding(logits, labels, valid, background=num_classes)
@@ -66,7 +66,7 @@ def class_scores(logits: Float[Array, '*B C'], groups: Groups) -> Float[Array, '
 
 
 def _columns(groups: Groups) -> list[slice]:
-  """Those of foreground against background, and those of each group."""
+  """Slices of the logits: foreground against background, then each group."""
   ends = np.cumsum([2, *(1 + len(group) for group in groups)]).tolist()
   return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 

@@ -1,4 +1,4 @@
-"""Losses of box regression: which of them a config names, and each per coordinate or per box, not reduced.
+"""Losses of box regression: the config's choice, reduced, and each loss per coordinate or per box, not reduced.
 
 The classification losses that upstream shares with everybody are optax's (`sigmoid_binary_cross_entropy`,
 `softmax_cross_entropy_with_integer_labels`, ..); those for long tails are in this folder, see docs/losses.md.
@@ -23,18 +23,18 @@ def regression_loss(
   coder: BoxCoder,
   loss: Mapping[str, Any],
 ) -> Float[Array, '']:
-  """The weighted sum of a loss over the positive boxes.
+  """Sums the config's loss over the positive boxes, times its weight.
 
   Args:
-    deltas: what the network says, on the coder's scale.
+    deltas: the head's box regression, in the coder's units.
     boxes: anchors or proposals, in pixels.
-    objects: where they should go; rows that are not positive may hold anything.
-    positive: the boxes that count.
-    coder: what `deltas` stand for.
+    objects: ground-truth boxes; arbitrary where not positive.
+    positive: True for the boxes in the sum.
+    coder: encodes and decodes `deltas`.
     loss: `name`, 'smooth_l1' on deltas or one of `IOU_LOSSES` on decoded, unclipped boxes; its `weight`; `beta` of
       smooth L1.
   """
-  # A unit box in place of what is not positive keeps all gradients finite.
+  # Unit boxes where not positive keep all gradients finite.
   unit = jnp.asarray([0.0, 0.0, 1.0, 1.0])
   boxes, objects = (jnp.where(positive[..., None], x, unit) for x in (boxes, objects))
   if loss['name'] == 'smooth_l1':
@@ -51,18 +51,18 @@ def regression_loss(
 def weighted_iou_loss(
   boxes: Float[Array, '*B N 4'], objects: Float[Array, '*B N 4'], weights: Float[Array, '*B N'], loss: Mapping[str, Any]
 ) -> Float[Array, '']:
-  """The sum of an IoU loss times the weights of rows; rows of weight 0 may hold anything.
+  """Sums an IoU loss times each row's weight; rows of weight 0 may hold arbitrary values.
 
   Args:
     boxes: decoded, not clipped.
-    objects: where they should go.
-    weights: without gradient.
+    objects: ground-truth boxes.
+    weights: of each row, without gradient.
     loss: `name`, one of `IOU_LOSSES`, and its `weight`.
   """
   if loss['name'] not in IOU_LOSSES:
     raise ValueError(f"unknown loss of decoded boxes '{loss['name']}': choose one of {', '.join(IOU_LOSSES)}")
   counted = weights > 0
-  # A unit box in place of what does not count keeps all gradients finite.
+  # Unit boxes where the weight is 0 keep all gradients finite.
   boxes, objects = (jnp.where(counted[..., None], x, jnp.asarray([0.0, 0.0, 1.0, 1.0])) for x in (boxes, objects))
   return loss['weight'] * (IOU_LOSSES[loss['name']](boxes, objects) * weights).sum()
 
@@ -70,7 +70,7 @@ def weighted_iou_loss(
 def smooth_l1(pred: Float[Array, '...'], target: Float[Array, '...'], beta: float) -> Float[Array, '...']:
   """Squared below `beta`, linear above: 0.5 d^2 / beta or |d| - 0.5 beta (Girshick, 2015); with beta 0 it is |d|.
 
-  That is optax's `huber_loss(delta=beta) / beta`, with the limit at 0.
+  Equals optax's `huber_loss(delta=beta) / beta`, with its limit at beta 0.
   """
   distance = _abs(pred - target)
   if beta == 0:
@@ -113,7 +113,7 @@ def ciou_loss(
 def bounded_iou_loss(
   pred: Float[Array, '... 4'], target: Float[Array, '... 4'], beta: float = 0.2, eps: float = 1e-3
 ) -> Float[Array, '... 4']:
-  """Bounds on what shift and scale alone cost in IoU, through smooth L1 (Tychsen-Smith and Petersson, 2018).
+  """Smooth L1 of upper bounds on the IoU lost by each shift and scale alone (Tychsen-Smith and Petersson, 2018).
 
   Per box (dx, dy, dw, dh); `eps` in pixels keeps the quotients finite.
   """
@@ -136,5 +136,5 @@ IOU_LOSSES = {
 
 
 def _abs(x: Float[Array, '...']) -> Float[Array, '...']:
-  """|x| with gradient 0 at 0, as upstream has it; that of jnp.abs is 1."""
+  """|x| with gradient 0 at 0, as upstream; jnp.abs has gradient 1 there."""
   return x * jnp.sign(x)

@@ -1,8 +1,8 @@
-"""The class loss of a box head by its name in a config: what it trains the logits with, and how it reads scores.
+"""Class losses of box heads by their names in a config: the loss of the logits, and the scores.
 
 `settings` is `config.model.roi.class_loss`: a `name` of CLASS_LOSSES and the numbers of that method. `counts` is
-`config.model.class_counts`: what is known of the classes from the training annotations. Where the classes are sigmoids,
-`prior` is the probability that they begin with: 0.5 where it is not given, and far less where there are many of them.
+`config.model.class_counts`: counts of the classes in the training annotations. For sigmoids `prior` is the initial
+probability of a class: 0.5 by default; choose far less for many classes.
 """
 
 import dataclasses
@@ -35,17 +35,17 @@ Settings = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassLoss:
-  """A loss ready for use; logits, labels and valid as losses/regions.py tells."""
+  """A class loss with its settings bound; see losses/regions.py for logits, labels and valid."""
 
   columns: int  # of the logits
   loss: Callable[[Array, Array, Array, Array, State], tuple[Array, State]]  # (logits, labels, valid, key, state)
   scores: Callable[[Array], Array]  # logits [.., columns] to scores [.., K]
-  state: State = dataclasses.field(default_factory=dict)  # what it begins with; {}: it has none
-  bias: float = 0.0  # that the logits of the classes begin with
+  state: State = dataclasses.field(default_factory=dict)  # initial state; {}: none
+  bias: float = 0.0  # initial bias of the classes' logits
 
 
 def make_class_loss(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
-  """The class loss that a config names.
+  """Makes the class loss that a config names.
 
   Raises:
     ValueError: on an unknown name, or where the counts that it needs are not known.
@@ -76,7 +76,7 @@ def reweighted_softmax(settings: Settings, num_classes: int, counts: Settings) -
 
 
 def logit_adjusted_softmax(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
-  """Logit adjustment, with `tau` 1 balanced softmax; settings: `tau`, and `background`'s share of the regions."""
+  """Logit adjustment, with `tau` 1 balanced softmax; settings: `tau`, and `background`'s share of the RoIs."""
 
   def loss(logits, labels, valid, key):
     prior = logit_adjustment.log_prior(_known(counts, 'instances', settings), settings['background'])
@@ -147,7 +147,7 @@ def seesaw_softmax(settings: Settings, num_classes: int, counts: Settings) -> Cl
 
 
 def group_softmax(settings: Settings, num_classes: int, counts: Settings) -> ClassLoss:
-  """Balanced group softmax; settings: `bounds` of the groups, `others` for each region of a group's own."""
+  """Balanced group softmax; settings: `bounds` of the groups, `others` for each RoI of a group's classes."""
   instances = np.asarray(_known(counts, 'instances', settings))
   groups = balanced_group_softmax.class_groups(instances, settings['bounds'])
 
@@ -183,7 +183,7 @@ def _softmax(num_classes: int, loss: Callable) -> ClassLoss:
 
 
 def _sigmoid(num_classes: int, loss: Callable, settings: Settings) -> ClassLoss:
-  """Upstream's heads keep a column for background, which counts for nothing."""
+  """Class loss of sigmoids; as upstream, the logits have a background column, which is unused."""
 
   def scores(logits):
     return jax.nn.sigmoid(logits[..., :num_classes])
@@ -192,7 +192,7 @@ def _sigmoid(num_classes: int, loss: Callable, settings: Settings) -> ClassLoss:
 
 
 def _bias(settings: Settings) -> float:
-  """The logit of the prior probability (Lin et al., 2017)."""
+  """Logit of the prior probability (Lin et al., 2017)."""
   prior = settings.get('prior', 0.5)
   return math.log(prior / (1 - prior))
 

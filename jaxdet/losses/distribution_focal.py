@@ -1,4 +1,4 @@
-"""Distribution focal loss (Li et al., 2020): a number as a distribution over 0, 1, .., n."""
+"""Distribution focal loss (Li et al., 2020): a distance is predicted as a distribution over 0, 1, .., n."""
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +6,11 @@ from jaxtyping import Array, Float
 
 
 def distribution_focal_loss(logits: Float[Array, '... n+1'], target: Float[Array, '...']) -> Float[Array, '...']:
-  """Cross entropy with the distribution on the target's two neighbours that has the target as its mean.
+  """Cross entropy with the target's two neighbouring integers, weighted so that their mean is the target.
 
   Args:
     logits: of the distribution.
-    target: from 0 to less than n.
+    target: in [0, n).
   """
   log_probability = jax.nn.log_softmax(logits)
   below = jnp.floor(target)
@@ -21,5 +21,5 @@ def distribution_focal_loss(logits: Float[Array, '... n+1'], target: Float[Array
 
 
 def distribution_mean(logits: Float[Array, '... n+1']) -> Float[Array, '...']:
-  """The mean of the distribution, in [0, n]."""
+  """Mean of the distribution, in [0, n]."""
   return (jax.nn.softmax(logits) * jnp.arange(logits.shape[-1])).sum(-1)

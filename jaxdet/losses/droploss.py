@@ -1,4 +1,4 @@
-"""DropLoss (Hsieh et al., 2021): equalization loss in which most of the background lets the tail alone as well."""
+"""DropLoss (Hsieh et al., 2021): equalization loss that also drops most background negatives of tail classes."""
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,13 @@ def drop_loss(
   tail: Bool[Array, 'K'],
   key: Array,
 ) -> Float[Array, '']:
-  """Binary cross entropy summed over classes, less the negatives dropped; the mean over regions.
+  """Binary cross entropy summed over classes, without dropped negatives; the mean over RoIs.
 
-  Objects are no negatives of the tail. A background region is one of a tail class with the probability that an object
-  of the batch is of the tail, drawn for each region and class; without any object it always is.
+  Positive RoIs are not negatives of tail classes. A background RoI is a negative of a tail class with the probability
+  that a positive RoI of the batch is of the tail, drawn for each RoI and class; without positives it always is.
 
   Args:
-    logits, labels, valid: as regions.py tells; a background column counts for nothing, upstream has none.
+    logits, labels, valid: see regions.py; a background column is unused, upstream has none.
     tail: as `equalization.tail_classes` gives it.
     key: random key of the step.
   """

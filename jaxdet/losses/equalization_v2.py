@@ -1,4 +1,4 @@
-"""Equalization loss v2 (Tan et al., 2021): positives and negatives of a class weigh by the gradients it had so far."""
+"""Equalization loss v2 (Tan et al., 2021): weights positives and negatives of a class by its past gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxdet.losses.weighted_sigmoid import is_label, weighted_sigmoid_loss
 
 
 def initial_state(num_classes: int) -> dict[str, Float[Array, 'K']]:
-  """Sums of absolute weighted gradients at the logits, from `positive` and from `negative` regions."""
+  """Zero sums of absolute weighted gradients of the logits, from `positive` and from `negative` RoIs."""
   return {'positive': jnp.zeros(num_classes), 'negative': jnp.zeros(num_classes)}
 
 
@@ -22,13 +22,13 @@ def equalization_loss_v2(
   alpha: float = 4.0,
   gamma: float = 12.0,
 ) -> tuple[Float[Array, ''], dict[str, Float[Array, 'K']]]:
-  """Weighted binary cross entropy summed over all columns; the mean over regions; and the new state.
+  """Weighted binary cross entropy summed over all columns, the mean over RoIs, and the new state.
 
-  With g the ratio of positive to negative gradients before this batch and f = sigmoid(gamma (g - mu)), negatives of a
-  class weigh f and its positives 1 + alpha (1 - f). The background column weighs 1: there it is a detector of objects.
+  With g the ratio of positive to negative gradients before this batch and f = sigmoid(gamma (g - mu)), a class's
+  negatives have weight f and its positives 1 + alpha (1 - f). The background column, an objectness, has weight 1.
 
   Args:
-    logits, labels, valid: as regions.py tells; the last column is background.
+    logits, labels, valid: see regions.py; the last column is background.
     state: as `initial_state` or the last call gave it.
     mu, alpha, gamma: as in the paper.
   """
@@ -50,11 +50,11 @@ def equalization_loss_v2(
 
 
 def class_scores(logits: Float[Array, '*B K+1']) -> Float[Array, '*B K']:
-  """Probabilities of the classes, times that of being an object at all."""
+  """Probabilities of the classes, times that of foreground."""
   probabilities = jax.nn.sigmoid(logits)
   return probabilities[..., :-1] * (1 - probabilities[..., -1:])
 
 
 def _gradient_ratio(state: dict[str, Float[Array, 'K']]) -> Float[Array, 'K']:
-  """Positive over negative gradients; 100, at which all weights are 1, as long as there were none."""
+  """Positive over negative gradients; 100, which makes all weights 1, before the first negative gradient."""
   return jnp.where(state['negative'] > 0, state['positive'] / (state['negative'] + 1e-10), 100.0)

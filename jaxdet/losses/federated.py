@@ -1,7 +1,7 @@
-"""The federated loss of Detectron2, CenterNet2 and Detic: sigmoids of a sample of the classes (Zhou et al., 2021).
+"""Federated loss of Detectron2, CenterNet2 and Detic: sigmoids of a sample of the classes (Zhou et al., 2021).
 
-LVIS tells of few classes whether they are in an image, so a region counts as a negative of these alone: of the
-classes that are in the batch, and of some others, the frequent more often than the rare.
+LVIS annotates only a few classes of an image exhaustively. So RoIs are negatives only of sampled classes: the classes
+in the batch, and some others, frequent ones more often than rare ones.
 """
 
 import jax
@@ -14,12 +14,12 @@ from jaxdet.losses.weighted_sigmoid import is_label, weighted_sigmoid_loss
 def federated_loss(
   logits: Float[Array, '*B R C'], labels: Int[Array, '*B R'], valid: Bool[Array, '*B R'], classes: Bool[Array, 'K']
 ) -> Float[Array, '']:
-  """Binary cross entropy summed over the sampled classes; the mean over regions.
+  """Binary cross entropy summed over the sampled classes; the mean over RoIs.
 
   Args:
-    logits, labels, valid: as regions.py tells; a background column, which upstream has, counts for nothing.
-    classes: True for those sampled, as `sample_classes` gives them. With `image_counts > 0` taken from them as well
-      it is Detic's IGNORE_ZERO_CATS.
+    logits, labels, valid: see regions.py; a background column, which upstream has, is unused.
+    classes: True for sampled classes, from `sample_classes`. Restricted further to `image_counts > 0` the loss is
+      Detic's with IGNORE_ZERO_CATS.
   """
   logits = logits[..., : classes.shape[0]]
   return weighted_sigmoid_loss(logits, labels, valid, classes.astype(jnp.float32))
@@ -33,16 +33,16 @@ def sample_classes(
   slots: int = 50,
   power: float = 0.5,
 ) -> Bool[Array, 'K']:
-  """The classes of the regions, and others drawn without replacement with weights `image_counts ** power`.
+  """Samples the classes of the RoIs, and others without replacement with weights `image_counts ** power`.
 
   Args:
-    labels, valid: as regions.py tells.
-    image_counts: training images that hold the class; one of 0 is drawn only with `power` 0.
+    labels, valid: see regions.py.
+    image_counts: training images with the class; a class with 0 is drawn only with `power` 0.
     key: random key of the step.
-    slots: classes to fill up to, background among them where a region has it. With more in the batch all count.
-    power: 0 draws all classes alike, 1 as often as they are seen.
+    slots: number of classes to fill up to, background included if a RoI has it. With more in the batch all are taken.
+    power: 0 draws all classes alike, 1 in proportion to their images.
   """
-  # The largest of log-weights with Gumbel noise are a draw without replacement.
+  # The largest log-weights plus Gumbel noise are a draw without replacement.
   scores = jnp.log(image_counts.astype(jnp.float32) ** power) + jax.random.gumbel(key, image_counts.shape)
   return fill_classes(labels, valid, scores, slots)
 
@@ -50,7 +50,7 @@ def sample_classes(
 def fill_classes(
   labels: Int[Array, '*B R'], valid: Bool[Array, '*B R'], scores: Float[Array, 'K'], slots: int
 ) -> Bool[Array, 'K']:
-  """The classes of the regions, filled up to `slots` by those of the largest scores; -inf is never taken."""
+  """Classes of the RoIs, filled up to `slots` with the classes of largest scores; -inf is never taken."""
   num_classes = scores.shape[0]
   present = (valid[..., None] & is_label(labels, num_classes + 1)).any(tuple(range(labels.ndim)))
   free = slots - present.sum()

@@ -1,7 +1,7 @@
-"""Sigmoid focal loss (Lin et al., 2017) of labelled rows: binary cross entropy that counts less where it is small.
+"""Sigmoid focal loss (Lin et al., 2017): binary cross entropy with less weight on easy examples.
 
-A dense detector has 10^8 logits and more. So the derivative is written out: either pass reads the logits once, and
-nothing of their size is kept between the two.
+A dense detector has 10^8 logits and more. So the derivative is written by hand: each pass reads the logits once, and
+nothing of their size is stored between forward and backward.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from jaxdet.losses.weighted_sigmoid import is_label
 def focal_loss(
   logits: Float[Array, '*B R K'], labels: Int[Array, '*B R'], valid: Bool[Array, '*B R'], alpha: float, gamma: float
 ) -> Float[Array, '']:
-  """The sum over rows and classes, of which dense detectors take the mean over positives.
+  """Sum over rows and classes; dense detectors divide it by the number of positives.
 
   Args:
-    logits, labels, valid: as regions.py tells, without a column for background.
-    alpha: weight of a row's own class; that of the others is 1 - alpha.
-    gamma: exponent of the probability of what is false; 0 leaves the cross entropy as it is.
+    logits, labels, valid: see regions.py, without a column for background.
+    alpha: weight of a row's own class; the others have 1 - alpha.
+    gamma: exponent of 1 - p, p the probability of the correct answer; 0 is plain cross entropy.
   """
   return _sum(logits, labels, valid, float(alpha), float(gamma))
 
@@ -36,10 +36,10 @@ def focal_loss_of_levels(
   alpha: float,
   gamma: float,
 ) -> Float[Array, '']:
-  """`focal_loss` of the N rows of all levels, without putting their logits together.
+  """Computes `focal_loss` of the N rows of all levels without concatenating their logits.
 
   Args:
-    logits: a level each, in the order of the rows.
+    logits: one array per level, in the order of the rows.
     labels, valid, alpha, gamma: as in `focal_loss`.
   """
   total, start = 0.0, 0
@@ -64,10 +64,10 @@ def _forward(logits, labels, valid, alpha, gamma):
 
 def _backward(alpha, gamma, residuals, cotangent):
   logits, labels, valid = residuals
-  # Or XLA would see that the terms are those of the loss, and keep them in memory.
+  # Without the barrier XLA would share the terms with the forward pass and keep them in memory.
   labels = lax.optimization_barrier(labels)
   own, true, false, weight = _terms(logits, labels, valid, alpha, gamma)
-  slope = weight * (gamma * jnp.exp(-true) * true + jnp.exp(-false))  # of the loss, as the logit of what is true falls
+  slope = weight * (gamma * jnp.exp(-true) * true + jnp.exp(-false))  # -d loss / d (signed logit)
   gradient = cotangent * jnp.where(own, -slope, slope)
   return jnp.where(valid[..., None], gradient, 0.0).astype(logits.dtype), None, None
 
@@ -76,10 +76,10 @@ _sum.defvjp(_forward, _backward)
 
 
 def _terms(logits, labels, valid, alpha: float, gamma: float):
-  """(the rows' own classes; -log of the probability p of what is true; -log of q = 1 - p; alpha times q^gamma)."""
+  """(own class of each row, -log p, -log(1 - p), alpha (1 - p)^gamma); p is the probability of the correct answer."""
   logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1])
   own = is_label(labels, logits.shape[-1])
-  logit = jnp.where(own, logits, -logits)  # of what is true
+  logit = jnp.where(own, logits, -logits)  # of the correct answer
   tail = jnp.log1p(jnp.exp(-jnp.abs(logit)))
   true, false = jnp.maximum(-logit, 0.0) + tail, jnp.maximum(logit, 0.0) + tail
   return own, true, false, jnp.where(own, alpha, 1 - alpha) * jnp.exp(-gamma * false)

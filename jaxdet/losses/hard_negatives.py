@@ -1,4 +1,4 @@
-"""Hard negative mining (Liu et al., 2016): of the many rows without an object those of the largest loss count."""
+"""Hard negative mining (Liu et al., 2016): selects the negatives with the largest loss."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -8,12 +8,12 @@ from jaxdet.ops.per_image import per_image
 
 
 def hardest(losses: Float[Array, 'N'], among: Bool[Array, 'N'], count: Int[Array, '']) -> Bool[Array, 'N']:
-  """True for the `count` rows of the largest loss among some, or for all of these where they are fewer; no gradient.
+  """True for the `count` rows of `among` with the largest loss, or for all of them if fewer; no gradient.
 
   Args:
     losses: of each row, at least 0.
-    among: the rows that may be taken.
-    count: how many are, at most.
+    among: rows that may be selected.
+    count: largest number selected.
   """
   priority = jnp.where(among, lax.stop_gradient(losses), -jnp.inf)
   order = jnp.argsort(priority, descending=True)
@@ -24,11 +24,11 @@ def hardest(losses: Float[Array, 'N'], among: Bool[Array, 'N'], count: Int[Array
 def hard_negatives(
   losses: Float[Array, 'B N'], positive: Bool[Array, 'B N'], negative: Bool[Array, 'B N'], ratio: int
 ) -> Bool[Array, 'B N']:
-  """The hardest negatives of each image, `ratio` for each positive; all of them where there is no positive (YOLACT).
+  """Hardest negatives of each image, `ratio` per positive; all negatives if there is no positive (YOLACT).
 
   Args:
     losses: of every row, at least 0.
-    positive, negative: rows that are so; none is both.
+    positive, negative: disjoint masks of the rows.
     ratio: negatives a positive.
   """
 

@@ -1,6 +1,6 @@
-"""Balanced softmax (Ren et al., 2020) and logit adjustment (Menon et al., 2021): logits that know how rare classes are.
+"""Balanced softmax (Ren et al., 2020) and logit adjustment (Menon et al., 2021): logits shifted by class frequency.
 
-Balanced softmax is the logit-adjusted loss with tau 1: log n and log (n / sum n) differ by what softmax does not see.
+Balanced softmax is the logit-adjusted loss with tau 1: log n and log (n / sum n) differ by a constant.
 """
 
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ from jaxdet.losses.weighted_sigmoid import weighted_sigmoid_loss
 
 
 def log_prior(instance_counts: Int[Array, 'K'], background: float) -> Float[Array, 'K+1']:
-  """Log of the share of regions that each class has, background last.
+  """Log of each class's share of the RoIs, background last.
 
   Args:
-    instance_counts: training instances; one of 0 counts as 1, so that every class can be learnt.
-    background: the share of background among the regions of the loss: 0.75 with the usual sampler.
+    instance_counts: training instances; 0 counts as 1, so that every class can be learnt.
+    background: the share of background among the RoIs of the loss: 0.75 with the usual sampler.
   """
   counts = jnp.maximum(instance_counts, 1).astype(jnp.float32)
   return jnp.log(jnp.append((1 - background) * counts / counts.sum(), background))
@@ -29,11 +29,11 @@ def logit_adjusted_loss(
   log_prior: Float[Array, 'K+1'],
   tau: float = 1.0,
 ) -> Float[Array, '']:
-  """Cross entropy of logits + tau log(prior); the mean over regions. Predictions take the logits as they are.
+  """Cross entropy of logits + tau log(prior); the mean over RoIs. Predictions use the unshifted logits.
 
   Args:
-    logits, labels, valid: as regions.py tells; the last column is background.
-    log_prior: as the function of that name gives it.
+    logits, labels, valid: see regions.py; the last column is background.
+    log_prior: from the function of that name.
     tau: 1 is balanced softmax, 0 plain cross entropy.
   """
   logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1] - 1)
@@ -43,7 +43,7 @@ def logit_adjusted_loss(
 def adjusted_logits(
   logits: Float[Array, '*B K+1'], log_prior: Float[Array, 'K+1'], tau: float = 1.0
 ) -> Float[Array, '*B K+1']:
-  """logits - tau log(prior): the same after the fact, for a model trained with plain cross entropy."""
+  """Post-hoc adjustment, logits - tau log(prior), for a model trained with plain cross entropy."""
   return logits - tau * log_prior
 
 
@@ -54,14 +54,14 @@ def balanced_sigmoid_loss(
   image_counts: Int[Array, 'K'],
   num_images: int,
 ) -> Float[Array, '']:
-  """What Ren et al. train detectors with: sigmoids of z_j - log((1 - f_j) / f_j) where the region is an object.
+  """Balanced sigmoid loss of Ren et al.: for positive RoIs sigmoids of z_j - log((1 - f_j) / f_j).
 
-  Binary cross entropy summed over classes, the mean over regions; of background regions without the shift.
+  Binary cross entropy summed over classes, the mean over RoIs; background RoIs have no shift.
 
   Args:
-    logits, labels, valid: as regions.py tells; a background column counts for nothing, upstream has none.
-    image_counts: training images that hold the class, out of `num_images`: f_j is the share. It counts as at least
-      one image, and leaves out one at least, which keeps the shift finite.
+    logits, labels, valid: see regions.py; a background column is unused, upstream has none.
+    image_counts: training images with the class; f_j is their share of `num_images`. Clipped to [1, num_images - 1],
+      which keeps the shift finite.
     num_images: training images.
   """
   num_classes = image_counts.shape[0]

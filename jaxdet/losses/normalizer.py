@@ -1,4 +1,4 @@
-"""By what a dense detector's losses are divided: positives of the batch, or a running mean of them.
+"""Divisor of a dense detector's losses: the positives of the batch, or a running mean of them.
 
 `settings` is `config.model.head.normalizer`: a `name` of
 
@@ -6,7 +6,7 @@
 - 'images': the same, but with at least 1 for every image (mmdetection's anchor heads).
 - 'running': a mean over steps that begins with `initial` and keeps `momentum` of itself (Detectron2).
 
-Upstream counts on every GPU by itself; here it is the whole batch, of which mmdetection takes the mean over GPUs.
+Upstream counts positives per GPU; here they are counted over the whole batch. mmdetection averages over GPUs.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ State = dict[str, Array]
 
 
 def initial_state(settings: Mapping[str, Any]) -> State:
-  """What is kept from step to step; {} where nothing is.
+  """State kept from step to step; {} if there is none.
 
   Raises:
     ValueError: on an unknown name.
@@ -32,7 +32,7 @@ def initial_state(settings: Mapping[str, Any]) -> State:
 def normalizer(
   positive: Bool[Array, 'B N'], settings: Mapping[str, Any], state: State
 ) -> tuple[Float[Array, ''], State]:
-  """The number to divide by in this step, and the new state."""
+  """Divisor of this step, and the new state."""
   if settings['name'] == 'images':
     return jnp.maximum(positive.sum(-1), 1).sum().astype(jnp.float32), state
   count = jnp.maximum(positive.sum(), 1).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""YOLACT's losses of masks (Bolya et al., 2019) for one image: of combined prototypes in boxes, of a semantic map."""
+"""YOLACT's mask losses (Bolya et al., 2019) for one image: prototype masks in their boxes, and a semantic map."""
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,16 @@ def prototype_mask_loss(
   valid: Bool[Array, 'P'],
   extent: Float[Array, '2'],
 ) -> Float[Array, '']:
-  """The sum over masks of the mean loss of a cell, divided by the share of the grid that the box takes.
+  """Sum over masks of the mean loss per cell, divided by the box's share of the grid.
 
-  A cell beside the box is predicted as no mask: it gives no gradient, but a loss where the target has one.
+  A cell outside the box is predicted as background: it gives no gradient, but a loss if the target is mask there.
 
   Args:
     logits: of the cells of each mask.
     targets: 0 or 1.
     boxes: of the objects, in pixels.
-    valid: rows that hold a mask.
-    extent: (height, width) in pixels of what boxes are a share of.
+    valid: False for padding.
+    extent: (height, width) in pixels that the grid covers.
   """
   boxes = jnp.where(valid[:, None], boxes, jnp.asarray([0.0, 0.0, 1.0, 1.0]))
   rows, columns = cells_of_boxes(boxes, extent, logits.shape[1:])
@@ -43,15 +43,15 @@ def semantic_loss(
   labels: Int[Array, 'N'],
   valid: Bool[Array, 'N'],
 ) -> Float[Array, '']:
-  """The mean over cells of the sigmoid losses of all classes; 0 for an image without objects.
+  """Mean over cells of the sigmoid losses of all classes; 0 for an image without objects.
 
-  Map k is of class k + 1, and the last of class 0, as upstream's weights have it.
+  Map k belongs to class k + 1, the last map to class 0, as in upstream's weights.
 
   Args:
     logits: of the cells.
     masks: of the objects, 0 or 1.
     labels: of the objects.
-    valid: rows that hold an object.
+    valid: False for padding.
   """
   num_classes = logits.shape[-1]
   maps = jnp.where(valid, (labels - 1) % num_classes, num_classes)

@@ -1,4 +1,4 @@
-"""Quality focal loss (Li et al., 2020): one probability a class that is to be the overlap of the row's box."""
+"""Quality focal loss (Li et al., 2020): class probabilities with the IoU of the row's box as target."""
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,9 @@ def quality_focal_loss(
   """Sum over rows and classes of |q - p|^beta times the cross entropy of p with q.
 
   Args:
-    logits, labels, valid: as regions.py tells, without a column for background; it is the sum, not the mean.
-    quality: q of a row's own class, in [0, 1], without gradient; that of the others is 0.
-    beta: 0 leaves the cross entropy as it is.
+    logits, labels, valid: see regions.py, without a column for background; the sum, not the mean.
+    quality: target q of a row's own class, in [0, 1], without gradient; the other classes have 0.
+    beta: 0 is plain cross entropy.
   """
   logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1])
   wanted = jnp.where(is_label(labels, logits.shape[-1]), jax.lax.stop_gradient(quality)[..., None], 0.0)

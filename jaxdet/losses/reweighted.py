@@ -1,4 +1,4 @@
-"""The generalised re-weighted loss of DisAlign (Zhang et al., 2021): cross entropy with weights for rare classes."""
+"""Generalised re-weighted loss of DisAlign (Zhang et al., 2021): cross entropy with larger weights for rare classes."""
 
 import jax.numpy as jnp
 import optax
@@ -8,11 +8,11 @@ from jaxdet.losses.regions import mask_padding
 
 
 def class_weights(instance_counts: Int[Array, 'K'], scale: float) -> Float[Array, 'K+1']:
-  """(n_c / sum n) ** -scale, made to sum to K; and 1 for background.
+  """Class weights (n_c / sum n) ** -scale, normalised to sum K, and 1 for background.
 
   Args:
-    instance_counts: training instances; one of 0 counts as 1, which keeps the weights finite.
-    scale: 0 weighs all classes alike, 1 by the inverse of their share; DisAlign takes 0.8 on LVIS.
+    instance_counts: training instances; 0 counts as 1, which keeps the weights finite.
+    scale: 0 gives equal weights, 1 the inverse of a class's share; DisAlign takes 0.8 on LVIS.
   """
   counts = jnp.maximum(instance_counts, 1).astype(jnp.float32)
   weights = (counts / counts.sum()) ** -scale
@@ -28,8 +28,8 @@ def reweighted_loss(
   """Cross entropy times the weight of the label, divided by the sum of these weights.
 
   Args:
-    logits, labels, valid: as regions.py tells; the last column is background.
-    weights: as `class_weights` gives them.
+    logits, labels, valid: see regions.py; the last column is background.
+    weights: from `class_weights`.
   """
   logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1] - 1)
   of_label = jnp.where(valid, weights[labels], 0.0)

@@ -1,7 +1,7 @@
-"""Seesaw loss (Wang et al., 2021) as mmdetection has it: a softmax over the classes of objects, and objectness apart.
+"""Seesaw loss (Wang et al., 2021) as in mmdetection: a softmax over the classes, and a separate objectness.
 
-What an object does to the other classes is mitigated where these had fewer samples so far, and raised again where
-they score higher than the object's own class.
+A class's gradient as a negative is reduced if it had fewer samples so far than the RoI's own class, and raised again if
+it scores higher.
 """
 
 import jax
@@ -16,7 +16,7 @@ State = dict[str, Float[Array, 'K+1']]
 
 
 def initial_state(num_classes: int) -> State:
-  """`samples`: the regions of each class seen so far, background last."""
+  """Zero `samples`: number of RoIs of each class so far, background last."""
   return {'samples': jnp.zeros(num_classes + 1)}
 
 
@@ -29,11 +29,11 @@ def seesaw_loss(
   q: float = 2.0,
   least_score: float = 0.01,
 ) -> tuple[Float[Array, ''], State]:
-  """The losses of class and of objectness, added, and the new state.
+  """Sum of class loss and objectness loss, and the new state.
 
   Args:
-    logits, labels, valid: as regions.py tells; behind the K classes are the logits of object and of background.
-    state: as `initial_state` or the last call gave it; this batch's samples are counted before the loss is made.
+    logits, labels, valid: see regions.py; after the K classes come the logits of object and of background.
+    state: from `initial_state` or the last call; this batch's samples are counted before the loss.
     p, q, least_score: see `class_loss`.
   """
   num_classes = logits.shape[-1] - 2
@@ -43,7 +43,7 @@ def seesaw_loss(
 
 
 def count_samples(state: State, labels: Int[Array, '*B R'], valid: Bool[Array, '*B R']) -> State:
-  """The state with the regions of this batch."""
+  """Adds the RoIs of this batch to the state."""
   samples = state['samples']
   counted = valid[..., None] & is_label(labels, len(samples))
   return {'samples': samples + counted.sum(tuple(range(labels.ndim)))}
@@ -58,9 +58,9 @@ def class_loss(
   q: float = 2.0,
   least_score: float = 0.01,
 ) -> Float[Array, '']:
-  """Cross entropy of the objects with every exp(z_j) times M_ij C_ij, divided by the number of all regions.
+  """Cross entropy of the positive RoIs with every exp(z_j) times M_ij C_ij, divided by the number of all RoIs.
 
-  For an object of class i, with N the samples (1 at least) and s the softmax, without gradient:
+  For a RoI of class i, with N the samples (at least 1) and s the softmax, without gradient:
   M_ij = min(1, N_j / N_i)^p mitigates and C_ij = max(1, s_j / s_i)^q compensates; s_i counts as `least_score` at least.
   """
   num_classes = logits.shape[-1]
@@ -79,11 +79,11 @@ def class_loss(
 def objectness_loss(
   logits: Float[Array, '*B R 2'], is_foreground: Bool[Array, '*B R'], valid: Bool[Array, '*B R']
 ) -> Float[Array, '']:
-  """Cross entropy of object (column 0) against background (column 1); the mean over regions."""
+  """Cross entropy of object (column 0) against background (column 1); the mean over RoIs."""
   logits, labels = mask_padding(logits, 1 - is_foreground.astype(int), valid, background=1)
   return mean_over(optax.softmax_cross_entropy_with_integer_labels(logits, labels), valid)
 
 
 def class_scores(logits: Float[Array, '*B K+2']) -> Float[Array, '*B K']:
-  """Probabilities of the classes, times that of being an object; background has the rest to 1."""
+  """Probabilities of the classes, times that of foreground."""
   return jax.nn.softmax(logits[..., :-2]) * jax.nn.softmax(logits[..., -2:])[..., :1]

@@ -1,4 +1,4 @@
-"""Binary cross entropy with a weight for each region and class: what the sigmoid losses for long tails differ in."""
+"""Binary cross entropy with a weight for each RoI and class, the base of the sigmoid losses for long tails."""
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,11 @@ def weighted_sigmoid_loss(
   valid: Bool[Array, '*B R'],
   weights: Float[Array, '#*B #R C'],
 ) -> Float[Array, '']:
-  """Binary cross entropy times weight, summed over columns; the mean over regions.
+  """Binary cross entropy times weight, summed over columns; the mean over RoIs.
 
   Args:
-    logits, labels, valid: as regions.py tells. A label behind the last column is a negative of all.
-    weights: what broadcasts with the logits; taken as constants.
+    logits, labels, valid: see regions.py. A label beyond the last column is a negative of all.
+    weights: broadcast with the logits; without gradient.
   """
   logits, labels = mask_padding(logits, labels, valid, background=logits.shape[-1])
   each = optax.sigmoid_binary_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
@@ -26,5 +26,5 @@ def weighted_sigmoid_loss(
 
 
 def is_label(labels: Int[Array, '*B R'], columns: int) -> Bool[Array, '*B R C']:
-  """True in the column of a region's own label."""
+  """True in the column of each RoI's label."""
   return labels[..., None] == jnp.arange(columns)

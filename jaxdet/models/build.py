@@ -1,6 +1,6 @@
-"""From a config to a detector: one table a role, from a name to what makes it.
+"""Builds detectors from configs: one table per role, from a name to the function that makes the part.
 
-A part is made from its own settings and from `Shared`, what all parts of a model have in common.
+A part is made from its own settings and from `Shared`, the settings that all parts have in common.
 """
 
 import dataclasses
@@ -11,14 +11,18 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from jaxdet.losses.class_loss import make_class_loss
+from jaxdet.models.backbones.hourglass import Hourglass
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.backbones.vgg import VGG
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
+from jaxdet.models.dense_heads.corner_head import CornerHead
 from jaxdet.models.dense_heads.protonet import Protonet
+from jaxdet.models.dense_heads.semantic_fpn_head import SemanticFPNHead
 from jaxdet.models.dense_heads.ssd_head import SSDHead
 from jaxdet.models.dense_heads.two_tower_head import TwoTowerHead
 from jaxdet.models.dense_heads.yolact_head import YOLACTHead
 from jaxdet.models.dense_methods.atss import ATSS
+from jaxdet.models.dense_methods.cornernet import CornerNet
 from jaxdet.models.dense_methods.fcos import FCOS
 from jaxdet.models.dense_methods.gfl import GFL
 from jaxdet.models.dense_methods.retinanet import RetinaNet
@@ -27,7 +31,9 @@ from jaxdet.models.dense_methods.yolact import YOLACT
 from jaxdet.models.detectors.deformable_detr import PROPOSALS, DeformableDETR
 from jaxdet.models.detectors.dense import MASK_BRANCH, DenseDetector
 from jaxdet.models.detectors.detr import DETR
+from jaxdet.models.detectors.mirror_test import MirrorTest
 from jaxdet.models.detectors.proposal_network import ProposalNetwork
+from jaxdet.models.detectors.pyramid_network import PyramidNetwork
 from jaxdet.models.detectors.set_prediction import is_sigmoid
 from jaxdet.models.detectors.two_stage import Cascade, ProposalGenerator, TwoStage
 from jaxdet.models.forward import Detector
@@ -35,16 +41,22 @@ from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
 from jaxdet.models.necks.ssd_neck import SSDNeck
+from jaxdet.models.necks.unchanged import Unchanged
 from jaxdet.models.poolers.deformable import NETWORK, DeformablePooler
 from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
 from jaxdet.models.proposals.given import Given
 from jaxdet.models.proposals.rpn import make_rpn
+from jaxdet.models.pyramid_tasks.semantic import NETWORK as SEMANTIC_HEAD
+from jaxdet.models.pyramid_tasks.semantic import SemanticTask
+from jaxdet.models.pyramid_tasks.task import PyramidTask
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
+from jaxdet.models.roi_heads.grid_head import GridHead
 from jaxdet.models.roi_heads.res5_head import Res5Head
 from jaxdet.models.roi_targets import most_positives
+from jaxdet.models.roi_tasks.grid_points import GRID_HEAD, GridPointsTask
 from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
 from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
@@ -76,7 +88,7 @@ def deformable_pooler(pooler: FrozenConfigDict, size: int, shared: Shared) -> De
 def standard_stage(
   roi: FrozenConfigDict, end: str, shared_head: Mapping[str, nn.Module], shared: Shared
 ) -> StandardStage:
-  """A standard box stage; `end` is of its network's name, such as '0' of 'box_head0'."""
+  """A standard box stage; `end` is the suffix of its network's name, such as '0' of 'box_head0'."""
   settings, head = roi.box_head, f'box_head{end}'
   class_loss = make_class_loss(roi.class_loss, shared.num_classes, shared.class_counts)
   pooler = find(POOLERS, roi.pooler.name, 'roi.pooler.name')(roi.pooler, settings.roi_size, shared)
@@ -92,7 +104,7 @@ def standard_stage(
 
 
 def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> MaskTask:
-  """The mask task; `stages` are the ends of the box stages' names."""
+  """The mask task; `stages` are the suffixes of the box stages' names."""
   settings = roi.mask_head
   make = find(MASK_HEADS, settings.name, 'roi.mask_head.name')
   ends = {'first': stages[:1], 'every': stages}
@@ -101,26 +113,58 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
     f'mask_head{end}': make(**network, num_classes=shared.num_classes, dtype=shared.dtype)
     for end in find(ends, settings.stages, 'roi.mask_head.stages')
   }
-  # Deformable pooling is for the box head alone.
+  # Only the box head uses deformable pooling.
   pooler = None if roi.shared_head else roi_align(_without(roi.pooler, 'version'), settings.roi_size, shared)
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
 
-BACKBONES = {'resnet': ResNet, 'vgg': VGG}
-NECKS = {'channel_mapper': ChannelMapper, 'fpn': FPN, 'single': SingleLevel, 'ssd_neck': SSDNeck}
+def grid_points_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> GridPointsTask:
+  """The grid points task, of one box stage."""
+  if len(stages) > 1:
+    raise ValueError("grid points belong to one box stage, not to a cascade: leave 'grid_points' out of roi.tasks")
+  settings = roi.grid_head
+  make = find(GRID_HEADS, settings.name, 'roi.grid_head.name')
+  network = make(**_without(settings, 'name', 'roi_size'), dtype=shared.dtype)
+  counts = [count for count in (most_positives(roi.sampler), roi.grid_points.max_rois) if count]
+  pooler = roi_align(_without(roi.pooler, 'version'), settings.roi_size, shared)
+  return GridPointsTask(
+    roi.grid_points, {GRID_HEAD: network}, pooler, settings.grid_size, min(counts) if counts else None
+  )
+
+
+def semantic_task(settings: FrozenConfigDict, shared: Shared) -> SemanticTask:
+  """The task of the classes of pixels."""
+  network = settings.network
+  make = find(SEMANTIC_HEADS, network.name, 'pyramid_tasks.semantic.network.name')
+  head = make(**_without(network, 'name'), num_classes=settings.num_classes, dtype=shared.dtype)
+  return SemanticTask({SEMANTIC_HEAD: head}, settings.loss_weight)
+
+
+BACKBONES = {'hourglass': Hourglass, 'resnet': ResNet, 'vgg': VGG}
+NECKS = {
+  'channel_mapper': ChannelMapper,
+  'fpn': FPN,
+  'single': SingleLevel,
+  'ssd_neck': SSDNeck,
+  'unchanged': Unchanged,
+}
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
 BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
-ROI_TASKS = {'mask': mask_task}
+ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
-DENSE_HEADS = {'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
+GRID_HEADS = {'fused': GridHead}
+PYRAMID_TASKS: dict[str, Callable[[FrozenConfigDict, Shared], PyramidTask]] = {'semantic': semantic_task}
+SEMANTIC_HEADS = {'semantic_fpn': SemanticFPNHead}
+DENSE_HEADS = {'corner_head': CornerHead, 'ssd_head': SSDHead, 'two_tower': TwoTowerHead, 'yolact': YOLACTHead}
 MASK_BRANCHES = {'protonet': Protonet}
 DENSE_METHODS = {
   'retinanet': RetinaNet,
   'fcos': FCOS,
   'atss': ATSS,
+  'cornernet': CornerNet,
   'gfl': GFL,
   'ssd': SSD,
   'yolact': YOLACT,
@@ -128,10 +172,12 @@ DENSE_METHODS = {
 
 
 def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
-  """Fast, Faster, Mask or Cascade R-CNN, as the parts say."""
+  """Fast, Faster, Mask or Cascade R-CNN, depending on the parts."""
   roi = config.roi
   if 'cascade' in roi and roi.pooler.name == 'deformable':
     raise ValueError("deformable pooling belongs to one stage, not to a cascade: set roi.pooler.name to 'roi_align'")
+  if 'cascade' in roi and not roi.box_head.get('box_regression', True):
+    raise ValueError('the stages of a cascade move boxes: set roi.box_head.box_regression to True')
   settings = cascade_stages(roi) if 'cascade' in roi else (roi,)
   ends = [str(k) for k in range(len(settings))] if len(settings) > 1 else ['']
   base = _backbone_and_neck(config, shared)
@@ -143,16 +189,17 @@ def two_stage(config: FrozenConfigDict, shared: Shared) -> TwoStage:
   make_stage = find(BOX_STAGES, roi.stage, 'roi.stage')
   stages = tuple(make_stage(each, end, shared_head, shared) for each, end in zip(settings, ends, strict=True))
   tasks = tuple(find(ROI_TASKS, name, 'roi.tasks')(roi, ends, shared) for name in roi.tasks)
-  parts = [generator, *stages, *tasks]
+  pyramid_tasks = _pyramid_tasks(config, shared)
+  parts = [generator, *stages, *tasks, *pyramid_tasks]
   networks = base | {name: network for part in parts for name, network in part.networks.items()}
   cascade = Cascade()
   if 'cascade' in roi:
     cascade = Cascade(roi.cascade.loss_weights, roi.cascade.feature_gradient, roi.cascade.average)
-  return TwoStage(_preprocess(config), networks, generator, stages, tasks, cascade, config.test)
+  return TwoStage(_preprocess(config), networks, generator, stages, tasks, cascade, config.test, pyramid_tasks)
 
 
 def cascade_stages(roi: FrozenConfigDict) -> tuple[FrozenConfigDict, ...]:
-  """`config.model.roi` for each stage, with the values of `cascade` in their places."""
+  """Returns `config.model.roi` for each stage, with the stage's values of `cascade` inserted."""
   stages = []
   for k, (iou, weights) in enumerate(zip(roi.cascade.ious, roi.cascade.coder_weights, strict=True)):
     settings = ConfigDict(roi.to_dict())
@@ -165,20 +212,26 @@ def cascade_stages(roi: FrozenConfigDict) -> tuple[FrozenConfigDict, ...]:
 
 
 def proposal_network(config: FrozenConfigDict, shared: Shared) -> ProposalNetwork:
-  """A proposal generator alone."""
+  """A proposal generator as a detector of its own."""
   generator = _proposal_generator(config, shared)
   return ProposalNetwork(_preprocess(config), _backbone_and_neck(config, shared) | generator.networks, generator)
 
 
+def pyramid_network(config: FrozenConfigDict, shared: Shared) -> PyramidNetwork:
+  """Tasks on the pyramid alone."""
+  tasks = _pyramid_tasks(config, shared)
+  networks = {name: network for task in tasks for name, network in task.networks.items()}
+  return PyramidNetwork(_preprocess(config), _backbone_and_neck(config, shared) | networks, tasks)
+
+
 def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
-  """A dense one-stage detector; `head.name` says which method."""
+  """A dense one-stage detector; `head.name` chooses the method."""
   method = find(DENSE_METHODS, config.head.name, 'head.name')(config.head, config.test, shared.num_classes)
   network = config.head.network
   head = find(DENSE_HEADS, network.name, 'head.network.name')(
     **_without(network, 'name'),
     num_classes=shared.num_classes,
-    num_anchors=method.num_anchors,
-    box_channels=method.box_channels,
+    **method.head_arguments,
     dtype=shared.dtype,
   )
   networks = _backbone_and_neck(config, shared) | {'head': head}
@@ -196,7 +249,7 @@ def detr(config: FrozenConfigDict, shared: Shared) -> DETR:
 
 
 def deformable_detr(config: FrozenConfigDict, shared: Shared) -> DeformableDETR:
-  """Deformable DETR, of two stages where `encoder_proposals` says so."""
+  """Deformable DETR, two-stage if `encoder_proposals` is set."""
   networks = _backbone_and_neck(config, shared) | _transformer(config, shared, DeformableEncoder, DeformableDecoder)
   if 'encoder_proposals' in config:
     networks[PROPOSALS] = QueryProposals(shared.num_classes, shared.dtype)
@@ -206,6 +259,7 @@ def deformable_detr(config: FrozenConfigDict, shared: Shared) -> DeformableDETR:
 DETECTORS: dict[str, Callable[[FrozenConfigDict, Shared], Detector]] = {
   'two_stage': two_stage,
   'proposal_network': proposal_network,
+  'pyramid_network': pyramid_network,
   'dense': dense_detector,
   'detr': detr,
   'deformable_detr': deformable_detr,
@@ -213,22 +267,23 @@ DETECTORS: dict[str, Callable[[FrozenConfigDict, Shared], Detector]] = {
 
 
 def build_detector(config: ConfigDict, num_classes: int) -> Detector:
-  """The detector that `config.model` describes, for `num_classes` classes.
+  """Builds the detector of `config.model` for `num_classes` classes.
 
   Raises:
-    ValueError: where a name is in no table; says the nearest.
+    ValueError: a name is in no table; the message has the nearest one.
   """
   settings = ConfigDict(config.to_dict())
   settings.num_classes = num_classes
   settings = FrozenConfigDict(settings)
   shared = Shared(num_classes, jnp.dtype(settings.dtype), settings.remat, settings.frozen, settings.class_counts)
-  return find(DETECTORS, settings.name, 'model.name')(settings, shared)
+  detector = find(DETECTORS, settings.name, 'model.name')(settings, shared)
+  return MirrorTest(detector, settings.test.mirror) if 'mirror' in settings.test else detector
 
 
 def build_without_data(config: ConfigDict, num_classes: int) -> Detector:
-  """As `build_detector`, for names, shapes and initial values alone: every class counts as seen once if nobody counted.
+  """Builds a detector for names, shapes and initial values only; missing class counts are set to 1.
 
-  Class losses for long tails ask how often each class is seen in training, which no variable depends on.
+  Class losses for long tails need the class counts of the training data, but no variable depends on them.
   """
   settings = ConfigDict(config.to_dict())
   if not settings.class_counts.images:
@@ -253,6 +308,12 @@ def _backbone_and_neck(config: FrozenConfigDict, shared: Shared) -> dict[str, nn
 
 def _proposal_generator(config: FrozenConfigDict, shared: Shared) -> ProposalGenerator:
   return find(PROPOSAL_GENERATORS, config.proposals.name, 'proposals.name')(config.proposals, shared.dtype)
+
+
+def _pyramid_tasks(config: FrozenConfigDict, shared: Shared) -> tuple[PyramidTask, ...]:
+  """The tasks that `pyramid_tasks` has settings of, by name; none where a model does without the key."""
+  settings = config.get('pyramid_tasks', {})
+  return tuple(find(PYRAMID_TASKS, name, 'pyramid_tasks')(settings[name], shared) for name in settings)
 
 
 def _transformer(

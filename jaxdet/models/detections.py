@@ -1,4 +1,4 @@
-"""The last step of every detector: rows that hold nothing are zeros, and stand behind those that do."""
+"""Packs detections: valid rows first, padding zeroed."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -13,13 +13,13 @@ def make_detections(
   valid: Bool[Array, 'K'],
   incomplete: Bool[Array, ''],
 ) -> Detections:
-  """The detections of one image, without masks, in the order in which they are given.
+  """Packs the detections of one image, without masks; valid rows keep their order.
 
   Args:
     boxes: in pixels of the resized image.
     scores, labels: of the boxes.
-    valid: rows that hold a detection.
-    incomplete: candidates were cut off that could have been among these.
+    valid: False for padding.
+    incomplete: pre-NMS top-k dropped candidates that could have been among these.
   """
   front = jnp.argsort(~valid, stable=True)
   boxes, scores, labels, valid = (x[front] for x in (boxes, scores, labels, valid))

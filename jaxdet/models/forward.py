@@ -1,9 +1,9 @@
-"""One forward pass, owned by its caller: detectors say which network runs when, and a `Call` answers.
+"""The forward pass, owned by its caller: a detector calls its networks in order through a `Call`.
 
-A detector is pure and knows networks by name only. What a call does is the caller's choice: `Apply` runs the networks
-with given variables, `Initialize` makes their variables, `Record` keeps every call, `Replay` answers from a record
-(models/recording.py). So initialisation, training, prediction, comparison with upstream and benchmarks all follow the
-same lines of the same detector.
+A detector is pure and refers to networks by name. The caller chooses what a call does: `Apply` runs the networks with
+given variables, `Initialize` makes their variables, `Record` keeps every call, `Replay` returns recorded results
+(models/recording.py). So initialisation, training, prediction, comparison with upstream and benchmarks all run the
+same code of the detector.
 """
 
 import zlib
@@ -31,7 +31,7 @@ class Call(Protocol):
     """Runs a network on its arguments."""
 
   def on_valid_rows(self, network: str, valid: Bool[Array, 'B R'], *rows: Array) -> Float[Array, 'B R ...']:
-    """Runs a network that sees each row [B, R, ...] alone; rows that are not valid may be skipped, and give zeros.
+    """Runs a network that treats rows [B, R, ...] independently; padded rows may be skipped and give zeros.
 
     Valid rows should come first. No row is skipped if the network has batch statistics.
     """
@@ -43,35 +43,35 @@ class Call(Protocol):
       name: of the step.
       function: of arrays, or trees of them.
       args: its arguments.
-      gradient: how many of the first arguments a gradient flows through; the others are constants.
+      gradient: number of leading arguments with a gradient; the others are constants.
     """
 
   def state(self, name: str, initial: Callable[[], Variables]) -> Variables:
-    """The arrays that a loss keeps from step to step; {} where `initial` makes none."""
+    """Arrays that a loss keeps from step to step; {} if `initial` returns {}."""
 
   def update_state(self, name: str, state: Variables) -> None:
-    """Sets what is kept under this name; without gradient."""
+    """Sets the arrays kept under this name; without gradient."""
 
 
 class Detector(Protocol):
-  """Networks by name, and the order in which they are called."""
+  """A detector: networks by name, and the order in which they are called."""
 
   networks: Mapping[str, nn.Module]
 
   def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
-    """Losses by name; those that are summed and differentiated begin with `loss_`, the others are for the log."""
+    """Losses by name; names with `loss_` are summed and differentiated, the other values are for the log."""
 
   def predict(self, call: Call, batch: Batch) -> Detections:
     """Detections in pixels of the resized image."""
 
 
 class Apply:
-  """Answers calls with the networks and these variables; collects the statistics that training moves."""
+  """Runs the networks with these variables; collects the updated batch statistics."""
 
   def __init__(
     self, networks: Mapping[str, nn.Module], variables: Variables, train: bool, dropout: Array | None = None
   ):
-    """`dropout` is the random key of networks that have dropout; not needed where its rate is 0."""
+    """`dropout` is the random key of networks with dropout; not needed if its rate is 0."""
     self._networks, self._variables, self._train, self._dropout = networks, variables, train, dropout
     self._moved: Variables = {}
 
@@ -109,7 +109,7 @@ class Apply:
 
   @property
   def new_state(self) -> Variables:
-    """{'batch_stats': ..} of all that has some, in training; else {}."""
+    """Updated {'batch_stats': ..} of networks and losses in training; {} if there are none."""
     return {'batch_stats': self._moved} if self._moved else {}
 
   def _of(self, network: str) -> Variables:
@@ -117,13 +117,13 @@ class Apply:
 
 
 def loss(detector: Detector, variables: Variables, batch: Batch, key: Array) -> tuple[Losses, Variables]:
-  """The losses of a training step, and the new `batch_stats` ({} where nothing moved).
+  """Losses of a training step, and the new `batch_stats` ({} if there are none).
 
   Args:
-    detector: whose networks are run.
+    detector: the detector to train.
     variables: {'params': .., 'constants': .., 'batch_stats': ..}.
     batch: B images with ground truth.
-    key: of everything that is drawn at random; an image's own key depends on its position in the batch alone.
+    key: random key of the step; an image's own key depends only on its position in the batch.
   """
   call = Apply(detector.networks, variables, train=True, dropout=jax.random.fold_in(key, name_number('dropout')))
   return detector.loss(call, batch, key), call.new_state
@@ -135,5 +135,5 @@ def predict(detector: Detector, variables: Variables, batch: Batch) -> Detection
 
 
 def name_number(name: str) -> int:
-  """A number below 2**32 that belongs to a name, for random keys that no order of calls decides."""
+  """Hashes a name to a number below 2**32, for random keys that do not depend on the order of calls."""
   return zlib.crc32(name.encode())

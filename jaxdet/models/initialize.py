@@ -1,4 +1,4 @@
-"""Random variables of a detector: a training step is followed, and every network that it calls is initialised."""
+"""Initialises a detector: traces a training step and initialises every network that it calls."""
 
 import functools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ SIDE = 64  # pixels of the canvas; no shape of a variable depends on it
 
 
 class Initialize:
-  """Answers calls by making a network's variables where it is called first, and running it with them."""
+  """Makes a network's variables at its first call, and runs it with them."""
 
   def __init__(self, networks, key: Array):
     self._networks, self._key = networks, key
@@ -51,8 +51,8 @@ class Initialize:
 def initialize(detector: Detector, key: Array) -> Variables:
   """Random variables {'params': .., 'constants': .., 'batch_stats': ..}, nested by network.
 
-  `jax.eval_shape` of it gives names and shapes without computing anything; under `jax.jit` the compiler drops all but
-  the random numbers.
+  `jax.eval_shape` of it gives names and shapes without computing anything; under `jax.jit` only the random numbers
+  are computed.
 
   Raises:
     ValueError: a network that no training step calls.
@@ -65,7 +65,7 @@ def initialize(detector: Detector, key: Array) -> Variables:
 
 
 def example_batch() -> Batch:
-  """One black image with one object of every kind of annotation, and two proposals."""
+  """A batch of one black image with two proposals and one object with every kind of annotation."""
   size = jnp.full((1, 2), SIDE, jnp.int32)
   box = jnp.full((1, 1, 4), jnp.array([8.0, 8.0, 40.0, 40.0]))
   masks = InstanceMasks(bits=jnp.zeros((1, 1, 8, 1), jnp.uint8), windows=box)
@@ -83,5 +83,5 @@ def example_batch() -> Batch:
 
 
 def variable_shapes(detector: Detector) -> Variables:
-  """The variables of a detector as shapes and dtypes, without computing anything."""
+  """Shapes and dtypes of a detector's variables, without computing anything."""
   return jax.eval_shape(functools.partial(initialize, detector), jax.random.key(0))

@@ -1,4 +1,4 @@
-"""The anchors of levels, and which of them take part in training."""
+"""Anchors of all levels, and the mask of those that take part in training."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,14 +9,14 @@ from ml_collections import FrozenConfigDict
 
 from jaxdet.ops import anchors as anchor_ops
 
-# Upstream pads an image to a multiple of this; mmdetection's anchors beyond that take no part in training.
+# Upstream pads an image to a multiple of this; in mmdetection anchors beyond the padded image are ignored in training.
 PAD_DIVISOR = 32
 
 Anchors = Mapping[int, np.ndarray]  # of each level [N, 4], in canvas pixels
 
 
 def anchors_per_cell(anchors: FrozenConfigDict) -> int:
-  """The number of anchors a cell, for heads that all levels share; `anchors` is of a head's settings.
+  """Number of anchors per cell, for heads shared by all levels; `anchors` are a head's settings.
 
   Raises:
     ValueError: the levels have different numbers.
@@ -28,7 +28,7 @@ def anchors_per_cell(anchors: FrozenConfigDict) -> int:
 
 
 def level_anchors(maps: Mapping[int, Array], anchors: FrozenConfigDict) -> dict[int, np.ndarray]:
-  """The anchors of every level [H * W * A, 4], in the order in which logits [B, H, W, A] are flattened.
+  """Anchors of every level [H * W * A, 4], in the order of flattened logits [B, H, W, A].
 
   Args:
     maps: {level: [B, H, W, ...]}
@@ -46,11 +46,11 @@ def level_anchors(maps: Mapping[int, Array], anchors: FrozenConfigDict) -> dict[
 
 
 def level_strides(levels: Iterable[int], anchors: FrozenConfigDict) -> dict[int, float]:
-  """Canvas pixels a cell of each level.
+  """Stride of each level, in canvas pixels per cell.
 
   Args:
-    levels: of a head's maps.
-    anchors: of a head's settings; `strides` has one for each level, finest first; (): 2**level, as in a pyramid.
+    levels: levels of a head's maps.
+    anchors: a head's settings; `strides` has one per level, finest first; (): 2**level, as in a pyramid.
 
   Raises:
     ValueError: there are more or fewer strides than levels.
@@ -66,13 +66,13 @@ def level_strides(levels: Iterable[int], anchors: FrozenConfigDict) -> dict[int,
 def training_anchors(
   maps: Mapping[int, Array], anchors: Anchors, size: Int[Array, '2'], settings: FrozenConfigDict
 ) -> Bool[Array, 'N']:
-  """The anchors of all levels that take part in training for an image of `size` on the canvas.
+  """True for the anchors of all levels that take part in training, for an image of `size` on the canvas.
 
   Args:
     maps: {level: [B, H, W, A, ...]}
-    anchors: of `level_anchors`.
+    anchors: from `level_anchors`.
     size: (height, width) of the image.
-    settings: of a head; `anchors.strides`, `train_anchors` and `border` are read.
+    settings: of a head; reads `anchors.strides`, `train_anchors` and `border`.
   """
   strides, parts = level_strides(anchors, settings.anchors), []
   for level, level_anchors_ in anchors.items():

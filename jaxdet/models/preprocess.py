@@ -1,4 +1,4 @@
-"""From uint8 pixels to the backbone's input, on the device."""
+"""Converts uint8 pixels to the backbone's input, on the device."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from jaxdet.structures import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-  """Normalises images: (image - mean) / std in float32, and zero on the canvas beyond the image, as upstream pads."""
+  """Normalises images, (image - mean) / std in float32; the canvas outside the image is zero, as upstream pads."""
 
   mean: tuple[float, float, float]  # RGB
   std: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""Calls of a detector kept on their way, and answered again: for comparison with upstream, and for benchmarks."""
+"""Records and replays the calls of a detector, for comparison with upstream and for benchmarks."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +15,17 @@ class Recorded:
   """One call of a network, or one step between networks."""
 
   name: str
-  arguments: tuple  # of a network called on valid rows: `valid` first
+  arguments: tuple  # for a network called on valid rows `valid` comes first
   result: Any
   function: Callable | None  # of a step; None: a network
-  gradient: int  # arguments through which a gradient flows, from the first on; of a network all
-  valid_rows: bool = False  # a network that was called on valid rows
+  gradient: int  # number of leading arguments with a gradient; all for a network
+  valid_rows: bool = False  # the network was called on valid rows
 
 
 class Record(Apply):
-  """Runs as `Apply`, and keeps every call in order; a step's result can be replaced by another function's.
+  """Runs as `Apply` and keeps every call in order; steps can be replaced by other functions.
 
-  Of the networks' submodules that `layers` names, inputs and results are kept too.
+  Inputs and results of the submodules named by `layers` are kept too.
   """
 
   def __init__(
@@ -37,7 +37,7 @@ class Record(Apply):
     layers: Sequence[str] = (),
     instead: Mapping[str, Callable] | None = None,
   ):
-    """`instead`: functions that take the place of steps, by the steps' names."""
+    """`instead`: functions that replace steps, by the steps' names."""
     super().__init__(networks, variables, train, dropout)
     self._watched, self._instead = layers, instead or {}
     self.calls: list[Recorded] = []
@@ -58,7 +58,7 @@ class Record(Apply):
   def on_valid_rows(self, network: str, valid: Bool[Array, 'B R'], *rows: Array) -> Float[Array, 'B R ...']:
     before = len(self.calls)
     result = super().on_valid_rows(network, valid, *rows)
-    del self.calls[before:]  # where all rows are seen it is a plain call
+    del self.calls[before:]  # with all rows computed, Apply makes a plain call, which was recorded already
     self.calls.append(Recorded(network, (valid, *rows), result, None, 1 + len(rows), valid_rows=True))
     return result
 
@@ -79,10 +79,10 @@ class Record(Apply):
 
 
 class Replay:
-  """Answers calls by the results of recorded ones, in the same order; nothing is run."""
+  """Returns the results of recorded calls, in the same order; runs nothing."""
 
   def __init__(self, results: Sequence, states: Variables):
-    """`states`: `batch_stats` that losses keep beside the networks'."""
+    """`states`: the losses' entries of `batch_stats`."""
     self._results, self._states = iter(results), states
 
   def __call__(self, network: str, *args) -> Any:

@@ -1,4 +1,4 @@
-"""Detections of a two-stage detector: the best (RoI, class) pairs after class-wise suppression."""
+"""Selects the detections of a two-stage detector: the best (RoI, class) pairs after class-wise suppression."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,12 +24,12 @@ def detect(
   decode: Callable,
   test: FrozenConfigDict,
 ) -> Detections:
-  """The best pairs above the score threshold, suppressed within their class, without masks.
+  """Selects the best pairs above the score threshold, suppressed within their class, without masks.
 
-  Upstream decodes every box for every class and suppresses all pairs above the threshold. Here the best
-  `test.pre_nms_topk` pairs an image are decoded and enter suppression, which gives the same detections whenever these
-  hold every pair above the threshold, or `test.detections` survive among them; `incomplete` marks the images where
-  neither is so. With `test.drop_empty_boxes` boxes without area are left out of what survives (Detectron2).
+  Upstream decodes every box for every class and suppresses all pairs above the threshold. Here only the best
+  `test.pre_nms_topk` pairs per image are decoded and suppressed. The detections are the same if these include every
+  pair above the threshold, or if `test.detections` of them survive; `incomplete` marks images where neither holds. With
+  `test.drop_empty_boxes` boxes without area are dropped from the survivors (Detectron2).
 
   Args:
     scores: of the last stage, or the mean over stages.

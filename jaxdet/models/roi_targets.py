@@ -1,4 +1,4 @@
-"""RoIs to train on: proposals matched with ground truth, sampled, and the objects that they stand for."""
+"""Makes training RoIs: proposals matched with ground truth and sampled, with their objects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,18 +20,18 @@ Settings = Mapping[str, Any]
 class RoITargets:
   """R RoIs for each of B images with their targets; positives come first.
 
-  Ground truth is kept as a row of `Batch.objects`: `gt` gathers what a task needs of it, for as many RoIs as it needs.
+  Ground truth is stored as a row index of `Batch.objects`; `gt` gathers the annotations that a task needs.
   """
 
   boxes: Float[Array, 'B R 4']
   labels: Int[Array, 'B R']  # class, or the number of classes for background
   gt_index: Int[Array, 'B R']  # row of the matched object
   positive: Bool[Array, 'B R']
-  is_gt_box: Bool[Array, 'B R']  # the RoI is an object's own box, added to the proposals
+  is_gt_box: Bool[Array, 'B R']  # the RoI is a ground-truth box, added to the proposals
   valid: Bool[Array, 'B R']
 
   def gt(self, objects: Objects) -> Objects:
-    """The matched object of every RoI, [B, R, ...], of any kind of annotation."""
+    """Gathers the matched object of every RoI, [B, R, ...], with all its annotations."""
     return objects.take(self.gt_index)
 
   def leading(self, count: int | None) -> 'RoITargets':
@@ -48,7 +48,7 @@ def label_and_sample(
   sampler: Settings,
   add_ground_truth: bool,
 ) -> RoITargets:
-  """Matches proposals with objects and samples those to train on; without gradient.
+  """Matches proposals with objects and samples training RoIs; without gradient.
 
   Args:
     proposals: of every image.
@@ -57,7 +57,7 @@ def label_and_sample(
     num_classes: K; background is class K.
     matcher: `name` of ASSIGNERS, and its settings.
     sampler: `name` of ROW_SAMPLERS, and its settings.
-    add_ground_truth: objects' own boxes join the proposals.
+    add_ground_truth: adds ground-truth boxes to the proposals.
   """
   assign, match_settings = find_with_settings(ASSIGNERS, matcher, 'matcher')
   sample, sample_settings = find_with_settings(ROW_SAMPLERS, sampler, 'sampler')
@@ -86,5 +86,5 @@ def label_and_sample(
 
 
 def most_positives(sampler: Settings) -> int | None:
-  """The number of leading RoIs that can be positive; None: all of them."""
+  """Number of leading RoIs that can be positive; None: all of them."""
   return int(sampler['num'] * sampler['positive_fraction']) or None

@@ -49,9 +49,9 @@ def ssd_cell_anchors(size: float, next_size: float, aspect_ratios: Sequence[floa
   """The anchors of one cell of SSD (Liu et al., 2016), around the origin, two for each ratio and two squares.
 
   Args:
-    size: side of the smaller square, and root of the area of all that are none, in pixels.
-    next_size: that of the next level; the larger square lies between the two.
-    aspect_ratios: above 1; anchors of each lie, then stand.
+    size: side of the smaller square, and square root of the area of all other shapes, in pixels.
+    next_size: `size` of the next level; the larger square has the geometric mean of the two as its side.
+    aspect_ratios: above 1; for each a wide anchor, then a tall one.
   """
   ratios = [each for ratio in aspect_ratios for each in (1 / ratio, ratio)]
   return centered_boxes([size, np.sqrt(size * next_size), *[size] * len(ratios)], [1.0, 1.0, *ratios])
@@ -66,7 +66,7 @@ def grid_anchors(
     cell: the anchors of one cell around the origin.
     grid: (height, width) of the feature map.
     stride: pixels a cell.
-    offset: of an anchor's centre from its cell's top left corner, in strides.
+    offset: from a cell's top left corner to its anchors' centre, in strides.
   """
   height, width = grid
   y, x = np.meshgrid((np.arange(height) + offset) * stride, (np.arange(width) + offset) * stride, indexing='ij')

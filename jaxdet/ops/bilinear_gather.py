@@ -1,24 +1,24 @@
 """Bilinear reads by gathering the four neighbours of every point, and by scattering their gradients.
 
-The form for a GPU and a CPU. The backward pass reads the neighbours again. A CPU takes queries in chunks, whose rows
-stay in its cache: over all of them at once it takes some four times as long, see docs/benchmarks.md.
+The form for GPUs and CPUs. The backward pass reads the neighbours again. A CPU takes queries in chunks, so that the
+gathered rows stay in its cache: all at once takes about four times as long, see docs/benchmarks.md.
 """
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-CHUNK = 2**18  # numbers that a chunk gathers, about
+CHUNK = 2**18  # values gathered per chunk, about
 
 
 def read(feature, y, x, weights) -> Float[Array, 'B Q G D']:
-  """See `bilinear_reads`; points are inside, or two cells away and without weight."""
+  """Computes `bilinear_reads`; points outside the map are at -2 and have weight 0."""
   total = _sum(_padded(feature), feature.shape, *map(_maps_first, (y, x, weights)))
   return _queries_first(total, len(feature))
 
 
 def backward(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
-  """The gradients of all arguments of `read`, in the type of `cotangents`."""
+  """Gradients of all arguments of `read`, in the type of `cotangents`."""
   rows = _padded(feature)
   arguments = map(_maps_first, (y, x, weights, cotangents))
   sums, by_points = _add_gradients(rows, feature.shape, jnp.zeros(rows.shape, cotangents.dtype), *arguments)
@@ -26,14 +26,14 @@ def backward(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, A
 
 
 def read_in_chunks(feature, y, x, weights) -> Float[Array, 'B Q G D']:
-  """`read`, some queries after the other."""
+  """Computes `read` in chunks of queries, one after the other."""
   rows = _padded(feature)
   chunks = _chunks(feature.shape, y, x, weights)
   return _whole(lax.map(lambda chunk: _sum(rows, feature.shape, *chunk), chunks), y.shape)
 
 
 def backward_in_chunks(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
-  """`backward`, some queries after the other."""
+  """Computes `backward` in chunks of queries, one after the other."""
   rows = _padded(feature)
 
   def step(sums, chunk):
@@ -47,7 +47,7 @@ def backward_in_chunks(feature, y, x, weights, cotangents) -> tuple[Array, Array
 def _sum(rows, shape, y, x, weights) -> Float[Array, 'M Q D']:
   cells, bilinear, _ = _neighbours(shape, y, x)
 
-  # One by one: so they are gathered, weighted and summed in one pass, and no gathered row is written to memory.
+  # Point by point: XLA gathers, weights and sums in one pass, and writes no gathered row to memory.
   def sample(p):
     return sum(_rows(rows, cells[:, :, p, k]) * bilinear[:, :, p, k, None] for k in range(4))
 
@@ -55,7 +55,7 @@ def _sum(rows, shape, y, x, weights) -> Float[Array, 'M Q D']:
 
 
 def _add_gradients(rows, shape, sums, y, x, weights, cotangents):
-  """`sums` with the gradients of the map's cells added, and those of y, x and weights."""
+  """Returns `sums` plus the gradients of the map's cells, and the gradients of y, x and weights."""
   cells, bilinear, (left, right, top, lower) = _neighbours(shape, y, x)
   cotangents = cotangents[:, :, None, None]
   by_bilinear = (_rows(rows, cells) * cotangents).sum(-1)
@@ -67,7 +67,7 @@ def _add_gradients(rows, shape, sums, y, x, weights, cotangents):
 
 
 def _padded(feature: Float[Array, 'B H W G D']) -> Float[Array, 'M*R D']:
-  """The cells of M = B * G maps, R of each: with a border of zeros."""
+  """Cells of M = B * G maps with a border of zeros, R cells per map."""
   padded = jnp.pad(feature, ((0, 0), (1, 1), (1, 1), (0, 0), (0, 0)))
   return padded.transpose(0, 3, 1, 2, 4).reshape(-1, feature.shape[4])
 
@@ -81,10 +81,10 @@ def _unpadded(rows: Float[Array, 'M*R D'], shape: tuple[int, ...]) -> Float[Arra
 def _neighbours(
   shape: tuple[int, ...], y: Float[Array, 'M Q P'], x: Float[Array, 'M Q P']
 ) -> tuple[Int[Array, 'M Q P 4'], Float[Array, 'M Q P 4'], tuple[Float[Array, 'M Q P'], ...]]:
-  """The rows of a point's neighbours, their bilinear weights, and those of the left, right, top and lower two."""
+  """Rows of a point's four neighbours, their bilinear weights, and the linear weights (left, right, top, bottom)."""
   height, width = shape[1] + 2, shape[2] + 2  # with the border
   first_y, first_x = jnp.floor(y), jnp.floor(x)
-  # Two cells away is the first row, whose first neighbour, the only one with a weight, is border.
+  # A point at -2 reads row 0: its only neighbour with a bilinear weight lies in the border of zeros.
   first = jnp.maximum((first_y.astype(jnp.int32) + 1) * width + first_x.astype(jnp.int32) + 1, 0)
   first += (jnp.arange(len(y), dtype=jnp.int32) * (height * width))[:, None, None]
   right, lower = x - first_x, y - first_y
@@ -106,7 +106,7 @@ def _queries_first(x: Float[Array, 'M Q N'], batch: int) -> Float[Array, 'B Q G 
 
 
 def _chunks(shape: tuple[int, ...], *values: Float[Array, 'B Q G N']) -> tuple[Float[Array, 'K M T N'], ...]:
-  """By chunks of T queries; those that fill up the last are two cells away and without weight."""
+  """Splits queries into K chunks of T; padding queries are at -2 and have weight 0."""
   batch, _, _, groups, depth = shape
   queries, points = values[0].shape[1], values[0].shape[3]
   size = min(queries, max(1, CHUNK // (batch * groups * points * 4 * depth)))

@@ -1,9 +1,9 @@
-"""Bilinear reads as matrix products of shares and cells: no gather, and no scatter in the backward pass.
+"""Bilinear reads as products of weight matrices and cells: no gather, and no scatter in the backward pass.
 
-The form for a TPU. Queries are taken in chunks, and a chunk meets the map in blocks of rows. What share every query
-takes of every cell of a block is, for each point, the product of a hat along the rows and one along the columns. Only
-the blocks between a chunk's first and last point are visited: few where neighbouring queries read near one another, all
-of them where the points lie anywhere. docs/tpu.md has what the TPU compiler thinks of it.
+The form for TPUs. Queries are taken in chunks, the map in blocks of rows. A point's bilinear weight of a cell is the
+product of two linear kernels, max(0, 1 - |distance|), along rows and columns. Only the blocks between a chunk's first
+and last point are visited: few if neighbouring queries read near one another, all if the points are scattered.
+docs/tpu.md has the TPU compiler's estimates.
 """
 
 import functools
@@ -14,18 +14,18 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-SLOTS = 4096  # of a chunk: queries times groups
-CELLS = 1344  # of a block, about
-LANES, SUBLANES = 128, 8  # of a tile in which a TPU holds arrays
+SLOTS = 4096  # queries times groups per chunk
+CELLS = 1344  # cells per block, about
+LANES, SUBLANES = 128, 8  # of a TPU's memory tile
 
 
 def read(feature, y, x, weights) -> Float[Array, 'B Q G D']:
-  """See `bilinear_reads`; points are inside, or two cells away. Shares are rounded to the type of the map."""
+  """Computes `bilinear_reads`; points outside are at -2. Bilinear weights are rounded to the type of the map."""
   return lax.map(lambda image: _read(*image), (feature, y, x, weights))
 
 
 def backward(feature, y, x, weights, cotangents) -> tuple[Array, Array, Array, Array]:
-  """The gradients of all arguments of `read`, in the type of sums; cotangents are rounded to the type of the map."""
+  """Gradients of all arguments of `read`, in the type of sums; cotangents are rounded to the type of the map."""
   return lax.map(lambda image: _backward(*image), (feature, y, x, weights, cotangents))
 
 
@@ -35,7 +35,7 @@ def _read(feature, y, x, weights):
   def chunk(points):
     y, x, weights = points
     columns = [
-      weight[:, None] * hat for weight, hat in zip(weights, _linear_kernel(x, 0, feature.shape[1]), strict=True)
+      weight[:, None] * kernel for weight, kernel in zip(weights, _linear_kernel(x, 0, feature.shape[1]), strict=True)
     ]
 
     def step(k, total):
@@ -54,13 +54,13 @@ def _backward(feature, y, x, weights, cotangents):
     y, x, weights, cotangents = points
     cotangents = cotangents.astype(feature.dtype)
     linear_kernel, slopes = _linear_kernel(x, 0, width), _slopes(x, 0, width)
-    columns = [weight[:, None] * hat for weight, hat in zip(weights, linear_kernel, strict=True)]
+    columns = [weight[:, None] * kernel for weight, kernel in zip(weights, linear_kernel, strict=True)]
 
     def step(k, sums):
       gradient, by_y, by_x, by_weight = sums
       rows = blocks.linear_kernel(y, k)
       by_bilinear = jnp.einsum('grcd,dgt->grct', blocks.cells(k), cotangents, preferred_element_type=y.dtype)
-      along = [(by_bilinear * hat[:, None]).sum(2) for hat in linear_kernel]  # [G, rows, T]
+      along = [(by_bilinear * kernel[:, None]).sum(2) for kernel in linear_kernel]  # [G, rows, T]
       across = [(by_bilinear * slope[:, None]).sum(2) for slope in slopes]
       by_y += _over_rows(along, blocks.slopes(y, k))
       by_x += _over_rows(across, rows)
@@ -80,7 +80,7 @@ def _backward(feature, y, x, weights, cotangents):
 
 
 class _Blocks(NamedTuple):
-  """A map in blocks of rows, the last of which may go beyond it."""
+  """A map in blocks of rows; the last block may reach beyond the map."""
 
   map: Float[Array, 'G R W D']
   rows: int  # of a block
@@ -94,7 +94,7 @@ class _Blocks(NamedTuple):
     return cls(padded.transpose(2, 0, 1, 3), rows, height)
 
   def between(self, y: Float[Array, 'P G T']) -> tuple[Int[Array, ''], Int[Array, '']]:
-    """The first block that a chunk reads, and the one after the last."""
+    """Range of blocks that a chunk reads: (first, last + 1)."""
     first = jnp.where(y > -1, y, self.height).min()
     first, last = jnp.maximum(jnp.floor(first), 0), jnp.minimum(jnp.floor(y.max()) + 1, self.height - 1)
     first, last = (cell.astype(jnp.int32) // self.rows for cell in (first, last))
@@ -115,12 +115,12 @@ class _Blocks(NamedTuple):
 
 
 def _linear_kernel(places: Float[Array, 'P G T'], first, count: int) -> list[Float[Array, 'G count T']]:
-  """For each point the shares that it takes of `count` cells along an axis."""
+  """Linear weights of `count` cells along an axis, for each point."""
   return [jnp.maximum(0, 1 - jnp.abs(place[:, None] - _cells(first, count, place.dtype))) for place in places]
 
 
 def _slopes(places: Float[Array, 'P G T'], first, count: int) -> list[Float[Array, 'G count T']]:
-  """The derivatives of `_linear_kernel` by the place; on a cell that from above."""
+  """Derivatives of `_linear_kernel` by the point's position; at a cell's centre the one from above."""
   cells = _cells(first, count, places.dtype)
   before = [jnp.floor(place)[:, None] for place in places]
   return [(cells == b + 1).astype(cells.dtype) - (cells == b).astype(cells.dtype) for b in before]
@@ -133,7 +133,7 @@ def _cells(first, count: int, dtype) -> Float[Array, 'count 1']:
 def _bilinear(
   rows: list[Float[Array, 'G R T']], columns: list[Float[Array, 'G W T']], dtype
 ) -> Float[Array, 'G R W T']:
-  # Point by point: a TPU's compiler makes a slow loop of a sum along an axis, and puts these into the product.
+  # Point by point: the TPU compiler fuses these into the product, but turns a sum along an axis into a slow loop.
   points = [row[:, :, None] * column[:, None] for row, column in zip(rows, columns, strict=True)]
   return functools.reduce(operator.add, points).astype(dtype)
 
@@ -143,7 +143,7 @@ def _over_rows(sums: list[Float[Array, 'G R T']], rows: list[Float[Array, 'G R T
 
 
 def _chunked(values: Float[Array, 'Q G N']) -> Float[Array, 'K N G T']:
-  """By chunks of T queries; points of those that fill up the last are two cells away and have no weight."""
+  """Splits queries into K chunks of T; points of padding queries are at -2 and have weight 0."""
   queries, groups, _ = values.shape
   size = max(LANES, SLOTS // groups // LANES * LANES)
   values = jnp.pad(values, ((0, -queries % size), (0, 0), (0, 0)), constant_values=-2)

@@ -1,8 +1,7 @@
-"""Weighted sums of bilinear samples at places that data choose: what deformable attention and convolution read.
+"""Weighted sums of bilinear samples at given points, for deformable attention and convolution.
 
-The operator has two forms with one result: `bilinear_matmul` for a TPU, which gathers and scatters one row after the
-other, and `bilinear_gather` for a GPU and, in chunks, a CPU; which runs is decided here. Nothing that was read is kept
-for the backward pass.
+Chooses between two forms with one result: `bilinear_matmul` for TPUs, which gather and scatter row by row, and
+`bilinear_gather` for GPUs and, in chunks, CPUs. Samples are not kept for the backward pass.
 """
 
 from collections.abc import Callable
@@ -27,8 +26,8 @@ def bilinear_reads(
 ) -> Float[Array, 'B Q G D']:
   """Reads P points for each of Q queries and G groups of channels: the sum of bilinear samples times weights.
 
-  All is zero outside of the map. What is a whole cell or more away from it, or is no number, reads nothing and has no
-  gradient, as in the kernels of mmcv, Detectron2 and Deformable DETR.
+  The map is zero outside. A point a whole cell or more outside, or not a number, reads zero and has no gradient, as in
+  the kernels of mmcv, Detectron2 and Deformable DETR.
 
   Args:
     feature: of any float type; the result and its sums are float32, or float64 for float64.
@@ -39,7 +38,7 @@ def bilinear_reads(
 
 
 class Form(NamedTuple):
-  """One way to do it."""
+  """One implementation: `read` and its backward pass."""
 
   read: Callable[..., Array]
   backward: Callable[..., tuple[Array, ...]]  # from the arguments of `read` and cotangents to their gradients
@@ -53,7 +52,7 @@ FORMS = {
 
 
 def _by_platform(tpu: Callable, cpu: Callable, default: Callable) -> Callable:
-  """Decided where the program is compiled, not traced: a program that is exported for several platforms holds all."""
+  """Chooses at compile time, not when traced: a program exported for several platforms holds all forms."""
   return lambda *args: lax.platform_dependent(*args, tpu=tpu, cpu=cpu, default=default)
 
 
@@ -79,7 +78,7 @@ _read.defvjp(_forward, _backward)
 
 
 def _inside(feature, y, x, weights):
-  """The points in the precision of sums; those that read nothing two cells away, without weight."""
+  """Points in the precision of sums; points outside the map are moved to -2 and get weight 0."""
   dtype = jnp.promote_types(feature.dtype, jnp.float32)
   height, width = feature.shape[1:3]
   inside = (y > -1) & (y < height) & (x > -1) & (x < width)

@@ -1,7 +1,7 @@
-"""What a network regresses to move a box: centre shifts and log scales, or distances to the four sides.
+"""Encodes and decodes box regression: centre shifts and log scales, or distances to the four sides.
 
 All functions broadcast over leading axes. Class-specific deltas [N, K, 4] are decoded with `boxes[:, None]`.
-Boxes without area, such as padding, give finite numbers of no meaning.
+Boxes without area, such as padding, give finite but meaningless values.
 """
 
 import dataclasses
@@ -15,23 +15,23 @@ from jaxtyping import Array, Float, Int
 from jaxdet.ops.boxes import centres, clip
 from jaxdet.parts import find_with_settings
 
-# A box grows by no more than this factor, nor shrinks where both sides are clamped.
+# Largest factor by which a box grows; with scale_clamp 'symmetric' also the largest by which it shrinks.
 MAX_SCALE = 1000 / 16
 
 
 class BoxCoder(Protocol):
-  """What a head's numbers for a box stand for."""
+  """Converts between boxes and the values that a head regresses for them."""
 
   def encode(self, boxes: Float[Array, '... 4'], targets: Float[Array, '... 4']) -> Float[Array, '... 4']:
-    """The numbers that take `boxes`, anchors or proposals in pixels, to `targets`."""
+    """Regression targets that move `boxes` (anchors or proposals, in pixels) to `targets`."""
 
   def decode(self, numbers: Float[Array, '... 4'], boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
-    """The inverse of `encode`, in float32 and without clipping to an image."""
+    """Inverse of `encode`, in float32, not clipped to an image."""
 
   def decode_clipped(
     self, numbers: Float[Array, 'N 4'], boxes: Float[Array, 'N 4'], image_size: Int[Array, '2']
   ) -> Float[Array, 'N 4']:
-    """Boxes of one image of (height, width) pixels, clipped to it; what is not finite stays so."""
+    """Decodes one image's boxes and clips them to its (height, width) in pixels; non-finite values stay non-finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Deltas:
   """
 
   weights: tuple[float, float, float, float]  # factors of the deltas; mmdetection's deviations are their reciprocals
-  scale_clamp: str  # 'max': scales are at most MAX_SCALE (Detectron2); 'symmetric': and at least its reciprocal (mmdet)
+  scale_clamp: str  # 'max': scales <= MAX_SCALE (Detectron2); 'symmetric': also >= 1 / MAX_SCALE (mmdetection)
   legacy_plus_one: bool = False  # a box's last pixel is inside it, as in mmdetection 1.x
-  max_shift: float | None = None  # the furthest a centre moves along an axis, in pixels (YOLOF: 32)
+  max_shift: float | None = None  # largest shift of a centre along an axis, in pixels (YOLOF: 32)
 
   def __post_init__(self):
     if self.scale_clamp not in ('max', 'symmetric'):
       raise ValueError(f"unknown scale_clamp '{self.scale_clamp}' of a box coder: choose 'max' or 'symmetric'")
 
   def encode(self, boxes: Float[Array, '... 4'], targets: Float[Array, '... 4']) -> Float[Array, '... 4']:
-    """Deltas that take `boxes` to `targets`."""
+    """Deltas that move `boxes` to `targets`."""
     centre, sides = _centre_and_sides(boxes, self.legacy_plus_one)
     target_centre, target_sides = _centre_and_sides(targets, self.legacy_plus_one)
     safe_sides = jnp.where(sides > 0, sides, 1.0)
@@ -61,9 +61,9 @@ class Deltas:
     return deltas * jnp.asarray(self.weights, deltas.dtype)
 
   def decode(self, deltas: Float[Array, '... 4'], boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
-    """Applies deltas to boxes, in float32 and without clipping to an image.
+    """Applies deltas to boxes, in float32, not clipped to an image.
 
-    With `legacy_plus_one` the pixel that was added to the sides is not taken off again, as upstream.
+    With `legacy_plus_one` the pixel added to the sides is not subtracted again, as upstream.
     """
     deltas = deltas.astype(jnp.float32) / jnp.asarray(self.weights, jnp.float32)
     centre, sides = _centre_and_sides(boxes.astype(jnp.float32), self.legacy_plus_one)
@@ -87,7 +87,7 @@ CODERS = {'deltas': Deltas}
 
 
 def make_coder(settings: Mapping[str, Any]) -> BoxCoder:
-  """The coder of a config: `name` of CODERS, and its fields."""
+  """Makes a config's coder: `name` in CODERS, and its fields."""
   coder, fields = find_with_settings(CODERS, settings, 'coder')
   return coder(**fields)
 
@@ -103,7 +103,7 @@ def encode_sides(boxes: Float[Array, '... 4'], targets: Float[Array, '... 4'], r
 
 
 def decode_sides(deltas: Float[Array, '... 4'], boxes: Float[Array, '... 4'], relative: bool) -> Float[Array, '... 4']:
-  """The inverse of `encode_sides`; negative distances count as 0, so that the result is a box."""
+  """Inverse of `encode_sides`; negative distances count as 0, so that the result is a box."""
   centre, sides = _centre_and_sides(boxes)
   distances = jnp.maximum(deltas, 0) * _unit(sides, relative)
   return jnp.concatenate([centre - distances[..., :2], centre + distances[..., 2:]], -1)

@@ -22,16 +22,16 @@ def nonempty(boxes: Float[Array, '... 4'], min_size: float) -> Bool[Array, '...'
 
 
 def centres(boxes: Float[Array, '... 4']) -> Float[Array, '... 2']:
-  """Middles (x, y)."""
+  """Centres (x, y)."""
   return 0.5 * (boxes[..., :2] + boxes[..., 2:])
 
 
 def cxcywh_to_xyxy(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
-  """(x1, y1, x2, y2) of (cx, cy, width, height)."""
+  """Converts (cx, cy, width, height) to (x1, y1, x2, y2)."""
   centre, sides = boxes[..., :2], boxes[..., 2:]
   return jnp.concatenate([centre - sides / 2, centre + sides / 2], -1)
 
 
 def xyxy_to_cxcywh(boxes: Float[Array, '... 4']) -> Float[Array, '... 4']:
-  """(cx, cy, width, height) of (x1, y1, x2, y2)."""
+  """Converts (x1, y1, x2, y2) to (cx, cy, width, height)."""
   return jnp.concatenate([centres(boxes), boxes[..., 2:] - boxes[..., :2]], -1)

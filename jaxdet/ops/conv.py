@@ -1,9 +1,9 @@
-"""Convolution, with a gradient that is fast on a CPU too, and with groups that are so on a CPU and a TPU.
+"""Convolution with a kernel gradient that is fast on CPUs, and with groups that are fast on CPUs and TPUs.
 
-Elsewhere XLA's own convolution is used. On a CPU two of its forms are slow, and matrix products take their place: the
-gradient of the kernel (which makes a backward pass up to three times as long as with the blocks below) and groups (six
-times as long forward, a hundred times backward); see docs/benchmarks.md. For a TPU groups are merged too: with its own
-form its compiler expects a whole ResNeXt detector to take four to six times as long; see docs/tpu.md.
+Elsewhere XLA's own convolution is used. On a CPU matrix products replace two of its slow forms: the kernel's gradient
+(with XLA's form a backward pass takes up to three times as long) and groups (six times as long forward, a hundred times
+backward); see docs/benchmarks.md. For a TPU groups are merged too: with XLA's form its compiler expects a whole
+ResNeXt detector to take four to six times as long; see docs/tpu.md.
 """
 
 from functools import partial
@@ -18,13 +18,13 @@ from jaxtyping import Array, Float
 from jaxdet.ops.on_each_device import on_each_device
 from jaxdet.sharding import active_data_mesh
 
-BLOCK_PIXELS = 512  # whose patches fit into a core's cache
-# Groups are merged into dense ones of at least so many channels, zeros between them: less fill no matrix unit.
+BLOCK_PIXELS = 512  # their patches fit into a core's cache
+# Groups are merged into dense ones of at least so many channels, with zeros between them, to fill a matrix unit.
 MERGED_ON_CPU, MERGED_ON_TPU = 64, 512
 
 
 class Geometry(NamedTuple):
-  """A square kernel's stride, dilation, groups; and the mesh over whose devices images are spread."""
+  """Stride, dilation and groups of a square kernel, and the mesh over which images are sharded."""
 
   stride: int
   dilation: int
@@ -40,7 +40,7 @@ def conv2d(
   dilation: int = 1,
   groups: int = 1,
 ) -> Float[Array, 'B H2 W2 F']:
-  """Zero padded by dilation * (S // 2) on every side, as in torch: with stride 1 and S odd the size stays.
+  """Convolves with zero padding of dilation * (S // 2) per side, as in torch: stride 1 and odd S keep the size.
 
   Differentiable once in reverse mode.
   """
@@ -80,7 +80,7 @@ def _backward(geometry: Geometry, residual, gradient):
       (total,) = jax.linear_transpose(lambda kernel: merged(x, kernel, geometry), shape)(gradient)
       return total.astype(jnp.promote_types(x.dtype, jnp.float32))
 
-    # Summed over devices where it is small again.
+    # Summed over devices after the diagonal is taken, when it is small again.
     return of_x, on_each_device(of_kernel, geometry.mesh, summed=True)(x, gradient).astype(kernel.dtype)
 
   def by_blocks(x, kernel, gradient):
@@ -112,9 +112,9 @@ def _pointwise_forward(x, kernel, dtype: jnp.dtype):
 
 def _pointwise_backward(dtype: jnp.dtype, residual, gradient):
   x, kernel = residual
-  # Operands in the type of the forward pass, also where its result was wider: a GPU would multiply them as float32.
+  # Cast to the type of the forward operands, even if the result was wider: else a GPU would multiply in float32.
   gradient = gradient.astype(x.dtype)
-  # A product of two matrices: the sum over several axes that jax.grad makes takes a CPU up to three times as long.
+  # As a product of two matrices: jax.grad's sum over several axes takes a CPU up to three times as long.
   pixels, gradients = (a.reshape(-1, a.shape[-1]) for a in (x, gradient))
   wider = jnp.promote_types(x.dtype, jnp.float32)
   of_kernel = jnp.einsum('ni,no->io', pixels, gradients, preferred_element_type=wider)
@@ -150,20 +150,20 @@ def _merged(x, kernel, geometry: Geometry, channels: int):
 
 
 def _merge(groups: int, depth: int, channels: int) -> tuple[int, int]:
-  """(how many groups become one, how many there are then)."""
+  """(groups merged into one, number of merged groups)."""
   merged = next(n for n in range(1, groups + 1) if groups % n == 0 and (n * depth >= channels or n == groups))
   return merged, groups // merged
 
 
 def _input_gradient(x, kernel, gradient, geometry: Geometry) -> Float[Array, 'B H W C']:
-  """A convolution of the gradient with the kernel turned round.
+  """Convolves the gradient with the flipped kernel.
 
-  XLA's CPU compiler has a fast form for it outside of loops and branches only, unless the kernel lies in memory as that
-  of a forward convolution does.
+  Inside loops and branches XLA's CPU compiler has a fast form only if the kernel has the memory layout of a forward
+  convolution.
   """
   stride, dilation, *_ = geometry
   turned = lax.optimization_barrier(kernel[::-1, ::-1].swapaxes(2, 3))
-  after = dilation * (len(kernel) // 2)  # less than before where the kernel is of even size
+  after = dilation * (len(kernel) // 2)  # padding; less than `before` if the kernel's size is even
   before = dilation * (len(kernel) - 1) - after
   padding = [
     (before, side + after - stride * (made - 1) - 1)
@@ -183,7 +183,7 @@ def _input_gradient(x, kernel, gradient, geometry: Geometry) -> Float[Array, 'B 
 def _kernel_gradient(
   x: Float[Array, 'B H W C'], gradient: Float[Array, 'B H2 W2 F'], size: int, geometry: Geometry
 ) -> Float[Array, 'S S C F']:
-  """The sum over pixels of (patch of x) x (gradient), in blocks of pixels whose patches stay in the cache."""
+  """Sum over pixels of (patch of x) x (gradient), in blocks of pixels whose patches stay in the cache."""
   stride, dilation, *_ = geometry
   images, height, width, features = gradient.shape
   channels, pad, reach = x.shape[-1], dilation * (size // 2), dilation * (size - 1) + 1
@@ -214,7 +214,7 @@ def _kernel_gradient(
 
 
 def _merged_kernel_gradient(x, gradient, size: int, geometry: Geometry) -> Float[Array, 'S S C/groups F']:
-  """That of a grouped convolution: of groups that are merged, the products of a group with itself count."""
+  """Kernel gradient of a grouped convolution: the diagonal blocks of the merged groups' dense gradient."""
   groups = geometry.groups
   depth, each = x.shape[-1] // groups, gradient.shape[-1] // groups
   merged, wide = _merge(groups, depth, MERGED_ON_CPU)

@@ -16,13 +16,13 @@ def deformable_attention(
   locations: Float[Array, 'B Q H L P 2'],
   weights: Float[Array, 'B Q H L P'],
 ) -> Float[Array, 'B Q H*D']:
-  """The weighted sum of bilinear samples, for each query and head.
+  """Weighted sum of bilinear samples, for each query and head.
 
   Args:
-    values: of all cells of all levels one after the other, each level row by row; of any float type. Sums are float32.
-    shapes: of the levels; their cells are S together.
-    locations: (x, y) from the outer edge of a level's first cell, 0, to that of its last, 1; all is zero beyond.
-    weights: of the points.
+    values: cells of all levels, level by level and row by row; any float type. Sums are float32.
+    shapes: (height, width) of each level; S cells in total.
+    locations: (x, y) in [0, 1] from the outer edge of a level's first cell to that of its last; zero outside.
+    weights: attention weights of the points.
 
   Raises:
     ValueError: where the levels do not have S cells.

@@ -1,4 +1,4 @@
-"""Deformable convolution (Dai et al., 2017) and its second version, whose samples are weighted (Zhu et al., 2019).
+"""Deformable convolution (Dai et al., 2017) and its modulated second version (Zhu et al., 2019).
 
 The operator is that of mmcv and Detectron2.
 """
@@ -19,15 +19,15 @@ def deformable_conv(
   groups: int = 1,
   padding: int | None = None,
 ) -> Float[Array, 'B Ho Wo F']:
-  """A convolution whose S x S samples are bilinear, at the places of the plain convolution plus offsets.
+  """Convolves S x S bilinear samples taken at the plain convolution's positions plus offsets.
 
   Args:
     x: features; zero outside.
-    kernel: of G groups.
-    offsets: (y, x) in cells of x, for D groups of channels, D a divisor of C, and each sample in row-major order.
-    modulation: what the samples are multiplied with (the second version); None: nothing.
+    kernel: weights, in G groups of channels.
+    offsets: (y, x) in cells of x, for D groups of channels (D divides C) and each sample in row-major order.
+    modulation: factors of the samples (second version); None: all 1.
     stride, dilation, groups: as of the plain convolution.
-    padding: of zeros on each side; None: with stride 1 the result has the size of x.
+    padding: zeros on each side; None: with stride 1 the result has the size of x.
   """
   size = kernel.shape[0]
   padding = dilation * (size // 2) if padding is None else padding
@@ -46,7 +46,7 @@ def deformable_conv(
 def _sample(
   x: Float[Array, 'B H W C'], positions: Float[Array, 'B Ho Wo D K 2'], weights: Float[Array, 'B Ho Wo D K']
 ) -> Float[Array, 'B Ho Wo K C']:
-  """Weighted samples, of each of D groups of channels at its own (y, x)."""
+  """Weighted samples; each of D groups of channels is read at its own (y, x)."""
   batch, height, width, groups, count = weights.shape
   feature = x.reshape(*x.shape[:3], groups, -1)
 
@@ -60,7 +60,7 @@ def _sample(
 def _plain_positions(
   shape: tuple[int, int], size: int, stride: int, dilation: int, padding: int
 ) -> Float[Array, 'Ho Wo 1 S*S 2']:
-  """Where the samples of the plain convolution are, (y, x)."""
+  """Sample positions (y, x) of the plain convolution."""
   y, x = (jnp.arange(cells, dtype=jnp.float32) * stride - padding for cells in shape)
   steps = jnp.arange(size, dtype=jnp.float32) * dilation
   y, x = y[:, None] + steps, x[:, None] + steps  # [Ho, S], [Wo, S]

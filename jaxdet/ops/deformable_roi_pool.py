@@ -1,8 +1,8 @@
-"""Deformable RoI pooling on a pyramid (Dai et al., 2017): RoIAlign whose bins are moved, each for itself.
+"""Deformable RoI pooling on a pyramid (Dai et al., 2017): RoIAlign with an offset for each bin.
 
-The operator is mmcv's. Moved bins lie on no grid, so RoIAlign's sums over rows and columns do not hold, and samples are
-read one by one: the first of every bin, then the second, and so on up to the largest number that a bin has. Only the
-number of turns depends on the RoIs, no shape does. The backward pass reads the samples anew.
+The operator is mmcv's. Moved bins do not lie on a grid, so RoIAlign's factorisation over the axes does not hold.
+Samples are read in turns: the first of every bin, then the second, up to the largest number of samples in a bin. Only
+the number of turns depends on the RoIs; shapes are static. The backward pass reads the samples again.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from jaxdet.ops.roi_weights import Sampling, samples_per_bin
 
 @flax.struct.dataclass
 class Bins:
-  """Where the bins of R RoIs are before they are moved, (y, x) in cells of the level that a RoI is pooled from."""
+  """Bins of R RoIs before the offsets, (y, x) in cells of the level that a RoI is pooled from."""
 
   start: Float[Array, 'R 2']  # of the RoI
   size: Float[Array, 'R 2']  # of the RoI
@@ -41,13 +41,13 @@ def deformable_roi_pool(
 ) -> Float[Array, 'B R p q C']:
   """Averages bilinear samples in each of p x q moved bins of every RoI, on the pyramid level that suits its size.
 
-  Without offsets it is `roi_align.multilevel_roi_align`, aligned. RoIs get no gradient. A sample that was moved to the
-  border gives its offset none, as the operator is defined; mmcv's own backward pass gives it some.
+  With zero offsets it equals `roi_align.multilevel_roi_align`, aligned. RoIs get no gradient. A sample clamped to the
+  border gives its offset no gradient, which follows from the definition; mmcv's backward pass differs here.
 
   Args:
-    features: by level l, consecutive, of stride 2**l; of any float type, and so is the result. Sums are float32.
-    rois: xyxy in image pixels, finite; time goes with the size of the largest.
-    offsets: (y, x) by which a bin is moved, in heights and widths of its RoI.
+    features: by level l, consecutive, of stride 2**l; any float type, also of the result. Sums are float32.
+    rois: xyxy in image pixels, finite; the run time grows with the size of the largest.
+    offsets: (y, x) of each bin, in heights and widths of its RoI.
     sampling_ratio: samples per bin and axis; 0: as many as the bin has feature pixels, rounded up, for each RoI.
     canonical_size, canonical_level: as in `roi_levels`.
   """
@@ -80,7 +80,7 @@ def deformable_roi_pool(
 def _pool(cells: Float[Array, 'S C'], offsets: Float[Array, 'R p q 2'], bins: Bins) -> Float[Array, 'R p q C']:
   def add_samples(turn, total):
     neighbours, bilinear = _neighbours(offsets, bins, turn)
-    # One by one, in one pass: no gathered row is written to memory.
+    # Neighbour by neighbour, in one pass: no gathered row is written to memory.
     return total + sum(cells[neighbours[..., k]] * bilinear[..., k, None] for k in range(4))
 
   total = jnp.zeros((*offsets.shape[:-1], cells.shape[-1]), jnp.promote_types(cells.dtype, jnp.float32))
@@ -116,12 +116,12 @@ def _turns(bins: Bins) -> Int[Array, '']:
 def _neighbours(
   offsets: Float[Array, 'R p q 2'], bins: Bins, turn: Int[Array, '']
 ) -> tuple[Int[Array, 'R p q 4'], Float[Array, 'R p q 4']]:
-  """The four cells around a sample of every bin, and their shares in the bin's mean.
+  """The four cells around one sample of every bin, and their weights in the bin's mean.
 
-  As in RoIAlign, samples up to a cell outside the map are moved to its border; those further out have no share.
+  As in RoIAlign, samples up to a cell outside the map are clamped to its border; samples further out have weight 0.
 
   Args:
-    turn: which sample, row by row. Where a RoI's bins have fewer, the shares are 0.
+    turn: index of the sample in its bin, row by row. Bins with fewer samples get weight 0.
   """
   per_bin = jnp.maximum(bins.samples, 1)
   count = bins.samples.prod(axis=-1)
@@ -132,7 +132,7 @@ def _neighbours(
   def of_roi(x):
     return x[:, None, None]
 
-  # The place in the RoI first, which is small, so that little is rounded: at a cell's border gradients jump.
+  # Position relative to the RoI first: small numbers lose less to rounding, and gradients jump at cell borders.
   in_roi = (grid + of_roi((in_bin + 0.5) / per_bin)) * of_roi(bin_size) + offsets * of_roi(bins.size)
   position = of_roi(bins.start) + in_roi
 

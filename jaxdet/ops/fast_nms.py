@@ -1,7 +1,7 @@
 """Fast non-maximum suppression (Bolya et al., 2019), for one image and all classes at once.
 
-A box is dropped where one of its class with a better score overlaps it, even one that is dropped itself: no box waits
-for another, and a few more are lost than with greedy suppression (ops/nms.py).
+A box is dropped if a box of its class with a better score overlaps it, even if that one is dropped too. So all boxes
+are decided at once, and a few more are lost than with greedy suppression (ops/nms.py).
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from jaxdet.ops.iou import pairwise_iou
 
 
 class Kept(NamedTuple):
-  """The best k survivors, best first; rows that hold none are not valid."""
+  """The best k survivors, best first; padding is not valid."""
 
   index: Int[Array, 'k']  # rows of the input
   labels: Int[Array, 'k']
@@ -31,15 +31,15 @@ def fast_nms(
   per_class: int,
   k: int,
 ) -> Kept:
-  """Suppresses within each class, then keeps the best of all; without gradient.
+  """Suppresses within each class, then keeps the k best of all classes; without gradient.
 
   Args:
     boxes: in pixels, the same for every class.
-    scores: of each class; those that are not numbers count as none.
-    iou_threshold: a box is dropped where an IoU is above this.
+    scores: of each class; a NaN never survives.
+    iou_threshold: a box is dropped if an IoU is above this.
     score_threshold: scores must be above this.
-    per_class: boxes of a class that take part, best first.
-    k: that are kept.
+    per_class: the best boxes of a class that take part.
+    k: number of boxes kept.
   """
   boxes, scores = lax.stop_gradient((boxes, scores))
   ranked = jnp.where(jnp.isnan(scores), -jnp.inf, scores).T

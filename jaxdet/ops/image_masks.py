@@ -1,4 +1,4 @@
-"""Masks on a grid over the canvas: which cells belong to a box, and their pixels in the file.
+"""Masks on a grid over the canvas: cells that belong to a box, and masks in pixels of the image file.
 
 NumPy alone, for the same reason as ops/paste.py; `cells_of_boxes` takes JAX's arrays too.
 """
@@ -16,7 +16,7 @@ MARGIN = 1  # cells around a box that belong to it
 def cells_of_boxes(
   boxes: Float[np.ndarray, '*N 4'], extent: Sequence[float], grid: tuple[int, int]
 ) -> tuple[Bool[np.ndarray, '*N h'], Bool[np.ndarray, '*N w']]:
-  """Whether each row and each column of a grid belongs to a box (Bolya et al., 2019), of any kind of array.
+  """True for the rows and for the columns of a grid that belong to a box (Bolya et al., 2019); NumPy or JAX arrays.
 
   Args:
     boxes: xyxy in pixels.
@@ -40,11 +40,11 @@ def image_mask_window(
   width: int,
   threshold: float = 0.5,
 ) -> Window:
-  """The pixels of an image above `threshold`, as (bool window, (y0, x0) of its first pixel); none are outside of it.
+  """Mask pixels of an image, those above `threshold`, as (bool window, (y0, x0) of its first pixel).
 
-  Cells that do not belong to the box are zeros; between the centres of cells probabilities are interpolated (torch's
-  `interpolate`, bilinear with align_corners=False). A probability of exactly the threshold is no mask: where every
-  prototype is zero it is one half.
+  Cells outside the box count as 0; between cell centres probabilities are interpolated (torch's `interpolate`, bilinear
+  with align_corners=False). A probability equal to the threshold is background, such as the one half that all-zero
+  prototypes give.
 
   Args:
     probabilities: of the cells.
@@ -79,7 +79,7 @@ def encode_image_masks(
 
 
 def _interpolation(size, extent, cells, kept) -> tuple[int, Float[np.ndarray, 'pixels cells']]:
-  """The first pixel of `size` that sees a kept cell, and the weights of cells from there to the last such pixel."""
+  """First of `size` pixels with a weight on a kept cell, and the cells' weights from it to the last such pixel."""
   position = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(cells / extent) - np.float32(0.5)
   position = position.clip(0, cells - 1)
   weights = np.zeros((size, cells), np.float32)

@@ -54,10 +54,10 @@ def ciou(boxes: Boxes, others: Boxes, eps: float = 1e-7, aspect_above: float | N
   """Complete IoU (Zheng et al., 2020): distance IoU less a penalty for different aspect ratios.
 
   Args:
-    boxes: those that the gradient is wanted for.
-    others: of the same shape.
+    boxes: predictions, which get the gradient.
+    others: targets, of the same shape.
     eps: least denominator.
-    aspect_above: the penalty counts where the IoU is above this. None: everywhere, as in the paper and in
+    aspect_above: the penalty applies where the IoU is above this. None: everywhere, as in the paper and in
       Detectron2; mmdetection: 0.5.
   """
   overlap = iou(boxes, others, eps)

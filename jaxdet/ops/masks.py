@@ -1,7 +1,7 @@
 """Mask targets: the ground-truth bitmap of an object resampled over a proposal, or over the canvas.
 
-An object's bitmap is known as M x M cells over a window (see `Batch`), zero outside. Its RoIAlign is two products
-with the weights of `roi_weights`; where a cell is one pixel the targets are those of mmdetection's BitmapMasks and
+An object's bitmap is M x M cells over a window (see `Batch`), zero outside. Its RoIAlign is two matrix products with
+the weights of `roi_weights`. If a cell is one pixel, the targets equal those of mmdetection's BitmapMasks and
 Detectron2's BitMasks.
 """
 
@@ -14,7 +14,7 @@ from jaxdet.ops.roi_weights import Sampling, grid_weights
 
 
 def unpack_masks(mask_bits: UInt8[Array, '*N M M/8']) -> Float[Array, '*N M M']:
-  """Bits along the row, most significant first (`numpy.packbits`), as float32 zeros and ones."""
+  """Unpacks bits along the row, most significant first (`numpy.packbits`), to float32 zeros and ones."""
   bits = (mask_bits[..., None] >> jnp.arange(7, -1, -1, dtype=jnp.uint8)) & 1
   return bits.reshape(*mask_bits.shape[:-1], -1).astype(jnp.float32)
 
@@ -26,18 +26,18 @@ def crop_masks(
   image_size: Int[Array, '2'] | tuple[int, int],
   size: int,
 ) -> Float[Array, 'N S S']:
-  """The object's mask over its box, 0 or 1: aligned RoIAlign of the bitmap, then >= 0.5.
+  """Crops each mask to its box, 0 or 1: aligned RoIAlign of the bitmap, then >= 0.5.
 
-  Mask, window and box of row n belong together; gather objects by their proposals first. Where cells are larger than
-  a pixel, samples interpolate between cell centres and there are as many of them as a bin has cells, rounded up:
-  an approximation of the full-resolution bitmap, good to about a cell at the outline.
+  Mask, window and box of row n belong together; gather objects by their proposals first. If cells are larger than a
+  pixel, samples interpolate between cell centres, and a bin has as many samples as cells, rounded up: this approximates
+  the full-resolution bitmap to about a cell at the outline.
 
   Args:
     masks: cells of the bitmap, 0 or 1.
-    windows: xyxy in pixels, what the cells cover. A row of zeros gives zeros.
+    windows: xyxy in pixels, the area that the cells cover. A row of zeros gives zeros.
     boxes: xyxy in pixels, the proposals.
-    image_size: (height, width) in pixels of the bitmap that upstream crops from, at whose border samples are
-      clamped: the image's for Detectron2, the canvas's for mmdetection, which pads its bitmaps.
+    image_size: (height, width) in pixels of the bitmap that upstream crops from; samples are clamped at its border:
+      the image's size for Detectron2, the canvas's for mmdetection, which pads its bitmaps.
     size: S, bins a side.
   """
   means = _sampled(masks, windows, boxes, image_size, Sampling((size, size)))
@@ -47,7 +47,7 @@ def crop_masks(
 def draw_masks(
   masks: Float[Array, 'N M M'], windows: Float[Array, 'N 4'], canvas: tuple[int, int], grid: tuple[int, int]
 ) -> Float[Array, 'N h w']:
-  """The object's mask on a grid over the whole canvas, 0 or 1: the bitmap at the centre of each cell, then > 0.5.
+  """Draws each mask on a grid over the whole canvas, 0 or 1: the bitmap at each cell's centre, then > 0.5.
 
   That is torch's `interpolate` of the bitmap, bilinear with align_corners=False, as in YOLACT.
 
@@ -62,7 +62,7 @@ def draw_masks(
 
 
 def _sampled(masks, windows, boxes, image_size, sampling: Sampling) -> Float[Array, 'N p q']:
-  """RoIAlign of bitmaps that are known over their windows; arguments as of `crop_masks`."""
+  """RoIAlign of the bitmaps in their windows; arguments as of `crop_masks`."""
   num_cells = masks.shape[-1]
   origin = windows[:, 1::-1]  # (y, x)
   extent = windows[:, :1:-1] - origin
@@ -76,6 +76,6 @@ def _sampled(masks, windows, boxes, image_size, sampling: Sampling) -> Float[Arr
   high = (jnp.asarray(image_size, jnp.float32) - origin) * cells_per_pixel - 1
   corner = jnp.zeros_like(start)
   wy, wx = grid_weights(start, extent_in_cells, sampling, corner, (num_cells, num_cells), low, high)
-  # Targets are cut at one half: products of zeros and ones must not round there.
+  # Targets are thresholded at one half: products of zeros and ones must not round there.
   rows = jnp.einsum('nph,nhw->npw', wy, masks, precision=lax.Precision.HIGHEST)
   return jnp.einsum('nqw,npw->npq', wx, rows, precision=lax.Precision.HIGHEST)

@@ -1,10 +1,10 @@
 """Greedy non-maximum suppression with static shapes, for one image.
 
-The result is that of the sequential algorithm: going through the boxes from the best score down, a box is
-kept unless its IoU with a kept box of its group is above the threshold. Boxes are taken in blocks. A block
-loses what those kept before it suppress, then by iterating keep = alive and not suppressed by keep what its
-own boxes suppress. The k best boxes of a block are right after k rounds and stay so: the iteration ends, in
-practice after a few rounds, as chains of boxes that suppress one another are short.
+The result is that of the sequential algorithm: from the best score down, a box is kept unless its IoU with a kept box
+of its group is above the threshold. Boxes are taken in blocks. First a block loses the boxes that kept boxes of earlier
+blocks suppress. Then keep = alive and not suppressed by keep is iterated within the block. After k rounds the block's k
+best boxes are final, so the iteration ends; in practice after a few rounds, since chains of boxes that suppress one
+another are short.
 """
 
 import functools
@@ -37,7 +37,7 @@ def nms(
     valid: boxes that take part; the others neither survive nor suppress.
     iou_threshold: a box is suppressed where the IoU is above this; at exactly this it survives.
     groups: boxes of different groups, such as classes, do not suppress each other.
-    limit: the best `limit` survivors suffice: those after them may be False.
+    limit: the best `limit` survivors suffice; survivors after them may be False.
   """
   boxes, scores = lax.stop_gradient((boxes, scores))
   order, keep = _greedy(boxes, scores, valid, iou_threshold, groups, boxes.shape[0] if limit is None else limit)
@@ -52,7 +52,7 @@ def nms_top_k(
   k: int,
   groups: Int[Array, 'N'] | None = None,
 ) -> tuple[Int[Array, 'k'], Bool[Array, 'k']]:
-  """The k best survivors of `nms`, as (indices, valid), best first; rows that hold none are 0 and False."""
+  """The k best survivors of `nms` as (indices, valid), best first; padding is 0 and False."""
   boxes, scores = lax.stop_gradient((boxes, scores))
   order, keep = _greedy(boxes, scores, valid, iou_threshold, groups, k)
   (position,) = jnp.nonzero(keep, size=k, fill_value=0)
@@ -61,11 +61,11 @@ def nms_top_k(
 
 
 def _greedy(boxes, scores, valid, iou_threshold, groups, enough: int) -> tuple[Int[Array, 'N'], Bool[Array, 'N']]:
-  """(rows by descending score, valid ones first; which of these are kept, right for the best `enough` kept)."""
+  """(rows by descending score, valid ones first; True for kept rows, exact for the best `enough` kept)."""
   count = boxes.shape[0]
   block = min(BLOCK, count)
   groups = jnp.zeros(count, jnp.int32) if groups is None else groups
-  # Two keys, so that a valid box of score -inf still comes before those that are not valid.
+  # Two keys, so that a valid box of score -inf still comes before invalid ones.
   _, _, order = lax.sort((~valid, -scores, jnp.arange(count)), num_keys=2, is_stable=True)
   padding = -count % block
   boxes, groups, valid = (jnp.pad(x[order], [(0, padding)] + [(0, 0)] * (x.ndim - 1)) for x in (boxes, groups, valid))
@@ -81,8 +81,8 @@ def _greedy(boxes, scores, valid, iou_threshold, groups, enough: int) -> tuple[I
     return (start < num_valid) & (keep.sum() < enough)
 
   def step(state):
-    # The block travels in the state: cut within the step, the slices are fused into the comparison of all
-    # pairs, which is several times slower on a CPU.
+    # The block is part of the state: sliced within the step, XLA would fuse the slices into the comparison of
+    # all pairs, which is several times slower on a CPU.
     start, rows, keep = state
     alive = rows.valid & ~(suppresses(everything, rows) & keep[:, None]).any(0)
     keep = lax.dynamic_update_slice_in_dim(keep, _fix_point(alive, suppresses(rows, rows)), start, 0)
@@ -100,14 +100,14 @@ class _Rows(NamedTuple):
 
 
 def _suppresses(better: _Rows, rows: _Rows, iou_threshold: float) -> Bool[Array, 'N T']:
-  """Whether one of `better`, if kept, removes one of `rows`."""
+  """True where one of `better`, if kept, suppresses one of `rows`."""
   overlap = pairwise_iou(better.boxes, rows.boxes) > iou_threshold
   same_group = better.groups[:, None] == rows.groups
   return overlap & same_group & (better.position[:, None] < rows.position)
 
 
 def _fix_point(alive: Bool[Array, 'T'], suppresses: Bool[Array, 'T T']) -> Bool[Array, 'T']:
-  """The rows that are alive and not suppressed by such a row."""
+  """Iterates keep = alive & not suppressed by keep until it does not change."""
 
   def changed(state):
     before, now = state

@@ -13,15 +13,15 @@ BLOCK = 32  # rows, at most: enough to fill a matrix unit, few enough to be left
 def map_occupied(
   function: Callable[..., Float[Array, 'b N ...']], occupied: Bool[Array, 'B R'], *rows: Array
 ) -> Float[Array, 'B R ...']:
-  """`function(*rows)` for all blocks of an image's rows of which one is occupied; zeros for the others.
+  """Computes `function(*rows)` for the blocks of rows with at least one occupied row; zeros for the others.
 
-  Where RoIs are padded to a fixed number, most rows are padding: 20 to 60 of 128 are positive in training. The blocks
-  are computed one after the other, so that those left out take no time, forward or backward. A GPU computes all rows at
-  once: it fills itself with them, and would wait for the host at every block (docs/benchmarks.md has the difference).
+  RoIs are padded to a fixed number, and most rows are padding: in training 20 to 60 of 128 are positive. The blocks
+  are computed one after the other, so skipped blocks take no time, forward or backward. A GPU computes all rows at
+  once: it needs them to be busy, and would wait for the host at every block (docs/benchmarks.md has the difference).
 
   Args:
-    function: of some rows of one image, [1, N, ...], or of all, [B, R, ...]; each row on its own.
-    occupied: rows that matter. They should come first, or little is left out.
+    function: of some rows of one image, [1, N, ...], or of all, [B, R, ...]; computes each row independently.
+    occupied: rows that are not padding. They should come first, or few blocks are skipped.
     rows: arrays [B, R, ...].
   """
 
@@ -32,14 +32,14 @@ def map_occupied(
     del occupied
     return function(*rows)
 
-  # Decided where the program is compiled, not traced.
+  # Chosen when the program is compiled, not when it is traced.
   return lax.platform_dependent(occupied, *rows, cpu=by_blocks, tpu=by_blocks, default=all_rows)
 
 
 def map_blocks(
   function: Callable[..., Float[Array, '1 N ...']], occupied: Bool[Array, 'B R'], *rows: Array
 ) -> Float[Array, 'B R ...']:
-  """The form of `map_occupied` that leaves out blocks."""
+  """Computes `map_occupied` block by block, and skips blocks of padding."""
   images, count = occupied.shape
   blocks = -(-count // BLOCK)
   size = -(-count // blocks)

@@ -1,9 +1,9 @@
-"""Mask results on the host: probabilities over a box become pixels of the image, and run lengths.
+"""Pastes mask probabilities into the image and encodes them as run lengths, on the host.
 
-NumPy alone, so that processes that write results need no accelerator. Only the window around a box is computed,
-and run lengths are made from it without an image-sized array. The windows of an image's masks are made one after the
-other, all else for many at once. The matrix products are too small for several threads: processes that run side by
-side are best started with OPENBLAS_NUM_THREADS=1.
+NumPy alone, so that processes that write results need no accelerator. Only the window around a box is computed, and
+run lengths are made from it without an image-sized array. Windows are computed mask by mask, all other steps for many
+masks at once. The matrix products are too small for several threads: start parallel processes with
+OPENBLAS_NUM_THREADS=1.
 """
 
 import itertools
@@ -99,7 +99,7 @@ def _paste(mask: Float[np.ndarray, 'S S'], rows: Float[np.ndarray, 'h S'], colum
 
 
 def _windows(boxes: Float[np.ndarray, 'K 4'], height: int, width: int) -> Int[np.ndarray, 'K 4']:
-  """(top, left, bottom, right) of the pixels that are computed for each box; zeros where there are none."""
+  """(top, left, bottom, right) of the pixels computed for each box; zeros if there are none."""
   good = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
   x0, y0, x1, y1 = np.where(good[:, None], boxes, 0).T.astype(np.float64)
   left, top = np.floor(x0) - 1, np.floor(y0) - 1
@@ -134,7 +134,7 @@ def _interpolation(first, last, begin, end, size):
 
 
 def _steps(inside: Bool[np.ndarray, 'w h']) -> Int[np.ndarray, 'E']:
-  """Where runs begin and end, in turn, in columns of h + 1 pixels: a zero below each column ends its last run."""
+  """Positions where runs begin and end, in columns of h + 1 pixels: a zero below each column ends its last run."""
   width, height = inside.shape
   pixels = np.zeros(1 + width * (height + 1), np.bool_)
   pixels[1:].reshape(width, height + 1)[:, :height] = inside
@@ -148,12 +148,12 @@ def _run_lengths(steps: Sequence[Int[np.ndarray, 'E']], windows: Int[np.ndarray,
   top, left, bottom, _ = windows[owner].T
   column, row = np.divmod(np.concatenate([np.zeros(0, np.int64), *steps]), bottom - top + 1)
   ends = (left + column) * height + top + row
-  # A run up to the image's last row goes on in the next column if that begins with one.
+  # A run up to the image's last row continues in the next column if that begins with a run.
   joined = np.flatnonzero((ends[1:-1:2] == ends[2::2]) & (owner[1:-1:2] == owner[2::2]))
   kept = np.ones(len(ends), np.bool_)
   kept[2 * joined + 1] = kept[2 * joined + 2] = False
   ends, owner = ends[kept], owner[kept]
-  # Each mask's last run ends with the image; it is left out if it is empty and not the only one.
+  # Each mask's last run ends with the image; it is dropped if it is empty and not the only run.
   last = np.cumsum(np.bincount(owner, minlength=len(steps)))
   ends = np.insert(ends, last, height * width)
   owner = np.insert(owner, last, np.arange(len(steps)))
@@ -167,7 +167,7 @@ def _run_lengths(steps: Sequence[Int[np.ndarray, 'E']], windows: Int[np.ndarray,
 
 
 def _compress(counts, number):
-  """(COCO's bytes, how many each run takes): differences to the run two before, five bits a byte, low bits first."""
+  """(COCO's bytes, number of bytes per run): differences to the run two before, five bits a byte, low bits first."""
   values = counts.copy()
   values[2:] -= np.where(number[2:] > 2, counts[:-2], 0)
   magnitude = np.where(values < 0, ~values, values)  # four bits of the last byte and five of each before hold it

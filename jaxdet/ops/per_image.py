@@ -12,10 +12,10 @@ Out = TypeVar('Out')
 
 
 def per_image(function: Callable[..., Out]) -> Callable[..., Out]:
-  """`jax.vmap(function)`, where no image's work leaves its device.
+  """Maps `function` over the batch with `jax.vmap`; each device works on its own images.
 
-  XLA's partitioner gathers the operand of `top_k` over the whole batch, also along an axis that only vmap added,
-  so that every device would rank every image's scores.
+  With vmap alone XLA's partitioner gathers the operand of `top_k` over the whole batch, so that every device would
+  rank every image's scores.
   """
   mapped = jax.vmap(function)
   return lambda *args: on_each_device(mapped, active_data_mesh())(*args)

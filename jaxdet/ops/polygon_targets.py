@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 FINE = 5  # fine steps a cell, pycocotools' oversampling
-PARTS = 8  # of an object that are drawn one by one and united; those beyond are drawn together, by the even-odd rule
-FAR = 8192  # fine steps; what lies further out is moved here, which keeps products within int32
+PARTS = 8  # rings of an object drawn one by one and united; further rings are drawn together, by the even-odd rule
+FAR = 8192  # fine steps; vertices further out are clamped to this, which keeps products within int32
 
 
 def crop_polygons(
@@ -20,12 +20,12 @@ def crop_polygons(
   boxes: Float[Array, 'R 4'],
   size: int,
 ) -> Float[Array, 'R S S']:
-  """The targets, zeros and ones, of boxes whose object is known by its outline; without gradient.
+  """Draws mask targets, zeros and ones, from polygons; without gradient.
 
   Args:
-    vertices: (x, y) in pixels of the rings of an object, one after the other; a ring ends with its first vertex again.
-    parts: which ring a vertex belongs to, from 0 on; -1 where there is none.
-    boxes: xyxy in pixels, one for each object given.
+    vertices: (x, y) in pixels of an object's rings, one after the other; a ring ends with its first vertex again.
+    parts: index of each vertex's ring; -1 for padding.
+    boxes: xyxy in pixels, one per object.
     size: S, cells a side.
   """
 
@@ -43,7 +43,7 @@ def crop_polygons(
     count = jnp.einsum('pe,eij->pij', of_part, above.astype(jnp.float32), precision=jax.lax.Precision.HIGHEST)
     return (count.astype(jnp.int32) % 2 == 1).any(0).astype(jnp.float32)
 
-  # In a few at a time: the arrays of (edge, cell) pairs are large.
+  # A few objects at a time: the arrays of (edge, cell) pairs are large.
   targets = jax.lax.map(one_object, (vertices, parts, boxes), batch_size=min(32, len(boxes)))
   return jax.lax.stop_gradient(targets)
 
@@ -51,7 +51,7 @@ def crop_polygons(
 def _crossings(
   start: Int[Array, 'E 2'], end: Int[Array, 'E 2'], size: int
 ) -> tuple[Bool[Array, 'E S'], Int[Array, 'E S']]:
-  """Whether each edge passes the middle of each column, and the first row of cells below it there.
+  """True where an edge crosses the middle of a column, and the first row of cells below it there.
 
   An edge steps along its longer axis, from the lower coordinate to the higher one; the other coordinate is rounded.
   It passes column j between the fine steps 5 j + 2 and 5 j + 3, at the smaller y of the two.

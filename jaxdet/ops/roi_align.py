@@ -1,8 +1,8 @@
 """RoIAlign on one feature map and on a pyramid (He et al. 2017, Mask R-CNN; Lin et al. 2017, FPN).
 
-The operator is that of Detectron2, torchvision and mmcv to the sample. It has three forms with one result,
-`roi_align_matmul` for accelerators, `roi_align_window` for a CPU, and `roi_align_gather`, which is for a GPU but not
-yet measured on one (scripts/gpu_report.py does that), and so not chosen; which runs is decided here.
+The operator is that of Detectron2, torchvision and mmcv, sample for sample. This file chooses between three forms with
+one result: `roi_align_matmul` for accelerators, `roi_align_window` for CPUs, and `roi_align_gather` for GPUs, which is
+not chosen yet because it has not been measured on one (scripts/gpu_report.py does that).
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ def roi_align(
 ) -> Float[Array, 'B R p q C']:
   """Averages bilinear samples of a feature map in each of p x q bins of every RoI.
 
-  The images are a leading axis of features and RoIs and need no vmap. Samples more than one feature pixel outside
-  the map are zero, those within it are moved to the border. A RoI without extent gives zeros where
-  `sampling_ratio` is 0 and `aligned` is True. RoIs get no gradient.
+  Images are the leading axis of features and RoIs; no vmap is needed. Samples more than one feature pixel outside the
+  map are zero, samples less far outside are clamped to the border. A RoI without extent gives zeros if `sampling_ratio`
+  is 0 and `aligned` is True. RoIs get no gradient.
 
   Args:
-    features: of any float type; the result has the same, sums are float32.
+    features: any float type, also of the result; sums are float32.
     rois: xyxy in image pixels, finite.
     stride: image pixels per feature pixel.
     output_size: p = q, or (p, q) for height and width.
@@ -65,7 +65,7 @@ def multilevel_roi_align(
   """RoIAlign of each RoI on the pyramid level that suits its size.
 
   Args:
-    features: by level l, consecutive, of stride 2**l; all of them take part (leave out P6 before the call).
+    features: by level l, consecutive, of stride 2**l; all are used (drop P6 before the call).
     rois, output_size, sampling_ratio, aligned: as in `roi_align`.
     canonical_size, canonical_level: as in `roi_levels`.
   """
@@ -94,9 +94,9 @@ def _sampling(output_size, sampling_ratio, aligned):
 
 
 class _ByPlatform:
-  """Windows on a CPU, matrix products elsewhere; decided where the program is compiled, not traced.
+  """Windows on a CPU, matrix products elsewhere; chosen when the program is compiled, not when it is traced.
 
-  So a program that is exported for several platforms holds both.
+  So a program exported for several platforms holds both.
   """
 
   @staticmethod

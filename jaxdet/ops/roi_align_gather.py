@@ -1,9 +1,9 @@
 """RoIAlign by gathering the cells of every bin, and by scattering their gradients: the form for a GPU.
 
-A bin has weights on a few rows and columns of its map. RoIs are sorted by how many that are and taken in chunks, over
-images and levels alike, since cells are gathered from all of them at once. A chunk goes over its bins' cells in tiles
-of a few rows and columns, as many as its largest RoI needs; a loop over the tiles of all chunks has as many rounds as
-there are. Scattered sums depend on the order in which a GPU adds, in their last bits.
+A bin has weights on a few rows and columns of its map. RoIs of all images and levels are sorted by that number and
+taken in chunks. A chunk goes over its bins' cells in tiles of a few rows and columns, as many tiles as its largest RoI
+needs; one loop runs over the tiles of all chunks. The last bits of scattered sums depend on the order in which a GPU
+adds.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdet.ops.roi_weights import Sampling, bin_rows, bin_weights
 
-CHUNK_BINS = 2**15  # enough to fill a GPU, few enough for chunks that differ
+CHUNK_BINS = 2**15  # enough to fill a GPU, few enough that the RoIs of a chunk are alike in size
 TILE = (4, 4)  # rows and columns: most bins of a pyramid's RoIs have three to six of each
 
 
@@ -51,17 +51,17 @@ def backward(
   levels: Int[Array, 'B R'],
   sampling: Sampling,
 ) -> tuple[Float[Array, 'B _ _ C'], ...]:
-  """The transpose of `pool`: gradients of the features of these `shapes`, float32."""
+  """Transpose of `pool`: gradients of the features of these `shapes`, float32."""
   plan = _plan(shapes, strides, rois, levels, sampling)
   cotangents = cotangents.reshape(-1, *cotangents.shape[2:])
-  # Places of the order beyond the last RoI have the index of none, and zeros.
+  # Padding places of the order have an index beyond the last RoI, and get zeros.
   cotangents = cotangents.at[plan.order].get(mode='fill', fill_value=0)
   counts = [batch * height * width for batch, height, width, _ in shapes]
 
   def step(k, total):
     first, index, bilinear = plan.tile(k, sampling)
     part = lax.dynamic_slice_in_dim(cotangents, first, plan.size).astype(jnp.float32)
-    index = jnp.where(bilinear == 0, len(total), index)  # is dropped, which saves most of a tile's sums
+    index = jnp.where(bilinear == 0, len(total), index)  # dropped, which saves most of a tile's sums
     return total.at[index].add(bilinear[..., None] * part[..., None, :], mode='drop')
 
   total = lax.fori_loop(0, plan.ends[-1], step, jnp.zeros((sum(counts), shapes[0][-1]), jnp.float32))
@@ -73,16 +73,16 @@ class _Plan(NamedTuple):
   """The RoIs of all images in one row of N places, sorted by the tiles that they need, in K chunks."""
 
   size: int  # RoIs of a chunk
-  order: Int[Array, 'N']  # RoIs; beyond the last one numbers that no RoI has
-  start: Float[Array, 'N 2']  # where each lies on its level, as (y, x) in cells
+  order: Int[Array, 'N']  # indices of RoIs; padding has indices beyond the last RoI
+  start: Float[Array, 'N 2']  # (y, x) of each RoI on its level, in cells
   extent: Float[Array, 'N 2']
   last: Float[Array, 'N 2']  # row and column of its level
   map: Int[Array, 'N']  # the first cell of its image and level
-  across: Int[Array, 'K']  # tiles of a chunk side by side
-  ends: Int[Array, 'K']  # tiles up to and with those of a chunk
+  across: Int[Array, 'K']  # tiles of a chunk along x
+  ends: Int[Array, 'K']  # cumulative number of tiles, this chunk's included
 
   def tile(self, k, sampling: Sampling) -> tuple[Int[Array, ''], Int[Array, 'T p q t'], Float[Array, 'T p q t']]:
-    """(first place of the chunk, cells of every bin, weights of these) of the k-th tile; t are the cells of a tile."""
+    """(first place of the chunk, cells of every bin, their weights) of the k-th tile; a tile has t cells."""
     chunk = (self.ends <= k).sum()
     before = jnp.where(chunk == 0, 0, self.ends[chunk - 1])
     first = chunk * self.size
@@ -103,7 +103,7 @@ class _Plan(NamedTuple):
     rows = base[:, None, None] + y * width[:, None, None]
     index = rows[:, :, None, :, None] + x[:, None, :, None, :]
     bilinear = wy[:, :, None, :, None] * wx[:, None, :, None, :]
-    # In memory: fused into what follows, they would be computed anew for every channel.
+    # Kept in memory: fused into the gather, they would be computed again for every channel.
     index, bilinear = lax.optimization_barrier((index, bilinear))
     return first, index.reshape(*index.shape[:3], -1), bilinear.reshape(*bilinear.shape[:3], -1)
 

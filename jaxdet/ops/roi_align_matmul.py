@@ -1,9 +1,8 @@
 """RoIAlign as two matrix products over whole feature maps: no gather, and no scatter in the backward pass.
 
-The form for a TPU. The RoIs of an image are sorted by level and taken in chunks of one level, each multiplied
-by the map of its own image and level alone; a loop over each level's chunks has as many rounds as there are. The longer
-axis of a map is reduced first, which leaves less between the two products; docs/tpu.md has what the TPU compiler thinks
-of the alternative.
+The form for TPUs. The RoIs of an image are sorted by level and taken in chunks of one level. A chunk is multiplied by
+the map of its own image and level alone. The longer axis of a map is reduced first, which makes the array between the
+two products smaller; docs/tpu.md has the TPU compiler's estimate for the alternative.
 """
 
 from typing import NamedTuple
@@ -26,7 +25,7 @@ def pool(
 ) -> Float[Array, 'B R p q C']:
   """Pools RoI r of image b from `features[levels[b, r]]`.
 
-  Weights, and what lies between the two products, are rounded to the type of the features; sums are float32.
+  Weights and the array between the two products are rounded to the type of the features; sums are float32.
   """
   dtype, channels = features[0].dtype, features[0].shape[-1]
   plan = _plan(tuple(f.shape[1:3] for f in features), strides, rois, levels, sampling, dtype)
@@ -37,7 +36,7 @@ def pool(
       extent = feature.shape[1:3]
       image, first, wy, wx = plan.chunk(level, k, extent)
       bins = to_bins(feature[image], wy, wx, rows_first(*extent))
-      # Rows beyond the level's last are zeros where later levels write.
+      # Rows beyond the level's last RoI are zeros; later levels overwrite them.
       return lax.dynamic_update_slice(pooled, bins[None], (image, first, 0, 0, 0))
 
     pooled = lax.fori_loop(0, plan.chunks[level].sum(), step, pooled)
@@ -53,7 +52,7 @@ def backward(
   levels: Int[Array, 'B R'],
   sampling: Sampling,
 ) -> tuple[Float[Array, 'B _ _ C'], ...]:
-  """The transpose of `pool`: gradients of the features of these `shapes`, float32."""
+  """Transpose of `pool`: gradients of the features of these `shapes`, float32."""
   plan = _plan(tuple(shape[1:3] for shape in shapes), strides, rois, levels, sampling, cotangents.dtype)
   cotangents = jnp.take_along_axis(cotangents, plan.order[..., None, None, None], axis=1)
   cotangents = jnp.pad(cotangents, ((0, 0), (0, plan.size), (0, 0), (0, 0), (0, 0)))
@@ -72,7 +71,7 @@ def backward(
 
 
 class _Plan(NamedTuple):
-  """The RoIs of each image by level, with a chunk's worth of padding behind the last."""
+  """The RoIs of each image by level, padded by the size of a chunk."""
 
   size: int  # RoIs of a chunk
   order: Int[Array, 'B R']  # RoIs, sorted by level
@@ -111,14 +110,14 @@ def _plan(extents: tuple[tuple[int, int], ...], strides, rois, levels, sampling:
 
 
 def rows_first(height: int, width: int) -> bool:
-  """Whether the rows of a map are reduced before its columns."""
+  """True if the rows of a map are reduced before its columns."""
   return height > width
 
 
 def to_bins(
   feature: Float[Array, 'H W C'], wy: Float[Array, 'T p H'], wx: Float[Array, 'T q W'], by_rows: bool
 ) -> Float[Array, 'T p q C']:
-  """The bins of a chunk of RoIs on one map."""
+  """Pools a chunk of RoIs from one map."""
   if by_rows:
     return _sums('tqw,tpwc->tpqc', wx, _sums('tph,hwc->tpwc', wy, feature))
   return _sums('tph,htqc->tpqc', wy, _sums('tqw,hwc->htqc', wx, feature))
@@ -127,13 +126,13 @@ def to_bins(
 def from_bins(
   bins: Float[Array, 'T p q C'], wy: Float[Array, 'T p H'], wx: Float[Array, 'T q W'], by_rows: bool
 ) -> Float[Array, 'H W C']:
-  """The transpose of `to_bins`, float32; with the same axis it has the same array between its products."""
+  """Transpose of `to_bins`, float32; with the same `by_rows` the array between its products has the same size."""
   if by_rows:
     return _sums('tph,tpwc->hwc', wy, _sums('tqw,tpqc->tpwc', wx, bins), jnp.float32)
   return _sums('tqw,htqc->hwc', wx, _sums('tph,tpqc->htqc', wy, bins), jnp.float32)
 
 
 def _sums(formula: str, weights, values, dtype=None):
-  """The product in the type of `values`, summed in float32."""
+  """Computes the product in the type of `values`, summed in float32."""
   sums = jnp.einsum(formula, weights, values, preferred_element_type=jnp.float32)
   return sums.astype(dtype or values.dtype)

@@ -56,7 +56,7 @@ def backward(
   levels: Int[Array, 'B R'],
   sampling: Sampling,
 ) -> tuple[Float[Array, 'B _ _ C'], ...]:
-  """The transpose of `pool`: gradients of the features of these `shapes`, float32."""
+  """Transpose of `pool`: gradients of the features of these `shapes`, float32."""
   num_rois, height, channels = rois.shape[1], sampling.bins[0], shapes[0][-1]
   plan = _plan(shapes, strides, rois, levels, sampling)
   cotangents = cotangents.reshape(-1, *cotangents.shape[2:]).astype(jnp.float32)
@@ -75,7 +75,7 @@ def backward(
 
 
 class _Group(NamedTuple):
-  """RoIs that are pooled from one level with one size of window: `plan.order[begin:end]`."""
+  """RoIs pooled from one level with one size of window: `plan.order[begin:end]`."""
 
   level: int
   size: tuple[int, int]  # height, width of the window
@@ -84,7 +84,7 @@ class _Group(NamedTuple):
 
 
 class _Plan(NamedTuple):
-  """The RoIs of all images in one row of N: where each lies on its level, as (y, x) in feature pixels."""
+  """Positions of the N RoIs of all images on their levels, (y, x) in feature pixels."""
 
   groups: list[_Group]
   order: Int[Array, 'N']  # RoIs group by group

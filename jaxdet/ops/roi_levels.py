@@ -1,4 +1,4 @@
-"""Which level of a feature pyramid a RoI is pooled from (Lin et al. 2017, FPN, equation 1)."""
+"""Assigns RoIs to levels of a feature pyramid (Lin et al. 2017, FPN, equation 1)."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int
 
 
 def pyramid_levels(features: Mapping[int, Array]) -> list[int]:
-  """The levels of a feature pyramid in order.
+  """Returns the levels of a feature pyramid in order.
 
   Raises:
     ValueError: they are not consecutive.
@@ -26,7 +26,7 @@ def roi_levels(
   canonical_size: float = 224,
   canonical_level: int = 4,
 ) -> Int[Array, '*R']:
-  """The level for each box: `canonical_level` for a side of `canonical_size` pixels, one more for each doubling.
+  """Level of each box: `canonical_level` for a side of `canonical_size` pixels, one more for each doubling.
 
   Sides are sqrt(width * height). Detectron2's rule, its epsilon included; mmdetection's differs from it only for
   sides within a millionth of a power of two. Empty boxes go to `min_level`.

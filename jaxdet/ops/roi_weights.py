@@ -1,14 +1,13 @@
-"""RoIAlign along one axis as a matrix: what share each row of a feature map has in each bin.
+"""RoIAlign along one axis as a matrix: the weight of each row of a feature map in each bin.
 
 RoIAlign (He et al. 2017, Mask R-CNN) averages bilinear samples that lie on a regular grid in every bin. Bilinear
 weights, the clamp at the border, the cut-off beyond it and the mean all factor over the axes, so
 
   out[p, q, c] = sum_h wy[p, h] sum_w wx[q, w] features[h, w, c]
 
-The samples of a bin are an arithmetic progression, those that fall between rows h - 1 and h are a range of it,
-and the hat function is linear there: their weights sum up to an arithmetic series. So a weight costs the same
-however many samples the bin has, and a number of samples that differs from RoI to RoI is no obstacle to static
-shapes.
+The samples of a bin are an arithmetic progression. The samples between rows h - 1 and h are a range of it, and the
+linear kernel max(0, 1 - |distance|) is linear there, so their weights sum to an arithmetic series. So a weight costs
+the same for any number of samples, and RoIs with different numbers of samples fit static shapes.
 """
 
 import dataclasses
@@ -23,7 +22,7 @@ class Sampling:
 
   Attributes:
     bins: (height, width) of the output.
-    ratio: samples per bin and axis; 0: ceil(RoI size / bins), for every RoI and axis by itself.
+    ratio: samples per bin and axis; 0: ceil(RoI size / bins), for each RoI and axis.
     aligned: True shifts coordinates by -0.5, so that pixel centres are at integers (Detectron2's ROIAlignV2).
       False does not, and makes RoIs at least one feature pixel wide and high (the first published operator).
   """
@@ -49,8 +48,8 @@ def grid_weights(
   low: Float[Array, '*R 2'],
   high: Float[Array, '*R 2'],
 ) -> tuple[Float[Array, '*R p h'], Float[Array, '*R q w']]:
-  """`axis_weights` for the rows and the columns of a window of `shape` whose first cell is `corner`; all are (y, x)."""
-  if sampling.bins[0] == sampling.bins[1]:  # both axes at once: half as much to compile
+  """Computes `axis_weights` for the rows and columns of a window of `shape` with first cell `corner`; all (y, x)."""
+  if sampling.bins[0] == sampling.bins[1]:  # both axes at once: half the code to compile
     cells = corner[..., None] + jnp.arange(max(shape))
     weights = axis_weights(start, size, sampling.bins[0], sampling.ratio, cells, low, high)
     return weights[..., 0, :, : shape[0]], weights[..., 1, :, : shape[1]]
@@ -77,7 +76,7 @@ def axis_weights(
   low: Float[Array, '*R'],
   high: Float[Array, '*R'],
 ) -> Float[Array, '*R bins L']:
-  """`bin_weights` where all bins of a RoI are asked for the same rows."""
+  """Computes `bin_weights` with the same rows for all bins of a RoI."""
   return bin_weights(start, size, bins, ratio, rows[..., None, :], low, high)
 
 
@@ -90,20 +89,19 @@ def bin_weights(
   low: Float[Array, '*R'],
   high: Float[Array, '*R'],
 ) -> Float[Array, '*R bins L']:
-  """The weight of each row in each bin: the mean over the bin's samples of the hat function around the row.
+  """Weight of each row in each bin: the mean over the bin's samples of the linear kernel around the row.
 
   Args:
-    start: where the first bin begins, in rows; a row's centre is at its own integer position.
+    start: position of the first bin's edge, in rows; a row's centre is at its own integer position.
     size: extent of all bins together, in rows, at least 0.
     bins: number of bins.
     ratio: samples in a bin; 0: ceil(size / bins).
-    rows: the rows that a bin is asked for, consecutive whole numbers.
-    low: position of the first row of the map. Samples before it count as lying on it, those before low - 1
-      count as zero.
+    rows: consecutive whole numbers, the rows whose weights are wanted.
+    low: position of the first row of the map. Samples before it are clamped to it; samples before low - 1 are zero.
     high: position of the last row, likewise; samples at exactly low - 1 and high + 1 still count.
 
   Returns:
-    float32 weights; a bin without samples has none.
+    float32 weights; zeros for a bin without samples.
   """
   per_bin = samples_per_bin(size, bins, ratio)[..., None]
   low, high = low[..., None], high[..., None]
@@ -123,7 +121,7 @@ def bin_weights(
   end = jnp.floor((high + 1 - first) / step) + 1
   end += (position(end) <= high + 1) * 1.0 - (position(end - 1) > high + 1) * 1.0
   begin, end = jnp.clip(begin, 0.0, per_bin), jnp.clip(end, 0.0, per_bin)
-  # Those of them that lie before low and not before high are clamped.
+  # Samples before low and samples from high on are clamped.
   begin_inside = jnp.clip(jnp.ceil((low - first) / step), begin, end)
   end_inside = jnp.clip(jnp.ceil((high - first) / step), begin_inside, end)
   before_low, after_high = begin_inside - begin, end - end_inside
@@ -142,7 +140,7 @@ def bin_weights(
 
   rising = (top - rise) * (mean_position(rise, top) - (rows - 1))
   falling = (fall - top) * ((rows + 1) - mean_position(top, fall))
-  clamped = before_low * _hat(rows - low) + after_high * _hat(rows - high)
+  clamped = before_low * _linear_kernel(rows - low) + after_high * _linear_kernel(rows - high)
   return (rising + falling + clamped) / divisor
 
 
@@ -154,7 +152,7 @@ def bin_rows(
   low: Float[Array, '*R'],
   high: Float[Array, '*R'],
 ) -> tuple[Float[Array, '*R bins'], Float[Array, '*R bins']]:
-  """The first and the last row that can have a weight in each bin; the arguments are those of `bin_weights`."""
+  """First and last row that can have a weight in each bin; arguments as of `bin_weights`."""
   low, high = low[..., None], high[..., None]
   bin_start, bin_size = _bins(start, size, bins)
   before = bin_size / jnp.maximum(samples_per_bin(size, bins, ratio)[..., None], 1.0) / 2  # the first sample
@@ -165,22 +163,22 @@ def bin_rows(
 def _bins(
   start: Float[Array, '*R'], size: Float[Array, '*R'], bins: int
 ) -> tuple[Float[Array, '*R bins'], Float[Array, '*R 1']]:
-  """(where each bin begins, the size of a bin), in rows."""
-  # In upstream's order of operations: far from the origin, positions round by more than the sums do. The divisor
-  # depends on data because XLA turns division by a constant into a product.
+  """(start of each bin, size of a bin), in rows."""
+  # In upstream's order of operations: far from the origin, positions round by more than the sums do. The divisor is
+  # data, because XLA turns division by a constant into a product.
   size = size[..., None]
   bin_size = size / jnp.where(size >= 0, bins, 1.0)
   return start[..., None] + jnp.arange(bins, dtype=jnp.float32) * bin_size, bin_size
 
 
 def samples_per_bin(size: Float[Array, '*R'], bins: int, ratio: int) -> Float[Array, '*R']:
-  """How many samples a bin has along an axis on which all bins together have this size; as in `axis_weights`."""
+  """Number of samples of a bin along an axis; `size` is that of all bins together, as in `axis_weights`."""
   if ratio > 0:
     return jnp.where(size >= 0, float(ratio), 0.0)
   count = jnp.ceil(size / bins)
-  # XLA may divide by a constant as a product with its inverse, and 14 * (1 / 7) may come out above 2.
+  # XLA may divide by a constant as a product with its inverse, and 14 * (1 / 7) may be above 2.
   return jnp.where((count - 1) * bins >= size, jnp.maximum(count - 1, 0.0), count)
 
 
-def _hat(distance):
+def _linear_kernel(distance):
   return jnp.maximum(1 - jnp.abs(distance), 0.0)

@@ -1,7 +1,7 @@
-"""A recorded run of another program: what it was given, and what it made of it.
+"""Loads recorded runs of other programs: their inputs and recorded tensors.
 
-Golden files hold no weights. A module beside them, recipe.py, makes every array of the checkpoint from its
-upstream name and shape, and likewise the images and their objects.
+Golden files have no weights. A module beside them, recipe.py, makes every array of the checkpoint from its upstream
+name and shape, and also the images and their objects.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import pathlib
 from types import ModuleType
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from input_pipeline.polygons import Polygons
 from input_pipeline.rasterize import mask_windows, pack, rasterize_polygons
@@ -21,12 +21,12 @@ from jaxdet.structures import Batch, InstanceMasks, Objects, Proposals
 
 PROGRAMS = ('mmdet', 'detectron2', 'detic', 'disalign')  # folders of a kit
 MASK_SIZE = 128  # cells of a mask crop: no recorded object is larger, so that a cell is a pixel
-VERTICES = 17  # of an object's polygon, with the first one again at the end
+VERTICES = 17  # of an object's polygon, with the first one repeated at the end
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """One run; its arrays and `meta` are described in the notes beside the golden files."""
+  """A recorded run; the notes beside the golden files describe its arrays and `meta`."""
 
   name: str  # 'mmdet/mask_rcnn_r50_fpn'
   meta: dict
@@ -43,7 +43,7 @@ class Case:
 
   @property
   def pixel_mean(self) -> tuple[float, ...]:
-    """In RGB, as jaxdet's configs have it; so is the deviation."""
+    """Pixel mean in RGB, as in jaxdet's configs."""
     return tuple(self.meta['image_mean'][:: -1 if self.bgr else 1])
 
   @property
@@ -52,30 +52,30 @@ class Case:
 
   @functools.cached_property
   def tensors(self) -> dict[str, dict]:
-    """The recorded tensors by name: shape, mean and RMS; samples of them are in `arrays`."""
+    """Recorded tensors by name: shape, mean and RMS; samples of them are in `arrays`."""
     return {tensor['name']: tensor for tensor in self.meta['tensors']}
 
   def samples(self, tensor: str, value: np.ndarray) -> np.ndarray:
-    """A tensor's values, in upstream's layout, where the golden file has samples of it."""
+    """Values of a tensor in upstream's layout, at the positions sampled in the golden file."""
     flat = np.asarray(value).reshape(-1)
     return flat[self.recipe.sample_indices(flat.size)]
 
 
 def case_names(kit: pathlib.Path, pattern: str = '*') -> list[str]:
-  """The names of a kit's cases, those that match `pattern` ('mmdet/*c4*', or '*c4*' of every program)."""
+  """Names of a kit's cases that match `pattern` ('mmdet/*c4*', or '*c4*' of every program)."""
   names = [f'{program}/{file.stem}' for program in PROGRAMS for file in sorted((kit / program).glob('*.npz'))]
   return [name for name in names if fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition('/')[2], pattern)]
 
 
 def load_case(kit: pathlib.Path, name: str) -> Case:
-  """A case of the kit, by name."""
+  """Loads a case of the kit by name."""
   arrays = dict(np.load(kit / f'{name}.npz'))
   meta = json.loads(str(arrays.pop('meta')))
   return Case(name, meta, arrays, _load_recipe(kit))
 
 
 def state(case: Case) -> dict[str, np.ndarray]:
-  """The checkpoint by upstream's names, without the arrays that no checkpoint decides ('constant')."""
+  """Makes the checkpoint by upstream's names, without constant arrays ('constant')."""
   arrays, later = {}, []
   for name, shape, kind in case.meta['params']:
     if kind == 'filled':
@@ -92,10 +92,10 @@ def state(case: Case) -> dict[str, np.ndarray]:
 
 
 def batch(case: Case, outlines: bool = False) -> Batch:
-  """The images and their objects, with masks at one bit a pixel, and drawn from polygons if `outlines`."""
+  """Makes the batch of images and objects, with masks at one bit per pixel, or polygons if `outlines`."""
   count, _, height, width = case.meta['batch_shape']
   truths = [case.recipe.ground_truth(i, _label_count(case)) for i in range(count)]
-  rows = max(len(truth['boxes']) for truth in truths) + 1  # one row always holds nothing
+  rows = max(len(truth['boxes']) for truth in truths) + 1  # at least one row is padding
   images = np.zeros((count, height, width, 3), np.uint8)
   sizes = np.zeros((count, 2), np.int32)
   boxes, windows = np.zeros((2, count, rows, 4), np.float32)
@@ -132,13 +132,25 @@ def batch(case: Case, outlines: bool = False) -> Batch:
     valid=np.ones(count, bool),
     objects=Objects(boxes, labels, valid, masks),
     proposals=_given_proposals(case),
+    semantic=_semantic_map(case),
   )
 
 
-def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarray, 'B R']]:
-  """The boxes of the case's `fixed_roi` tensors, padded with zeros, and which rows are real.
+def _semantic_map(case: Case) -> Int[np.ndarray, 'B H W'] | None:
+  """Detectron2's recordings of a semantic head: patches of 24 x 32 pixels below eight rows that do not count."""
+  if 'sem54' not in case.meta.get('gt_options', ()):
+    return None
+  count, _, *canvas = case.meta['batch_shape']
+  y, x = np.indices(canvas)
+  classes = np.where(y < 8, -1, (x // 32 + 3 * (y // 24)) % 54).astype(np.int32)
+  sizes = [case.recipe.image(i).shape[:2] for i in range(count)]
+  return np.stack([np.where((y < height) & (x < width), classes, -1) for height, width in sizes])
 
-  Every image has its objects' boxes and then 24 others; rows taken where real are in the recorded order.
+
+def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarray, 'B R']]:
+  """Boxes of the case's `fixed_roi` tensors, padded with zeros, and the mask of valid rows.
+
+  Every image has its ground-truth boxes and then 24 others; valid rows are in the recorded order.
   """
   boxes = []
   for i in range(len(case.recipe.IMAGE_SIZES)):
@@ -148,7 +160,7 @@ def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarr
 
 
 def _given_proposals(case: Case) -> Proposals | None:
-  """Fast R-CNN is given its proposals: mmdetection the fixed regions, Detectron2 200 boxes of their own."""
+  """Proposals of Fast R-CNN: the fixed RoIs in mmdetection, 200 other boxes in Detectron2; else None."""
   if 'Fast R-CNN' not in case.meta['system']:
     return None
   if case.program == 'mmdet':
@@ -161,7 +173,7 @@ def _given_proposals(case: Case) -> Proposals | None:
 
 
 def _random_boxes(case: Case, name: str, image: int, count: int) -> Float[np.ndarray, 'N 4']:
-  """Boxes of at least 8 pixels a side within an image, a function of `name`."""
+  """Draws boxes with sides of at least 8 pixels within an image, as a function of `name`."""
   height, width = case.recipe.IMAGE_SIZES[image]
   u = case.recipe.uniform(name, (count, 4))
   x1, y1 = u[:, 0] * 0.7 * width, u[:, 1] * 0.7 * height
@@ -170,24 +182,24 @@ def _random_boxes(case: Case, name: str, image: int, count: int) -> Float[np.nda
 
 
 def _stack_rows(boxes: list[np.ndarray]) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarray, 'B R']]:
-  """Boxes of every image padded with zeros to equal length, and which rows are real."""
+  """Stacks the boxes of every image, padded with zeros to equal length; also the mask of valid rows."""
   rows = max(map(len, boxes))
   padded = np.stack([np.pad(b, ((0, rows - len(b)), (0, 0))) for b in boxes])
   return padded, np.stack([np.arange(rows) < len(b) for b in boxes])
 
 
 def _label_count(case: Case) -> int:
-  """The number of classes among which the objects' labels are drawn."""
+  """Number of classes from which the objects' labels are drawn."""
   return case.meta.get('gt_num_classes', case.meta['num_classes'])
 
 
 def _alias(case: Case, name: str, kind: str) -> str:
-  """The name under which an array that has several was filled."""
+  """Name under which an array with several names was filled."""
   return kind.partition(':')[2] or case.meta['aliases'][name]
 
 
 def _derived(name: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
-  """A standardised convolution's statistics of its own weight, one an output channel."""
+  """Weight statistics of a standardised convolution, one per output channel."""
   module, _, statistic = name.rpartition('.')
   weight = arrays[f'{module}.weight'].astype(np.float64)
   axes = tuple(range(1, weight.ndim))

@@ -1,4 +1,4 @@
-"""What recorded runs with a loss for long tails knew of the classes, and which classes they drew."""
+"""Sets the class counts and sampled classes of recorded runs with losses for long tails."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from jaxdet.parity.case import Case
 
 
 def set_class_counts(model: ConfigDict, case: Case) -> None:
-  """Sets `model.class_counts` to the recorded numbers of training objects of each class, if there are such."""
+  """Sets `model.class_counts` to the recorded numbers of training objects per class, if there are any."""
   if 'grw' not in case.meta:
     return
   draws = case.recipe.uniform('disalign|num_shots', (case.meta['num_classes'],))
@@ -21,7 +21,7 @@ def set_class_counts(model: ConfigDict, case: Case) -> None:
 
 
 def draw_as_recorded(detector, case: Case):
-  """The detector, with a federated loss on the recorded classes: those of the largest of given numbers."""
+  """Returns the detector with a federated loss on the recorded classes, those with the largest recorded numbers."""
   if 'fed_inds' not in case.meta:
     return detector
   numbers = case.recipe.uniform('fed', (case.meta['num_classes'],))

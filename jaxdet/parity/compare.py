@@ -1,4 +1,4 @@
-"""Differences between a recorded run and jaxdet's, each a number with a tolerance."""
+"""Compares a recorded run with jaxdet's: differences as numbers with tolerances."""
 
 import dataclasses
 import math
@@ -14,14 +14,15 @@ TENSOR = 1e-4  # of a tensor's RMS; float32 rounding is around 1e-5, a wrong pad
 BOX = 0.05  # pixels
 SCORE = 1e-4
 MASK = 0.01  # 1 - IoU of pixels
+PIXELS = 1e-3  # share of an image's
 LOSS = 1e-4  # relative
 GRADIENT = 1e-3  # relative, of an array's norm
 TRAINING = 1e-3  # relative
-ROUNDING = 5.0  # an error up to so many times that of a float64 run is laid to rounding
-TINY = 1e-4  # losses and gradient norms below are as good as zero
-DELTA = 1e-2  # of the RMS of what five steps changed, beyond rounding
+ROUNDING = 5.0  # an error up to so many times that of a float64 run counts as rounding
+TINY = 1e-4  # losses and gradient norms below this count as zero
+DELTA = 1e-2  # of the RMS of the change by five steps, beyond rounding
 
-# What is compared, in the order in which a detector makes it; the columns of a report.
+# Stages of the comparison in a detector's order; the columns of a report.
 STAGES = {
   'config': 'what the config says and the recorded run did otherwise',
   'input': 'normalised, padded images',
@@ -37,6 +38,7 @@ STAGES = {
   'boxes': 'pixels between matched detections',
   'scores': 'of proposals and detections, absolute',
   'masks': '1 - IoU of pasted masks',
+  'pixels': 'share of those with another class, or in another segment',
   'losses': 'relative',
   'gradients': 'relative, of the norm of every parameter that is trained',
   'training': 'losses before each of five SGD steps, relative; what the steps changed, of its RMS',
@@ -45,31 +47,31 @@ STAGES = {
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-  """One number that was compared."""
+  """Comparison of one number."""
 
   stage: str  # a key of STAGES
   name: str
-  error: float  # in the stage's unit; infinite where nothing could be compared
+  error: float  # in the stage's unit; infinite if nothing could be compared
   tolerance: float
-  rounding: float = 0.0  # the error of a float64 run; looked at where the number failed
+  rounding: float = 0.0  # error of a float64 run, if the number failed
 
   @property
   def passed(self) -> bool:
-    return self.error <= self.tolerance  # False where it is not a number
+    return self.error <= self.tolerance  # False for NaN
 
   @property
   def is_rounding(self) -> bool:
-    """Whether the number did not pass, and would not in float64 either, by about as much."""
+    """True if the number failed, and fails in float64 too, by about as much."""
     return not self.passed and self.rounding > self.tolerance and self.error <= ROUNDING * self.rounding
 
 
 def relative(ours: float, recorded: float) -> float:
-  """|ours - recorded| relative to the recorded number, which counts as larger by TINY."""
+  """|ours - recorded| / (|recorded| + TINY)."""
   return abs(float(ours) - recorded) / (abs(recorded) + TINY)
 
 
 def upstream_layout(value: np.ndarray) -> np.ndarray:
-  """Maps [N, H, W, C] as [N, C, H, W]; axes beyond the fourth belong to the channels, as after [N, C] those do."""
+  """Converts [N, H, W, C] to [N, C, H, W]; axes after the fourth are merged into C, also in [N, C, ...]."""
   if value.ndim == 5:  # deltas [N, H, W, A, 4]
     value = value.reshape(*value.shape[:3], -1)
   if value.ndim == 4:
@@ -78,20 +80,20 @@ def upstream_layout(value: np.ndarray) -> np.ndarray:
 
 
 def tensor_error(case: Case, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N *S'] | None = None) -> float:
-  """The largest difference at the recorded samples, relative to the tensor's RMS.
+  """Largest difference at the recorded samples, relative to the tensor's RMS.
 
   Args:
     case: the recorded run.
     name: of the tensor.
-    value: the whole of it, rows first, channels last.
-    rows: only samples in these rows count, of a sequence in these cells; None: all.
+    value: the whole tensor, rows first, channels last.
+    rows: mask of the rows (of a sequence: the cells) whose samples are compared; None: all.
 
   Returns:
-    Infinity where the shapes differ, NaN where no sample counts.
+    Infinity if the shapes differ, NaN if no sample is compared.
   """
   value = np.asarray(value)
   recorded = case.tensors[name]
-  if not value.ndim == len(recorded['shape']) == 3:  # sequences are batch first everywhere
+  if not value.ndim == len(recorded['shape']) == 3:  # sequences are batch first upstream too
     value = upstream_layout(value)
   if list(value.shape) != recorded['shape']:
     return math.inf
@@ -103,7 +105,7 @@ def tensor_error(case: Case, name: str, value: np.ndarray, rows: Bool[np.ndarray
 
 
 class Comparison:
-  """The checks of a case as they come, and which recorded tensors they covered."""
+  """Collects the checks of a case, and the recorded tensors that they cover."""
 
   def __init__(self, case: Case):
     self.case = case
@@ -114,11 +116,11 @@ class Comparison:
     self.checks.append(Check(stage, name, float(error), tolerance))
 
   def number(self, stage: str, name: str, ours: float, recorded: float, tolerance: float) -> None:
-    """Compares a number relative to the recorded one, which counts as larger by TINY."""
+    """Compares a number with the recorded one by `relative`."""
     self.add(stage, name, relative(ours, recorded), tolerance)
 
   def missing(self, stage: str, name: str) -> None:
-    """Something recorded that jaxdet's detector does not have."""
+    """Adds a failed check for a recorded value that jaxdet's detector does not have."""
     self.checks.append(Check(stage, f'{name} (missing)', math.inf, 0.0))
 
   def tensor(self, stage: str, name: str, value: np.ndarray, rows: Bool[np.ndarray, 'N *S'] | None = None) -> None:
@@ -131,9 +133,9 @@ class Comparison:
       self.add(stage, name, error, TENSOR)
 
   def measure_rounding(self, exact: 'Comparison') -> None:
-    """Notes of what failed how far a float64 run is from the recorded number; no tolerance changes by this.
+    """Adds to failed checks the error of a float64 run; tolerances do not change.
 
-    Some networks amplify rounding layer by layer, the upstream program's as well as ours.
+    Some networks amplify rounding errors layer by layer, upstream as well as here.
     """
     errors = {(check.stage, check.name): check.error for check in exact.checks}
     for i, check in enumerate(self.checks):
@@ -144,7 +146,7 @@ class Comparison:
     """Compares the detections of an image with the recorded 'det0' or 'fixed_roi/det0'.
 
     Returns:
-      For each recorded detection our row among the valid ones, -1 where there is none.
+      For each recorded detection our row among the valid ones, -1 if there is none.
     """
     name = f'{prefix}{image}'
     valid = np.asarray(found.valid[image])

@@ -1,4 +1,4 @@
-"""Inference of dense detectors against a recorded run."""
+"""Compares the inference of dense detectors with a recorded run."""
 
 import flax.struct
 import jax
@@ -18,12 +18,18 @@ NAMES = {
   'box_regression': 'head/reg',
   'centerness': 'head/centerness',
   'coefficients': 'head/coeff',
+  'top_left_logits': 'head/tl_heat',
+  'top_left_embedding': 'head/tl_emb',
+  'top_left_offsets': 'head/tl_off',
+  'bottom_right_logits': 'head/br_heat',
+  'bottom_right_embedding': 'head/br_emb',
+  'bottom_right_offsets': 'head/br_off',
 }
 
 
 @flax.struct.dataclass
 class Inference:
-  """Tensors on the way from images to detections."""
+  """Intermediate tensors from images to detections."""
 
   input: Float[Array, 'B H W 3']
   maps: dict[str, dict[int, Array]]  # by recorded part and level
@@ -31,7 +37,7 @@ class Inference:
 
 
 def compare_inference(subject: Subject, comparison: Comparison) -> None:
-  """Adds the checks of everything that was recorded of an inference pass."""
+  """Adds the checks of all recorded tensors of an inference pass."""
   case = subject.case
   made = jax.device_get(jax.jit(infer, static_argnums=0)(subject.detector, subject.variables, subject.batch))
   if case.program == 'mmdet' and subject.config.model.head.name == 'fcos':
@@ -48,7 +54,7 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
 
 
 def recorded_distances(boxes: dict[int, np.ndarray], kind: str) -> dict[str, dict[int, np.ndarray]]:
-  """Box regression as mmdetection's FCOS network returns it: in pixels, but in strides in training."""
+  """Box regression as mmdetection's FCOS network returns it: in pixels, in training in strides."""
   if kind == 'log_pixels':
     return {'head/reg': {level: np.exp(x) for level, x in boxes.items()}}
   strides = {level: np.maximum(x, 0) for level, x in boxes.items()}

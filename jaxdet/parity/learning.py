@@ -1,4 +1,4 @@
-"""Losses, gradients and a few training steps of a detector, against the recorded ones."""
+"""Compares losses, gradients and a few training steps of a detector with the recorded ones."""
 
 import functools
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def compare_learning(subject: Subject, comparison: Comparison) -> None:
 
 
 def compare_training(subject: Subject, comparison: Comparison) -> None:
-  """Adds the checks of 'training': losses before each step, and what the steps changed."""
+  """Adds the checks of 'training': losses before each step, and the change of the parameters."""
   case = subject.case
   recorded = case.meta['train']
   history, trained = train(subject, gradient_function(subject), len(recorded))
@@ -46,13 +46,13 @@ def compare_training(subject: Subject, comparison: Comparison) -> None:
     before = case.samples(name, subject.state[name])
     moved = case.samples(name, after[name]).astype(np.float64) - before
     delta = case.arrays.get(f't/delta/{name}', case.arrays[f't/after/{name}'].astype(np.float64) - before)
-    # Every step rounds the parameter anew, which is all there is to see where steps are small.
+    # Every step rounds the parameter again: for small steps rounding is most of the difference.
     beyond = np.maximum(np.abs(moved - delta) - len(recorded) * np.spacing(np.abs(before)), 0.0)
     comparison.add('training', f'change of {name}', _rms(beyond) / _rms(delta), DELTA)
 
 
 def gradient_function(subject: Subject) -> Gradient:
-  """From trained parameters and `batch_stats` to a gradient, the losses by name with 'total', and new statistics."""
+  """Makes a function from (trained parameters, `batch_stats`) to (gradient, (losses with 'total', new statistics))."""
   params = subject.variables['params']
   _, frozen = freezing.split(params, freezing.trainable(params, subject.config.model.frozen))
   constants = subject.variables['constants']
@@ -69,10 +69,10 @@ def _gradient(trained, detector, frozen, constants, batch_stats, batch):
 
 
 def training_config(config: ConfigDict, case: Case) -> ConfigDict:
-  """`config` with the optimizer of the recorded steps: SGD at a constant rate, no warm-up.
+  """Returns `config` with the optimizer of the recorded steps: SGD at a constant rate, no warm-up.
 
   Raises:
-    ValueError: where parts of the network learn or decay by other rules than `config.train` has.
+    ValueError: learning rates or weight decay of parts of the network differ from those of `config.train`.
   """
   if case.program == 'mmdet':
     recorded = case.meta['train_optimizer']
@@ -100,7 +100,7 @@ def training_config(config: ConfigDict, case: Case) -> ConfigDict:
 
 
 def _check_rates(config: ConfigDict, options: dict) -> None:
-  """Raises ValueError unless the parts of the network learn and decay as mmdetection's option says."""
+  """Raises ValueError unless learning rates and weight decay of parts agree with mmdetection's option."""
   optimizer = config.train.optimizer
   recorded = {name: rates['lr_mult'] for name, rates in options.get('custom_keys', {}).items() if 'lr_mult' in rates}
   recorded |= {'bias': options['bias_lr_mult']} if 'bias_lr_mult' in options else {}
@@ -115,7 +115,7 @@ def _check_rates(config: ConfigDict, options: dict) -> None:
 
 
 def _check_decay(config: ConfigDict, norms: float, biases: float) -> None:
-  """Raises ValueError unless norms and biases have these parts of the weight decay."""
+  """Raises ValueError unless norms and biases have these factors of the weight decay."""
   rules = config.train.optimizer.decay_factors
   ours = [rules[decay_rule(path, rules)][1] for path in ('neck/norm/scale', 'neck/conv/bias')]
   if ours != [norms, biases]:
@@ -123,7 +123,7 @@ def _check_decay(config: ConfigDict, norms: float, biases: float) -> None:
 
 
 def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[str, float]], Params]:
-  """The losses before each step on the same batch, and the trained parameters after the last."""
+  """Trains on the same batch; returns the losses before each step, and the trained parameters after the last."""
   params = subject.variables['params']
   config = training_config(subject.config, subject.case)
   optimizer = build_optimizer(config, params)
@@ -145,7 +145,7 @@ def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[s
 
 
 def by_upstream_name(subject: Subject, params: Params) -> dict[str, np.ndarray]:
-  """Trained parameters, or their gradients, under upstream's names and in its layout."""
+  """Trained parameters, or their gradients, by upstream's names and in its layout."""
   paths = {f'params/{path}' for path, value in flatten_dict(params, sep='/').items() if value is not None}
   rules = [rule for rule in subject.rules if rule.path in paths and not rule.copy]
   return export_state({'params': jax.device_get(params)}, rules)
@@ -169,7 +169,7 @@ def _compare_gradients(subject: Subject, comparison: Comparison, grads: Params) 
     else:
       comparison.missing('gradients', name)
   for name in ours.keys() - recorded.keys():
-    # Frozen upstream: a parameter that is trained here must at least not move.
+    # Frozen upstream: a parameter that is trained here must have gradient 0.
     comparison.add('gradients', f'{name} (frozen)', float(np.abs(ours[name]).max()), 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Which of our detections is which recorded one, and how alike their masks are."""
+"""Matches our detections with recorded ones, and compares their masks."""
 
 import dataclasses
 import math
@@ -11,13 +11,13 @@ from jaxdet.ops.image_masks import image_mask_window
 from jaxdet.ops.paste import paste_mask
 from jaxdet.parity.case import Case
 
-SAME_BOX = 1.0  # pixels: rows that lie further apart are different detections
-MOST_PROPOSALS = 256  # of an image that the recordings hold but for mmdetection's: the best
+SAME_BOX = 1.0  # pixels: boxes that differ more are different detections
+MOST_PROPOSALS = 256  # number of best proposals per image in recordings, except mmdetection's
 
 
 @dataclasses.dataclass(frozen=True)
 class Matches:
-  """For each recorded row ours, or -1, and the largest differences of those that have one."""
+  """Our row for each recorded row, or -1, and the largest differences of matched rows."""
 
   rows: Int[np.ndarray, 'N']
   box: float  # pixels
@@ -30,9 +30,9 @@ def match_rows(
   labels: Int[np.ndarray, 'P'],
   recorded: tuple[Float[np.ndarray, 'N 4'], Float[np.ndarray, 'N'], Int[np.ndarray, 'N']],
 ) -> Matches:
-  """Pairs our rows with recorded ones of the same label, one to one, so that boxes and scores lie closest.
+  """Matches our rows one-to-one with recorded rows of the same label, at the least difference of boxes and scores.
 
-  Scores may tie to the last digits, so that the order of rows means nothing.
+  Scores may be equal to the last digits, so the order of rows is not compared.
   """
   recorded_boxes, recorded_scores, recorded_labels = recorded
   pixels = np.abs(recorded_boxes[:, None] - boxes).max(-1, initial=0.0)
@@ -61,11 +61,11 @@ def recorded_rows(case: Case, prefix: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def recorded_count(case: Case, name: str) -> int | None:
-  """How many proposals or detections there were, of which the best may be recorded only; None: it is not known."""
+  """Number of proposals or detections, of which only the best may be recorded; None: unknown."""
   part, image = name[:-1], int(name[-1])
   if part == 'proposals' and 'num_proposals' in case.meta:
     return case.meta['num_proposals'][image]
-  if part == 'det' and 'detection_note' in case.meta:  # Detic's query detectors: of 300 the best
+  if part == 'det' and 'detection_note' in case.meta:  # Detic's query detectors: the best of 300
     return None
   if part == 'det' and 'detection_stats' in case.meta:
     return int(case.meta['detection_stats']['rows'][image][0])
@@ -81,15 +81,15 @@ def mask_errors(
   rows: Int[np.ndarray, 'N'],
   over_image: bool = False,
 ) -> list[float]:
-  """1 - IoU of each recorded mask and ours, pasted into the image; of the detections whose bits are recorded.
+  """1 - IoU of recorded masks and ours, pasted into the image, for detections with recorded bits.
 
   Args:
     case: the recorded run.
     name: of the image's detections.
     masks: probabilities over the boxes.
     boxes: in pixels of the image.
-    rows: of the recorded detections.
-    over_image: masks are probabilities over the whole image, to which upstream stretches the grid also where that
+    rows: our row for each recorded detection.
+    over_image: masks are probabilities over the whole image; upstream stretches the grid to the image even if it
       covers a canvas.
   """
   key = f'{name}/masks'
@@ -107,7 +107,7 @@ def mask_errors(
 def _stretched(
   probabilities: Float[np.ndarray, 'h w'], box: Float[np.ndarray, '4'], height: int, width: int
 ) -> Bool[np.ndarray, 'H W']:
-  """A mask on a grid that covers the image."""
+  """Mask of an image from probabilities on a grid that covers the image."""
   mask = np.zeros((height, width), bool)
   window, (y, x) = image_mask_window(probabilities, box, (height, width), height, width)
   mask[y : y + window.shape[0], x : x + window.shape[1]] = window

@@ -1,16 +1,17 @@
-"""How each program calls what jaxdet's detectors make: tensors of a recorded run, and losses."""
+"""Names of recorded tensors and losses by program."""
 
 import re
 from collections.abc import Container, Mapping, Sequence
 
 from jaxdet.parity.case import Case
 
-# Recorded loss, as a regular expression, and jaxdet's. Those that no expression knows are log values.
+# Recorded loss, as a regular expression, and jaxdet's. Other names are log values.
 _DETECTRON2 = {
   r'loss_rpn_cls': 'loss_rpn_objectness',
   r'loss_rpn_loc': 'loss_rpn_box',
   r'loss_cls': 'loss_class',
   r'loss_box_reg': 'loss_box',
+  r'loss_sem_seg': 'loss_semantic',
   r'loss_fcos_cls': 'loss_class',
   r'loss_fcos_loc': 'loss_box',
   r'loss_fcos_ctr': 'loss_centerness',
@@ -33,7 +34,12 @@ _MMDET = {
   r'loss_centerness': 'loss_centerness',
   r'loss_dfl': 'loss_distribution',
   r'loss_mask': 'loss_mask',
+  r'loss_grid': 'loss_grid',
   r'loss_segm': 'loss_semantic',
+  r'det_loss': 'loss_corners',
+  r'off_loss': 'loss_offsets',
+  r'pull_loss': 'loss_pull',
+  r'push_loss': 'loss_push',
   r'loss_iou': 'loss_giou',
   r'd(\d)\.loss_cls': r'loss_class_\1',
   r'd(\d)\.loss_bbox': r'loss_box_\1',
@@ -49,8 +55,8 @@ _MMDET = {
 LOSSES = {'mmdet': _MMDET, 'detectron2': _DETECTRON2, 'detic': _DETECTRON2, 'disalign': _DETECTRON2}
 
 
-# How `rcnn.py` calls tensors of regions, and what they are recorded as where a shared head (C4) makes one feature for
-# boxes and masks. mmdetection ran its hooks twice then, for the masks under "#2".
+# Our names of RoI tensors, and the recorded ones if a shared head (C4) makes one feature for boxes and masks.
+# mmdetection then ran its hooks twice, for masks with the suffix "#2".
 _SHARED = {
   'mmdet': {
     '0/feats': ('0/feats', 'mask/feats'),
@@ -62,7 +68,7 @@ _SHARED = {
 
 
 def merged_losses(recorded: Mapping[str, float]) -> dict[str, float]:
-  """Recorded losses, of which the two parts of a seesaw loss are one here."""
+  """Recorded losses, with the two parts of a seesaw loss added, as here."""
   merged = {}
   for name, value in recorded.items():
     name = re.sub(r'(loss_cls)_(objectness|classes)$', r'\1', name)
@@ -71,7 +77,7 @@ def merged_losses(recorded: Mapping[str, float]) -> dict[str, float]:
 
 
 def loss_name(case: Case, recorded: str, ours: Container[str]) -> str | None:
-  """Which of our losses a recorded one is, 'total' for their sum; None for a value that is no loss."""
+  """Our name of a recorded loss, 'total' for the sum; None for a value that is not a loss."""
   for pattern, names in LOSSES[case.program].items():
     if match := re.fullmatch(pattern, recorded):
       names = [match.expand(name) for name in ([names] if isinstance(names, str) else names)]
@@ -80,20 +86,20 @@ def loss_name(case: Case, recorded: str, ours: Container[str]) -> str | None:
 
 
 def region_names(case: Case, tensor: str, shared_head: bool) -> tuple[str, ...]:
-  """The recorded names, without 'roi/' or 'fixed_roi/', of one of our tensors of regions."""
+  """Recorded names, without 'roi/' or 'fixed_roi/', of one of our RoI tensors."""
   renamed = _SHARED.get(case.program, {}) if shared_head else {}
   return renamed.get(tensor, (tensor,))
 
 
 def level_names(case: Case, part: str, levels: Sequence[int]) -> dict[int, str]:
-  """The recorded names of feature maps by level: 'neck/0' or 'neck/p2', 'rpn/cls/p2' or 'rpn/cls/res4'.
+  """Recorded names of feature maps by level: 'neck/0' or 'neck/p2', 'rpn/cls/p2' or 'rpn/cls/res4'.
 
-  Programs count levels differently, but all end with the coarsest.
+  Programs number levels differently, but all end with the coarsest.
 
   Args:
     case: the recorded run.
     part: 'backbone', 'neck', 'rpn/cls', 'head/reg' and so on.
-    levels: those of jaxdet's maps.
+    levels: of jaxdet's maps.
   """
   numbers = {name: re.fullmatch(rf'{part}/[a-z]*(\d+)', name) for name in case.tensors}
   recorded = sorted((name for name, match in numbers.items() if match), key=lambda name: int(numbers[name][1]))

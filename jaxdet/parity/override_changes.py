@@ -1,7 +1,7 @@
-"""Changes of a config that an override of an upstream config stands for.
+"""Translates overrides of upstream configs to changes of jaxdet's.
 
-A change writes into `config.model`; an override that it cannot express there it refuses, so that the case is not run on
-a wrong model. The tables of upstream keys are in override_detectron2.py and override_mmdet.py.
+A change writes into `config.model`. An override that cannot be expressed there raises an error, so that the case does
+not run on a wrong model. The tables of upstream keys are in override_detectron2.py and override_mmdet.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxdet.training.config_0_1 import frozen_stages
 
-EVERYTHING = 4096  # a sampler of so many rows or more takes all there are: `sampler.num` 0
+EVERYTHING = 4096  # a sampler of at least so many rows takes all rows: `sampler.num` 0
 Change = Callable[[ConfigDict, Any], None]
 
 NORMS = {'': '', 'FrozenBN': 'frozen_bn', 'BN': 'sync_bn', 'SyncBN': 'sync_bn', 'naiveSyncBN': 'sync_bn', 'GN': 'gn'}
@@ -19,7 +19,7 @@ LOW_QUALITY = {True: 'gt_claims', False: 'off'}  # mmdetection's `match_low_qual
 
 
 def put(*paths: str) -> Change:
-  """Writes the value at these paths below `config.model`."""
+  """Makes a change that writes the value at these paths below `config.model`."""
 
   def change(config: ConfigDict, value) -> None:
     for path in paths:
@@ -29,7 +29,7 @@ def put(*paths: str) -> Change:
 
 
 def put_each(*paths: str) -> Change:
-  """Writes the parts of a value at these paths."""
+  """Makes a change that writes the elements of a value at these paths."""
 
   def change(config: ConfigDict, values) -> None:
     for path, value in zip(paths, values, strict=True):
@@ -39,10 +39,10 @@ def put_each(*paths: str) -> Change:
 
 
 def choose(path: str, values: Mapping[Any, Any]) -> Change:
-  """Writes what stands for the value here.
+  """Makes a change that writes the jaxdet value for an upstream value.
 
   Raises:
-    ValueError: for a value of which nothing is known.
+    ValueError: for an unknown value.
   """
 
   def change(config: ConfigDict, value) -> None:
@@ -54,14 +54,14 @@ def choose(path: str, values: Mapping[Any, Any]) -> Change:
 
 
 def put_iou(path: str) -> Change:
-  """Detectron2's thresholds of a matcher: one, or that of negatives and that of positives."""
+  """Makes a change for Detectron2's matcher thresholds: one, or one for negatives and one for positives."""
   return lambda config, values: put_each(f'{path}.negative_iou', f'{path}.positive_iou')(
     config, [values[0], values[-1]]
   )
 
 
 def sample(path: str) -> Change:
-  """The number of rows that a sampler takes."""
+  """Makes a change that sets the number of rows of a sampler."""
   return lambda config, value: write(config.model, path, 0 if value >= EVERYTHING else value)
 
 
@@ -74,29 +74,36 @@ def both(*changes: Change) -> Change:
 
 
 def padded(config: ConfigDict, value) -> None:
-  """Images are smaller than their canvas, where mmdetection's YOLACT takes boxes as a share of the image."""
-  if config.model.get('head', {}).get('name') == 'yolact':
+  """Images are smaller than their canvas and lie at its top left.
+
+  mmdetection's YOLACT takes boxes as a share of the image all the same; its CornerNet looks at images with a margin
+  otherwise.
+  """
+  head = config.model.get('head', {}).get('name')
+  if head == 'yolact':
     config.model.head.masks.extent = 'image'
+  elif head == 'cornernet':
+    config.model.test.margin = 0
 
 
 def pixel_std(config: ConfigDict, value) -> None:
-  """Upstream's are in its channel order."""
+  """Writes the pixel deviations, which upstream has in its channel order."""
   config.model.pixel_std = tuple(value[:: -1 if config.model.channel_order == 'BGR' else 1])
 
 
 def mask_format(config: ConfigDict, value) -> None:
-  """Bitmaps have no outlines to draw masks from."""
+  """Switches polygons off for bitmap masks."""
   if value == 'bitmask':
     config.data.max_vertices = 0
 
 
 def frozen_parts(stem: int) -> Change:
-  """Freezes the stem and the stages up to a number, of which the stem has `stem`."""
+  """Makes a change that freezes the stem and the stages up to a number; the stem's number is `stem`."""
   return lambda config, value: setattr(config.model, 'frozen', frozen_stages(value - stem))
 
 
 def cell_sizes(config: ConfigDict, value) -> None:
-  """mmdetection's scales are relative to the strides of the levels."""
+  """Writes anchor sizes from mmdetection's scales, which are relative to the levels' strides."""
   anchors = config.model.proposals.anchors
   first = config.model.neck.level if config.model.neck.name == 'single' else min(config.model.neck.levels)
   strides = [2 ** (first + k) for k in range(len(anchors.sizes))]
@@ -104,24 +111,24 @@ def cell_sizes(config: ConfigDict, value) -> None:
 
 
 def coder_weights(path: str) -> Change:
-  """mmdetection's deviations are the reciprocals of weights."""
+  """Makes a change that writes coder weights, the reciprocals of mmdetection's deviations."""
   return lambda config, value: write(config.model, path, tuple(1 / deviation for deviation in value))
 
 
 def iou_losses(path: str) -> Change:
-  """Writes a regression loss by Detectron2's name."""
+  """Makes a change that writes a regression loss by Detectron2's name."""
   names = {name: name for name in ('smooth_l1', 'giou', 'diou', 'ciou')}
   return choose(f'{path}.name', names)
 
 
 def federated(config: ConfigDict, value) -> None:
-  """Detectron2's federated loss, whose sigmoids are an override of their own."""
+  """Writes Detectron2's federated loss; its sigmoids are another override."""
   if value:
     config.model.roi.class_loss = {'name': 'federated', 'slots': 50, 'power': 0.5}
 
 
 def nothing(config: ConfigDict, value) -> None:
-  """Says nothing about the model."""
+  """Changes nothing, for overrides that do not affect the model."""
 
 
 def read(model: ConfigDict, path: str):
@@ -131,7 +138,7 @@ def read(model: ConfigDict, path: str):
 
 
 def write(model: ConfigDict, path: str, value) -> None:
-  """Recorded overrides also speak of parts that a model does without (an RPN alone): those are passed over."""
+  """Writes a value below `config.model`; skips overrides of parts that the model does not have (an RPN alone)."""
   *parents, key = path.split('.')
   if parents and model.get(parents[0]) is None or path.startswith('proposals.') and model.proposals.name == 'given':
     return

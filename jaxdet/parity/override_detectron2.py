@@ -1,4 +1,4 @@
-"""Overrides of Detectron2's configs, and of its descendants': regular expressions of keys, and the change of each."""
+"""Overrides of configs of Detectron2 and its descendants: regular expressions of keys, and their changes."""
 
 from collections.abc import Mapping
 
@@ -81,6 +81,9 @@ RULES: Mapping[str, Change] = {
   r'MODEL\.ROI_MASK_HEAD\.CONV_DIM': put('roi.mask_head.channels'),
   r'MODEL\.ROI_MASK_HEAD\.NORM': choose('roi.mask_head.norm', NORMS),
   r'MODEL\.ROI_MASK_HEAD\.CLS_AGNOSTIC_MASK': put('roi.mask_head.class_agnostic'),
+  r'MODEL\.PANOPTIC_FPN\.COMBINE\.INSTANCES_CONFIDENCE_THRESH': put('test.panoptic.score_threshold'),
+  r'MODEL\.PANOPTIC_FPN\.COMBINE\.OVERLAP_THRESH': put('test.panoptic.overlap'),
+  r'MODEL\.PANOPTIC_FPN\.COMBINE\.STUFF_AREA_LIMIT': put('test.panoptic.stuff_area'),
   r'MODEL\.RETINANET\.NUM_CLASSES': put('num_classes'),
   r'MODEL\.RETINANET\.NUM_CONVS': put('head.network.num_convs'),
   r'MODEL\.RETINANET\.IOU_THRESHOLDS': put_iou('head.matcher'),
@@ -110,5 +113,5 @@ RULES: Mapping[str, Change] = {
   r'model\.roi_heads\.batch_size_per_image': sample('roi.sampler.num'),
   r'model\.roi_heads\.positive_fraction': put('roi.sampler.positive_fraction'),
   r'model\.pixel_std': pixel_std,
-  r'SyncBN': nothing,  # runs on running statistics, as everything here
+  r'SyncBN': nothing,  # recorded with running statistics, as everywhere here
 }

@@ -1,4 +1,4 @@
-"""Overrides of mmdetection's configs: regular expressions of keys, and the change of each."""
+"""Overrides of mmdetection's configs: regular expressions of keys, and their changes."""
 
 from collections.abc import Mapping
 
@@ -32,6 +32,7 @@ RULES: Mapping[str, Change] = {
   r'model\.train_cfg\.rpn\.allowed_border': put('proposals.border'),
   r'model\.train_cfg\.rpn\.sampler\.pos_fraction': put('proposals.sampler.positive_fraction'),
   r'model\.train_cfg\.rcnn\.(\d\.)?sampler\.pos_fraction': put('roi.sampler.positive_fraction'),
+  r'model\.train_cfg\.rcnn\.max_num_grid': sample('roi.grid_points.max_rois'),
   r'model\.train_cfg\.rcnn\.sampler\.add_gt_as_proposals': put('roi.add_ground_truth'),
   r'model\.train_cfg\.(rpn|rcnn)\.assigner\.ignore_iof_thr': nothing,  # recorded images have no crowds
   r'model\.train_cfg\.rpn\.assigner\.pos_iou_thr': put('proposals.matcher.positive_iou'),
@@ -77,6 +78,7 @@ RULES: Mapping[str, Change] = {
   r'model\.test_cfg\.nms_pre': put('test.pre_nms_topk'),
   r'model\.test_cfg\.score_thr': put('test.score_threshold'),
   r'model\.test_cfg\.nms\.iou_threshold': put('test.iou'),
+  r'model\.test_cfg\.corner_topk': put('test.corner_topk'),
   r'model\.bbox_head\.num_classes': put('num_classes'),
   r'model\.bbox_head\.stacked_convs': put('head.network.num_convs'),
   r'model\.bbox_head\.feat_channels': put('head.network.channels'),
@@ -90,5 +92,5 @@ RULES: Mapping[str, Change] = {
   r'model\.train_cfg\.allowed_border': put('head.border'),
   r'model\.data_preprocessor\.batch_augments': nothing,
   r'model\.data_preprocessor\.pad_size_divisor': padded,
-  r'SyncBN': nothing,  # runs on running statistics, as everything here
+  r'SyncBN': nothing,  # recorded with running statistics, as everywhere here
 }

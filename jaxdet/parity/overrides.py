@@ -1,6 +1,6 @@
-"""What a recorded run changed in its upstream config, said in jaxdet's.
+"""Applies the overrides of a recorded run to jaxdet's config.
 
-Recorded runs leave nothing to chance: samplers take everything, and few proposals keep the files small.
+Recorded runs are deterministic: samplers take all rows, and few proposals keep the files small.
 """
 
 import re
@@ -13,25 +13,27 @@ from jaxdet.parity.case import Case
 from jaxdet.parity.override_changes import read
 from jaxdet.parity.upstream import Entry
 
-# By program; Detic and DisAlign rest on Detectron2.
+# By program; Detic and DisAlign are based on Detectron2.
 RULES = {
   'mmdet': override_mmdet.RULES,
   'detectron2': override_detectron2.RULES,
   'detic': override_detectron2.RULES,
   'disalign': override_detectron2.RULES,
 }
+# What of upstream's settings of detection the head of a method does not read, though they are in its config.
+UNREAD = {'cornernet': ('score_threshold',)}
 OBJECTS = 8  # at least so many an image: their boxes join the proposals
 
 
 class OverrideNotUnderstood(ValueError):
-  """A recorded run changed something in its config that jaxdet's cannot say."""
+  """A recorded run has an override that jaxdet's config cannot express."""
 
 
 def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
-  """The config of a recorded run, unlocked, and what it and the recording disagree about.
+  """Makes the config of a recorded run, unlocked, and lists its differences from the recording.
 
   Raises:
-    OverrideNotUnderstood: names the overrides that are not.
+    OverrideNotUnderstood: the message names the overrides.
   """
   config = load_config(entry.config).unlock()
   model = config.model
@@ -49,15 +51,15 @@ def case_config(case: Case, entry: Entry) -> tuple[ConfigDict, list[str]]:
   model.num_classes = case.meta['num_classes']
   model.pixel_mean, model.pixel_std, model.channel_order = case.pixel_mean, case.pixel_std, case.meta['channel_order']
   if case.meta.get('score_thr') is not None:
-    model.test.update(recorded_test(case))
+    model.test.update(recorded_test(model, case))
   _still_batch_norm(model)
-  _without_dropout(model)
+  _without_chance(model)
   _take_everything_in_fewer_rows(model)
   return config, differences
 
 
 def disagreements(model: ConfigDict, case: Case) -> list[str]:
-  """Sentences on what `config.model` says and the recorded run did otherwise."""
+  """Describes the differences between `config.model` and the recorded run, one sentence each."""
   meta = case.meta
   expected = {
     'pixel_mean': case.pixel_mean,
@@ -66,9 +68,9 @@ def disagreements(model: ConfigDict, case: Case) -> list[str]:
   }
   if meta.get('score_thr') is not None:
     # Detectron2's and DisAlign's recordings have a threshold of their own, between two scores.
-    test = recorded_test(case)
-    threshold = test.pop('score_threshold')
-    if case.program == 'mmdet' or 'score_thr_default' in meta:
+    test = recorded_test(model, case)
+    threshold = test.pop('score_threshold', None)
+    if threshold is not None and case.program == 'mmdet' or 'score_thr_default' in meta:
       expected['test.score_threshold'] = meta.get('score_thr_default', threshold)
     expected.update({f'test.{name}': value for name, value in test.items()})
   found = {path: read(model, path) for path in expected}
@@ -79,23 +81,24 @@ def disagreements(model: ConfigDict, case: Case) -> list[str]:
   ]
 
 
-def recorded_test(case: Case) -> dict[str, float]:
+def recorded_test(model: ConfigDict, case: Case) -> dict[str, float]:
   """How detections were chosen, in the terms of `config.model.test`, as far as it was recorded."""
   names = {'score_threshold': 'score_thr', 'iou': 'nms_iou', 'detections': 'max_per_img'}
-  return {ours: case.meta[name] for ours, name in names.items() if case.meta[name] is not None}
+  unread = UNREAD.get(model.get('head', {}).get('name'), ())
+  return {ours: case.meta[name] for ours, name in names.items() if case.meta[name] is not None and ours not in unread}
 
 
 def _take_everything_in_fewer_rows(model: ConfigDict) -> None:
-  """As many regions as there can be, of which a quarter may be positive: the same losses, and the mask head sees these.
+  """As many regions as there can be, of which a quarter may be positive: the same losses, and tasks see these.
 
-  With `sampler.num` 0 it would see every region, most of them background, which takes ten times as long.
+  With `sampler.num` 0 they would see every region, most of them background, which takes ten times as long.
   """
-  if 'roi' in model and model.roi.sampler.num == 0 and 'mask' in model.roi.tasks and model.proposals.name != 'given':
+  if 'roi' in model and model.roi.sampler.num == 0 and model.roi.tasks and model.proposals.name != 'given':
     model.roi.sampler.update(num=model.proposals.train_proposals.post_nms_topk + OBJECTS, positive_fraction=0.25)
 
 
 def _still_batch_norm(tree: ConfigDict) -> None:
-  """Batch norms use their running statistics in recorded runs, in training too."""
+  """Makes batch norms use running statistics in training too, as in recorded runs."""
   for key, value in tree.items():
     if isinstance(value, ConfigDict):
       _still_batch_norm(value)
@@ -103,11 +106,13 @@ def _still_batch_norm(tree: ConfigDict) -> None:
       tree[key] = 'bn_eval'
 
 
-def _without_dropout(model: ConfigDict) -> None:
-  """No recorded run has any."""
+def _without_chance(model: ConfigDict) -> None:
+  """No recorded run has dropout, or moves regions at random."""
   for part in ('encoder', 'decoder'):
     if part in model:
       model[part].dropout = 0.0
+  if 'grid_points' in model.get('roi', {}):
+    model.roi.grid_points.jitter = 0.0
 
 
 def _same(a, b) -> bool:

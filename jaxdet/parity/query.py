@@ -1,4 +1,4 @@
-"""Inference of query detectors, step by step, against a recorded run."""
+"""Compares the inference of query detectors, step by step, with a recorded run."""
 
 import functools
 
@@ -18,24 +18,24 @@ from jaxdet.structures import Batch, Detections
 
 
 def compare_inference(subject: Subject, comparison: Comparison) -> None:
-  """Adds the checks of everything that was recorded of an inference pass."""
+  """Adds the checks of all recorded tensors of an inference pass."""
   images, maps, cells, outputs, detections = jax.device_get(infer(subject.detector, subject.variables, subject.batch))
   comparison.tensor('input', 'input', images[..., ::-1] if subject.case.bgr else images)
   for part, by_level in maps.items():
     for level, name in level_names(subject.case, part, list(by_level)).items():
       comparison.tensor(part, name, by_level[level])
-  # Nobody reads the memory of the padding. Its position encodings are sines of millions, which are noise.
+  # The memory of padding is not used. Its position encodings are sines of values in the millions, which are noise.
   comparison.tensor('encoder', 'encoder/memory', outputs.memory, cells.valid)
   for name, value in named_tensors(outputs).items():
     comparison.tensor(name.partition('/')[0], name, value)
-    # Where the pass with losses differs in the last bits it is recorded as well.
+    # The pass with losses is recorded too if it differs in the last bits.
     comparison.tensor(name.partition('/')[0], f'train/{name}', value)
   for image in range(len(images)):
     comparison.detections('det', image, detections)
 
 
 def named_tensors(outputs: Outputs) -> dict[str, np.ndarray]:
-  """The outputs by the names under which programs record them."""
+  """Outputs by their recorded names."""
   tensors = {}
   if outputs.proposal_logits is not None:
     tensors['encoder/cls'] = outputs.proposal_logits
@@ -50,7 +50,7 @@ def named_tensors(outputs: Outputs) -> dict[str, np.ndarray]:
 def infer(
   detector: QueryDetector, variables: Variables, batch: Batch
 ) -> tuple[Float[Array, 'B H W 3'], dict[str, dict[int, Array]], Cells, Outputs, Detections]:
-  """Normalised images, feature maps by part and level, their cells, the outputs of the transformer, detections."""
+  """Runs the detector; returns normalised images, feature maps by part and level, cells, outputs and detections."""
   call = Record(detector.networks, variables)
   outputs = detector.outputs(call, batch)
   _, cells = call.of('encoder')[0].arguments

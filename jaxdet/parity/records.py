@@ -1,4 +1,4 @@
-"""What came of recorded cases, as docs/parity.json holds it: a verdict and each stage's worst number."""
+"""Results of recorded cases, as in docs/parity.json: a verdict and each stage's worst number."""
 
 import dataclasses
 import json
@@ -10,29 +10,29 @@ from typing import Any
 from jaxdet.parity.compare import Check
 
 VERDICTS = ('PASS', 'ROUNDING', 'FAIL')  # of cases that ran, the worst one last
-NO_CONFIG, ERROR = 'NO CONFIG', 'ERROR'  # of those that did not
+NO_CONFIG, ERROR = 'NO CONFIG', 'ERROR'  # of cases that did not run
 
 
 @dataclasses.dataclass(frozen=True)
 class Worst:
-  """The number of a stage that comes closest to its tolerance, or goes furthest beyond."""
+  """The number of a stage with the largest error relative to its tolerance."""
 
-  check: Check  # its name is '' where it was not kept
-  failed: int = 0  # how many numbers of the stage did not pass
+  check: Check  # its name is '' if it was not kept
+  failed: int = 0  # number of failed checks of the stage
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """What came of a case."""
+  """Result of a case."""
 
   case: str  # 'program/case'
-  config: str  # FILE or FILE:VARIANT; '' where the table has none
+  config: str  # FILE or FILE:VARIANT; '' if the table has none
   verdict: str  # of VERDICTS, NO_CONFIG or ERROR
   failed: tuple[str, ...] = ()  # stages that did not pass, 'config' among them
   stages: Mapping[str, Worst] = dataclasses.field(default_factory=dict)
   compared: int = 0  # recorded tensors that were compared
   recorded: int = 0  # all recorded tensors
-  notes: tuple[str, ...] = ()  # what config and recording disagree about
+  notes: tuple[str, ...] = ()  # differences between config and recording
   error: str = ''  # why the case could not be run
   seconds: float = 0.0
 
@@ -42,14 +42,14 @@ class Record:
 
   @property
   def text(self) -> str:
-    """The verdict in words."""
+    """Verdict as text."""
     if not self.ran:
       return self.error or 'no config yet'
     return ' '.join(filter(None, (self.verdict, ', '.join(self.failed))))
 
 
 def summarize(checks: Sequence[Check], notes: Sequence[str] = ()) -> dict[str, Any]:
-  """The fields `verdict`, `failed`, `stages` and `notes` of a case that ran."""
+  """Makes the fields `verdict`, `failed`, `stages` and `notes` of a case that ran."""
   failing = [check for check in checks if not check.passed]
   failed = ['config'] * bool(notes) + list(dict.fromkeys(check.stage for check in failing))
   explained = not notes and all(check.is_rounding for check in failing)
@@ -62,16 +62,16 @@ def summarize(checks: Sequence[Check], notes: Sequence[str] = ()) -> dict[str, A
 
 
 def write_records(path: pathlib.Path, records: Iterable[Record], made_with: str) -> None:
-  """Writes a JSON file with a line a case; `made_with` says on what the last of them ran."""
+  """Writes a JSON file with one line per case; `made_with` describes the machine of the last one."""
   lines = [json.dumps(_to_json(record)) for record in sorted(records, key=lambda record: record.case)]
   path.write_text(f'{{"made_with": {json.dumps(made_with)}, "cases": [\n' + ',\n'.join(lines) + '\n]}\n')
 
 
 def read_records(path: pathlib.Path) -> tuple[list[Record], str]:
-  """The records of a file of `write_records` and on what they ran; ([], '') if there is none.
+  """Reads a file of `write_records`: the records and `made_with`; ([], '') without a file.
 
   Raises:
-    ValueError: the file holds something else; says which case.
+    ValueError: the file has other content; the message names the case.
   """
   if not path.exists():
     return [], ''
@@ -90,7 +90,7 @@ def read_records(path: pathlib.Path) -> tuple[list[Record], str]:
 
 
 def _excess(check: Check) -> float:
-  """The error in tolerances; a number that is none is worse than any."""
+  """Error in tolerances; infinite for NaN."""
   if math.isnan(check.error):
     return math.inf
   return check.error / check.tolerance if check.tolerance else math.inf if check.error else 0.0
@@ -102,7 +102,7 @@ def _to_json(record: Record) -> dict[str, Any]:
 
 
 def _worst_to_json(worst: Worst) -> dict[str, Any]:
-  """Numbers that JSON does not have, infinite ones and none, become texts."""
+  """Converts a stage's worst number to JSON; infinity and NaN become text."""
   check = worst.check
   numbers = {'error': check.error, 'tolerance': check.tolerance, 'rounding': check.rounding}
   row = {'tensor': check.name} | {k: v if math.isfinite(v) else str(v) for k, v in numbers.items()}

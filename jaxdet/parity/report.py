@@ -1,4 +1,4 @@
-"""The records of many cases as lines of text and as a page."""
+"""Formats the records of many cases as lines of text and as a page."""
 
 import platform
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ def heading() -> str:
 
 
 def line(record: Record) -> str:
-  """A case's line of the table."""
+  """Line of a case in the table."""
   cells = ''.join(f'{_cell(record, stage):>10}' for stage in _COLUMNS)
   return f'{record.case:<48}{cells}{_coverage(record):>9}  {record.text}'
 
 
 def details(record: Record) -> list[str]:
-  """Of every stage that failed its worst number, and how many there are; the disagreements of the config."""
+  """Lists the worst number and the number of failures of every failed stage, and the differences of the config."""
   lines = [f'    {note}' for note in record.notes]
   for stage in record.failed:
     if stage in record.stages:
@@ -37,7 +37,7 @@ def details(record: Record) -> list[str]:
 
 
 def made_with() -> str:
-  """The programs and the machine that numbers depend on."""
+  """Describes the programs and the machine that numbers depend on."""
   return (
     f'jax {version("jax")}, numpy {version("numpy")}, Python {platform.python_version()} on '
     f'{platform.system()} {platform.machine()}'
@@ -45,7 +45,7 @@ def made_with() -> str:
 
 
 def page(records: Sequence[Record], command: str, made_with: str) -> str:
-  """docs/parity.md."""
+  """Makes docs/parity.md."""
   ran = [record for record in records if record.ran]
   counts = {verdict: sum(record.verdict == verdict for record in ran) for verdict in VERDICTS}
   parts = [
@@ -105,6 +105,7 @@ def _tolerances() -> str:
     'boxes': compare.BOX,
     'scores': compare.SCORE,
     'masks': compare.MASK,
+    'pixels': compare.PIXELS,
     'losses': compare.LOSS,
     'gradients': compare.GRADIENT,
     'training': compare.TRAINING,

@@ -1,4 +1,4 @@
-"""One recorded case, from its file to a record."""
+"""Runs one recorded case, from its file to a record."""
 
 import pathlib
 import time
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import jax
 
-from jaxdet.parity import dense, query, two_stage
+from jaxdet.parity import dense, pixels, query, two_stage
 from jaxdet.parity.case import Case, load_case
 from jaxdet.parity.compare import Check, Comparison
 from jaxdet.parity.learning import compare_learning, compare_training
@@ -18,6 +18,7 @@ from jaxdet.parity.upstream import Entry, find_config
 INFERENCE = {  # by `config.model.name`
   'two_stage': two_stage.compare_inference,
   'proposal_network': two_stage.compare_inference,
+  'pyramid_network': pixels.compare_inference,
   'detr': query.compare_inference,
   'deformable_detr': query.compare_inference,
   'dense': dense.compare_inference,
@@ -25,10 +26,10 @@ INFERENCE = {  # by `config.model.name`
 
 
 def run_case(kit: pathlib.Path, name: str, zoo: Mapping[str, str]) -> tuple[Record, list[Check]]:
-  """Compares a case with the config that the table `zoo` names; an error becomes the record's text.
+  """Compares a case with its config in the table `zoo`; an error becomes the record's text.
 
   Returns:
-    The record, and every number that was compared.
+    The record, and all checks.
   """
   start = time.perf_counter()
   config = ''
@@ -58,7 +59,7 @@ def run_case(kit: pathlib.Path, name: str, zoo: Mapping[str, str]) -> tuple[Reco
 
 
 def compare_case(case: Case, entry: Entry) -> tuple[Comparison, tuple[str, ...]]:
-  """All checks of a case, and what its config and the recording disagree about."""
+  """Makes all checks of a case, and lists the differences between its config and the recording."""
   subject = make_subject(case, entry)
   with jax.default_matmul_precision('highest'):
     comparison = _compare(subject)
@@ -71,7 +72,7 @@ def compare_case(case: Case, entry: Entry) -> tuple[Comparison, tuple[str, ...]]
 
 
 def _compare(subject: Subject) -> Comparison:
-  """The checks of inference, losses and gradients."""
+  """Makes the checks of inference, losses and gradients."""
   comparison = Comparison(subject.case)
   INFERENCE[subject.config.model.name](subject, comparison)
   if 'losses' in subject.case.meta:

@@ -1,4 +1,4 @@
-"""jaxdet's detector in the place of a recorded one: its config, its weights, its batch."""
+"""Builds jaxdet's detector for a recorded run: config, weights and batch."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,29 +19,29 @@ from jaxdet.parity.overrides import case_config
 from jaxdet.parity.upstream import Entry
 from jaxdet.structures import Batch
 
-# Whose names a recorded program's weights have; Detic rests on Detectron2, DisAlign on cvpods.
+# Framework of a recorded program's weight names; Detic is based on Detectron2, DisAlign on cvpods.
 NAMES = {'mmdet': 'mmdet', 'detectron2': 'detectron2', 'detic': 'detectron2', 'disalign': 'cvpods'}
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-  """What a case is compared with."""
+  """Detector under test for a case: config, weights and batch."""
 
   case: Case
   config: ConfigDict
   detector: Any  # see docs/design.md, 'A detector'
   variables: dict[str, Any]
   rules: list[Rule]  # of the weights
-  state: dict[str, Any]  # the checkpoint that was imported
+  state: dict[str, Any]  # the imported checkpoint
   batch: Batch
-  differences: tuple[str, ...]  # what the config says and the recorded run did otherwise
+  differences: tuple[str, ...]  # between the config and the recorded run
 
 
 def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
-  """The detector of a case's config with the recorded weights, every one of them used.
+  """Builds the detector of a case's config with the recorded weights, all of which must be used.
 
   Raises:
-    ValueError: where an override is not understood, or the weights do not fit.
+    ValueError: an override is not understood, or the weights do not fit.
   """
   config, differences = case_config(case, entry)
   config.model.dtype = dtype
@@ -60,7 +60,7 @@ def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
 
 
 def _with_initial(variables: dict[str, Any], detector: Any, paths: Sequence[str]) -> dict[str, Any]:
-  """The variables with the arrays at these paths, of which no checkpoint knows, as training begins with them."""
+  """Sets the variables at these paths, which no checkpoint has, to their initial values."""
 
   @jax.jit
   def initial(key):

@@ -1,7 +1,8 @@
-"""Inference of two-stage detectors against a recorded run."""
+"""Compares the inference of two-stage detectors with a recorded run."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -14,39 +15,55 @@ from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.two_stage import TwoStage
 from jaxdet.models.forward import Variables
 from jaxdet.models.proposals.given import Given
-from jaxdet.models.recording import Record
+from jaxdet.models.recording import Record, Recorded
+from jaxdet.models.roi_tasks.grid_points import GRID_HEAD
+from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
 from jaxdet.parity.names import level_names, region_names
+from jaxdet.parity.pixels import compare_pixels
 from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections, Proposals
 
-Rows = list[np.ndarray]  # of each image our row for each recorded one, -1 where there is none
-LAYERS = ('logits', 'confidence')  # of a box head, whose inputs and results are recorded
+Rows = list[np.ndarray]  # per image our row for each recorded one, -1 if there is none
+LAYERS = ('logits', 'confidence')  # layers of a box head with recorded inputs and results
+
+
+def grid_tensors(made: Recorded) -> dict[str, Array]:
+  """Those of a grid head, whose heat maps are of one form in inference."""
+  _, pooled = made.arguments
+  fused = made.result[:, :, 0]
+  return {'grid/feats': pooled, 'grid/fused': fused, 'grid/unfused': fused}
+
+
+# Networks that were recorded on detections alone, never on given RoIs: the tensors of a call, [B, K, ...].
+ON_DETECTIONS: dict[str, Callable[[Recorded], dict[str, Array]]] = {GRID_HEAD: grid_tensors}
 
 
 @flax.struct.dataclass
 class Inference:
-  """Tensors on the way from images to detections, named as in `names.region_names`."""
+  """Intermediate tensors from images to detections, named as in `names.region_names`."""
 
   input: Float[Array, 'B H W 3']
   maps: dict[str, dict[int, Array]]  # feature maps by part and level
   fixed: dict[str, Array]  # [B, R, ...] of the given RoIs
   proposed: dict[str, Array]  # [B, P, ...] of the proposals
-  detected: dict[str, Array]  # [B, K, ...] of the detections
+  detected: dict[str, Array]  # [B, K, ...] of the detections, as many as have masks
+  on_detections: dict[str, Array]  # [B, K, ...] of the detections
+  on_fixed_detections: dict[str, Array]
   proposals: Proposals
   detections: Detections
   fixed_detections: Detections | None  # with the given RoIs as proposals
 
 
 def compare_inference(subject: Subject, comparison: Comparison) -> None:
-  """Adds the checks of everything that was recorded of an inference pass."""
+  """Adds the checks of all recorded tensors of an inference pass."""
   case = subject.case
   regions, real = fixed_regions(case)
   threshold = case.meta.get('fixed_roi_score_thr', case.meta.get('score_thr'))
-  # Masks of all classes are large: only those of as many detections as there should be.
+  # Masks of all classes are large: only for the recorded number of detections.
   mask_rows = max(len(case.arrays[f'det{image}/boxes']) for image in range(len(real)))
-  # Detectron2's recordings put the same boxes through every stage of a cascade.
+  # In Detectron2's recordings every stage of a cascade gets the same boxes.
   same_boxes = case.program != 'mmdet'
   given = Proposals(regions, np.zeros(real.shape, np.float32), real)
   detector, variables, batch = subject.detector, subject.variables, subject.batch
@@ -66,10 +83,12 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   detected = [comparison.detections('det', image, made.detections) for image in images]
   _compare_rows(comparison, 'roi', made.proposed, made.proposals.valid, proposed)
   _compare_rows(comparison, 'roi', made.detected, made.detections.valid[:, :mask_rows], detected)
+  _compare_rows(comparison, 'roi', made.on_detections, made.detections.valid, detected)
   _compare_rows(comparison, 'fixed_roi', made.fixed, real, [np.arange(count) for count in real.sum(1)])
   if made.fixed_detections is not None and 'fixed_roi/det0/boxes' in case.arrays:
-    for image in images:
-      comparison.detections('fixed_roi/det', image, made.fixed_detections)
+    found = [comparison.detections('fixed_roi/det', image, made.fixed_detections) for image in images]
+    _compare_rows(comparison, 'fixed_roi', made.on_fixed_detections, made.fixed_detections.valid, found)
+  compare_pixels(subject, comparison, made.detections)
 
 
 def infer_proposals(detector: ProposalNetwork, variables: Variables, batch: Batch) -> Inference:
@@ -78,7 +97,16 @@ def infer_proposals(detector: ProposalNetwork, variables: Variables, batch: Batc
   detections = detector.predict(call, batch)
   nothing = {}
   return Inference(
-    detector.preprocess(batch), _maps(call), nothing, nothing, nothing, call.result('proposals'), detections, None
+    input=detector.preprocess(batch),
+    maps=_maps(call),
+    fixed=nothing,
+    proposed=nothing,
+    detected=nothing,
+    on_detections=nothing,
+    on_fixed_detections=nothing,
+    proposals=call.result('proposals'),
+    detections=detections,
+    fixed_detections=None,
   )
 
 
@@ -91,46 +119,52 @@ def infer(
   same_boxes: bool,
   mask_rows: int,
 ) -> Inference:
-  """Runs a detector on images, and its RoI stages on given RoIs too.
+  """Runs a detector on images, and its RoI stages also on given RoIs.
 
   Args:
-    detector: of parts.
+    detector: a two-stage detector.
     variables: of the detector.
     batch: images.
     given: the RoIs.
-    threshold: of scores, for the detections of these RoIs.
-    same_boxes: every stage of a cascade sees the RoIs, not those that the stage before refined.
-    mask_rows: detections of an image whose masks are made for every class, best first.
+    threshold: score threshold for the detections of these RoIs.
+    same_boxes: every stage of a cascade gets the given RoIs, not those refined by the previous stage.
+    mask_rows: number of detections per image, best first, with masks of every class.
   """
   record = functools.partial(Record, detector.networks, variables, layers=LAYERS)
   call = record()
   detections = detector.predict(call, batch)
   pyramid = call.result('neck')
   fixed_batch = batch.replace(proposals=given)
-  # Recorded before upstream's last step, in which Detectron2 drops boxes without area.
+  # Recorded before the last step upstream, in which Detectron2 drops boxes without area.
   test = FrozenConfigDict({**detector.test.to_dict(), 'score_threshold': threshold, 'drop_empty_boxes': False})
-  on_given = dataclasses.replace(detector, proposals=Given(), test=test)
+  # Of these masks were recorded of the RoIs alone.
+  tasks = tuple(task for task in detector.tasks if not isinstance(task, MaskTask))
+  on_given = dataclasses.replace(detector, proposals=Given(), test=test, tasks=tasks)
 
   fixed_call = record()
   fixed_detections = on_given.detections(fixed_call, pyramid, given, fixed_batch)
+  fixed_detections = on_given.with_tasks(fixed_call, pyramid, fixed_detections, fixed_batch)
+  on_fixed_detections = detection_tensors(fixed_call)
   if same_boxes:
     fixed_call = record(instead={'refinement': lambda outputs, rois, image_size: rois})
     on_given.detections(fixed_call, pyramid, given, fixed_batch)
   proposals = call.result('proposals') if call.of('proposals') else batch.proposals
   return Inference(
-    detector.preprocess(batch),
-    _maps(call),
-    box_tensors(detector, fixed_call) | mask_tensors(detector, record(), pyramid, given.boxes),
-    box_tensors(detector, call),
-    mask_tensors(detector, record(), pyramid, detections.boxes[:, :mask_rows]),
-    proposals,
-    detections,
-    fixed_detections,
+    input=detector.preprocess(batch),
+    maps=_maps(call),
+    fixed=box_tensors(detector, fixed_call) | mask_tensors(detector, record(), pyramid, given.boxes),
+    proposed=box_tensors(detector, call),
+    detected=mask_tensors(detector, record(), pyramid, detections.boxes[:, :mask_rows]),
+    on_detections=detection_tensors(call),
+    on_fixed_detections=on_fixed_detections,
+    proposals=proposals,
+    detections=detections,
+    fixed_detections=fixed_detections,
   )
 
 
 def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
-  """The tensors of every box stage, '0/feats' and so on, each [B, P, ...], from a record."""
+  """Tensors of every box stage, '0/feats' and so on, each [B, P, ...], from a record."""
   tensors = {}
   for k, stage in enumerate(detector.stages):
     [head] = call.of(stage.head)
@@ -141,8 +175,9 @@ def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
     hidden, uncalibrated = call.layers[stage.head, 'logits']
     decode = jax.vmap(stage.coder.decode, in_axes=(-2, None), out_axes=-2)  # of every class
     boxes = pooled.arguments[1]
-    tensors |= {f'{k}/feats': pooled.result, f'{k}/head': hidden, f'{k}/cls': logits, f'{k}/reg': deltas}
-    tensors |= {f'{k}/decoded': decode(deltas, boxes), f'{k}/cls_before': uncalibrated}
+    tensors |= {f'{k}/feats': pooled.result, f'{k}/head': hidden, f'{k}/cls': logits, f'{k}/cls_before': uncalibrated}
+    if deltas is not None:
+      tensors |= {f'{k}/reg': deltas, f'{k}/decoded': decode(deltas, boxes)}
     if (stage.head, 'confidence') in call.layers:
       tensors[f'{k}/confidence'] = jax.nn.sigmoid(call.layers[stage.head, 'confidence'][1])
   return tensors
@@ -151,9 +186,9 @@ def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
 def mask_tensors(
   detector: TwoStage, call: Record, pyramid: dict[int, Array], boxes: Float[Array, 'B R 4']
 ) -> dict[str, Array]:
-  """'mask/feats' and 'mask/logits' of RoIs, of all classes; 'mask0/feats' and so on where every stage has masks."""
+  """'mask/feats' and 'mask/logits' of RoIs, for all classes; 'mask0/feats' and so on if every stage has masks."""
   tensors = {}
-  for task in detector.tasks:
+  for task in (task for task in detector.tasks if isinstance(task, MaskTask)):
     features = (task.pooler or detector.stages[-1].features)(call, pyramid, boxes)
     tensors |= {} if task.pooler else {'mask/shared': features}
     for head in task.networks:
@@ -162,8 +197,14 @@ def mask_tensors(
   return tensors
 
 
+def detection_tensors(call: Record) -> dict[str, Array]:
+  """The tensors of networks that were recorded on detections alone, from a record."""
+  calls = [made for name in ON_DETECTIONS for made in call.of(name)]
+  return {name: value for made in calls for name, value in ON_DETECTIONS[made.name](made).items()}
+
+
 def _maps(call: Record) -> dict[str, dict[int, Array]]:
-  """Feature maps by the parts that are recorded."""
+  """Feature maps by recorded part."""
   maps = {'backbone': call.result('backbone'), 'neck': call.result('neck')}
   if call.of('rpn_head'):
     maps['rpn/cls'], maps['rpn/reg'] = call.result('rpn_head')
@@ -171,7 +212,7 @@ def _maps(call: Record) -> dict[str, dict[int, Array]]:
 
 
 def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals) -> np.ndarray:
-  """Adds the checks of an image's proposals; our row for each recorded one, of which there may be the best only."""
+  """Adds the checks of an image's proposals; returns our row for each recorded one (maybe only the best)."""
   case, name = comparison.case, f'proposals{image}'
   valid = proposals.valid[image]
   if f'{name}/boxes' not in case.arrays:  # those that were given
@@ -183,9 +224,9 @@ def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals)
 def _compare_rows(
   comparison: Comparison, prefix: str, tensors: dict[str, Array], valid: Bool[np.ndarray, 'B P'], matched: Rows
 ) -> None:
-  """Compares tensors [B, P, ...] whose rows are recorded image after image, in upstream's order.
+  """Compares tensors [B, P, ...] with rows recorded image by image, in upstream's order.
 
-  Rows that `matched` does not know are not compared: of many proposals only the best are recorded.
+  Rows without a match in `matched` are not compared: of many proposals only the best are recorded.
   """
   orders, known = [], []
   for mask, rows in zip(valid, matched, strict=True):

@@ -1,4 +1,4 @@
-"""Upstream programs and their configs by name, and which jaxdet config stands for that of a recorded case."""
+"""Upstream programs and their configs by name, and the jaxdet config of a recorded case."""
 
 import dataclasses
 import re
@@ -8,20 +8,20 @@ from jaxdet.parity.case import Case
 
 TITLES = {'mmdet': 'mmdetection', 'detectron2': 'Detectron2', 'detic': 'Detic and CenterNet2', 'disalign': 'DisAlign'}
 
-_PREFIXES = re.compile(r'^(?:.*/)?(?:configs|DisAlign)/')  # of upstream's paths; what follows tells configs apart
+_PREFIXES = re.compile(r'^(?:.*/)?(?:configs|DisAlign)/')  # of upstream's paths; the rest identifies a config
 _EXTENSION = re.compile(r'\.(?:ya?ml|py)$')
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """What the table says of a case."""
+  """Line of the table for a case."""
 
   config: str  # FILE or FILE:VARIANT
-  is_case_specific: bool  # the line names this case, so that the config means its overrides too
+  is_case_specific: bool  # the line names this case, so the config includes its overrides
 
 
 def find_config(table: Mapping[str, str], case: Case) -> Entry | None:
-  """The case's line, None where there is none."""
+  """Finds the case's line; None if there is none."""
   if case.name in table:
     return Entry(table[case.name], is_case_specific=True)
   config = table.get(bare(case.meta['config']))
@@ -29,5 +29,5 @@ def find_config(table: Mapping[str, str], case: Case) -> Entry | None:
 
 
 def bare(path: str) -> str:
-  """An upstream config's path without the folder of all configs and without ending."""
+  """Path of an upstream config without the folder of all configs and without suffix."""
   return _EXTENSION.sub('', _PREFIXES.sub('', path))

@@ -1,4 +1,4 @@
-"""Verdicts of recorded cases, by config."""
+"""Summarizes the verdicts of recorded cases by config."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from jaxdet.parity.records import VERDICTS, Record
 
 
 def summary(records: Sequence[Record], upstream: str, config: str) -> str:
-  """The verdict of a line of the table of configs (zoo/lines.py).
+  """Summarizes the verdict of a line of the table of configs (zoo/lines.py).
 
   Args:
     records: of all cases.
-    upstream: the line's config of the upstream program; where it names a case, that case alone counts.
+    upstream: the line's upstream config; if it names a case, only that case counts.
     config: its jaxdet config; all cases that ran with it count.
 
   Returns:
-    The worst verdict with the stages that did not pass, and of several cases how many have it: 'PASS (3 of 3)'. '-'
-    where no case ran.
+    The worst verdict with the failed stages, and for several cases the number with this verdict: 'PASS (3 of 3)'. '-'
+    if no case ran.
   """
   ran = [record for record in records if record.ran]
   found = [r for r in ran if r.case == upstream] or [r for r in ran if r.config == config]

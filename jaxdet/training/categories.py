@@ -1,4 +1,4 @@
-"""A model and a data set must speak of the same categories."""
+"""Checks that a model and a data set have the same categories, and sets class counts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from jaxdet.structures import Category
 
 
 def set_num_classes(config: ConfigDict, categories: Sequence[Category]) -> None:
-  """Sets `config.model.num_classes` to the size of the category table where it is None.
+  """Sets `config.model.num_classes` to the size of the category table if it is None.
 
   Raises:
-    ValueError: where it is another number.
+    ValueError: it is another number.
   """
   if config.model.num_classes is None:
     config.model.num_classes = len(categories)
@@ -24,7 +24,7 @@ def set_num_classes(config: ConfigDict, categories: Sequence[Category]) -> None:
 
 
 def set_class_counts(config: ConfigDict, counts: Mapping[str, Any]) -> None:
-  """Sets `config.model.class_counts` to those of the training annotations where it has none.
+  """Sets missing values of `config.model.class_counts` from the training annotations.
 
   Args:
     config: the whole configuration.
@@ -36,14 +36,14 @@ def set_class_counts(config: ConfigDict, counts: Mapping[str, Any]) -> None:
 
 
 def placeholders(count: int) -> tuple[Category, ...]:
-  """Categories 'class 0', 'class 1', ... for weights of which the labels' meaning is not at hand."""
+  """Makes categories 'class 0', 'class 1', ... for weights without a known category table."""
   return tuple(Category(id=label + 1, name=f'class {label}') for label in range(count))
 
 
 def check_same_categories(of_checkpoint: Sequence[Category], of_dataset: Sequence[Category]) -> None:
-  """Raises ValueError where a label would not mean the same category, naming the first one.
+  """Raises ValueError if a label has different categories, naming the first one.
 
-  Placeholders mean whatever the data set's categories do, where there are as many.
+  Placeholders match any categories of the same number.
   """
   if len(of_checkpoint) != len(of_dataset):
     raise ValueError(

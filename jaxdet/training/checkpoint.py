@@ -1,8 +1,8 @@
-"""Checkpoints: a folder with one sub-folder a step, written by Orbax in the background.
+"""Checkpoints: a folder with one sub-folder per step, written by Orbax in the background.
 
-A step holds `variables` (params, constants, batch_stats), `ema` where there are averaged parameters,
-`training` (step and optimizer state) and `metadata`, a JSON file: config, category table, preprocessing,
-version of jaxdet. Nothing is pickled.
+A step holds `variables` (params, constants, batch_stats), `ema` if there are averaged parameters, `training` (step and
+optimizer state) and `metadata`, a JSON file: config, category table, preprocessing, version of jaxdet. Nothing is
+pickled.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 import jaxdet
 from jaxdet import sharding
+from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Category
 from jaxdet.training import config_0_1
 from jaxdet.training.optimizer import path_name
@@ -31,25 +32,25 @@ Variables = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-  """What a checkpoint knows of itself besides its arrays."""
+  """Metadata of a checkpoint: config, categories, version and metrics."""
 
   config: ConfigDict  # complete and locked
   categories: tuple[Category, ...]
   version: str = jaxdet.__version__
-  metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)  # by name, as 'segm/AP'
+  metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)  # by name, such as 'segm/AP'
 
   def to_json(self) -> dict[str, Any]:
     config = self.config.to_dict()
     return {
       'config': config,
       'categories': [dataclasses.asdict(category) for category in self.categories],
-      # A copy of what other programs need to feed the network.
+      # A copy of the preprocessing settings, for other programs.
       'preprocessing': {
         'channels': 'RGB',
         'pixel_mean': config['model']['pixel_mean'],
         'pixel_std': config['model']['pixel_std'],
         'resize': config['data']['resize'],
-        'canvases': config['data']['canvases'],
+        'canvases': detection_canvases(self.config.data),
       },
       'version': self.version,
       'metrics': dict(self.metrics),
@@ -60,6 +61,8 @@ class Metadata:
     config = _tuples(tree['config'])
     if config_0_1.is_of_0_1(config['model']):
       config = {**config, 'model': config_0_1.upgraded(config['model'])}
+    if 'data' in config:
+      config = {**config, 'data': config_0_1.with_later_keys(config['data'])}
     return cls(
       config=ConfigDict(config).lock(),
       categories=tuple(Category(**category) for category in tree['categories']),
@@ -69,7 +72,7 @@ class Metadata:
 
 
 class Checkpoints:
-  """The checkpoints in one folder, of which the last `keep` stay."""
+  """Checkpoints in one folder; only the last `keep` are kept."""
 
   def __init__(self, folder: str, keep: int):
     self._folder = pathlib.Path(folder).absolute()
@@ -81,14 +84,14 @@ class Checkpoints:
     )
 
   def latest(self) -> int | None:
-    """The last step with a complete checkpoint, None if there is none."""
+    """Latest step with a complete checkpoint; None if there is none."""
     return max(_steps(self._folder), default=None)
 
   def metadata(self, step: int) -> Metadata:
     return _read_metadata(self._folder / str(step))
 
   def save(self, state: TrainState, metadata: Metadata) -> None:
-    """Copies the state to the host and writes it in the background; an existing step is left as it is."""
+    """Copies the state to the host and writes it in the background; an existing step is not overwritten."""
     step = int(jax.device_get(state.step))
     if step in _steps(self._folder):
       return
@@ -99,14 +102,14 @@ class Checkpoints:
     self._save(step, items, metadata)
 
   def save_variables(self, variables: Variables, metadata: Metadata, step: int = 0) -> None:
-    """Writes a checkpoint for inference or as a start (`train.init_from`) only, e.g. a converted one."""
+    """Writes a checkpoint for inference or `train.init_from` only, such as a converted one."""
     self._save(step, {'variables': variables}, metadata)
 
   def restore(self, step: int, like: TrainState) -> TrainState:
-    """The state of a step, with the structure and the shardings of `like` (arrays or jax.ShapeDtypeStruct).
+    """Restores the state of a step, with the structure and shardings of `like` (arrays or jax.ShapeDtypeStruct).
 
     Raises:
-      ValueError: where names or shapes differ, naming the first one; where there is no more than weights.
+      ValueError: names or shapes differ (the message has the first one), or the checkpoint has only weights.
     """
     folder = self._folder / str(step)
     if not (folder / 'training').exists():
@@ -122,7 +125,7 @@ class Checkpoints:
     return TrainState(step=training['step'], opt_state=opt_state, ema_params=ema, **variables)
 
   def wait(self) -> None:
-    """Returns when everything is written."""
+    """Waits until everything is written."""
     self._manager.wait_until_finished()
 
   def close(self) -> None:
@@ -136,13 +139,13 @@ class Checkpoints:
 
 
 def load_for_inference(path: str) -> tuple[Variables, Metadata]:
-  """The variables of a checkpoint (averaged parameters where it has them), whole on every device.
+  """Loads the variables of a checkpoint (with averaged parameters if it has them), replicated on all devices.
 
   Args:
-    path: a workdir (its last checkpoint is taken), a folder of checkpoints, or one checkpoint.
+    path: a workdir (its last checkpoint is used), a folder of checkpoints, or one checkpoint.
 
   Raises:
-    FileNotFoundError: where there is no complete checkpoint.
+    FileNotFoundError: there is no complete checkpoint.
   """
   folder = _find(pathlib.Path(path).absolute())
   replicated = sharding.replicated(sharding.make_mesh())
@@ -159,30 +162,30 @@ def load_for_inference(path: str) -> tuple[Variables, Metadata]:
 
 
 def read_metadata(path: str) -> Metadata:
-  """What a checkpoint knows of itself; `path` as for `load_for_inference`."""
+  """Reads a checkpoint's metadata; `path` as for `load_for_inference`."""
   return _read_metadata(_find(pathlib.Path(path).absolute()))
 
 
 def initialize_from(state: TrainState, path: str, trainable: Any, anew: Sequence[str] = ()) -> TrainState:
-  """`state` with the variables of the checkpoint at `path` wherever names and shapes agree.
+  """Replaces variables of `state` by those of the checkpoint at `path` if names and shapes agree.
 
-  What does not agree keeps its random values and is logged. Averaged parameters start from the loaded ones.
+  The others keep their random values and are logged. Averaged parameters start from the loaded ones.
 
   Args:
-    state: of the model to be trained.
+    state: initial state of the model to train.
     path: as for `load_for_inference`.
     trainable: a tree of bool like `state.params`.
-    anew: patterns of names that are not taken, as 'params/box_head/logits/*'.
+    anew: patterns of names that are not loaded, such as 'params/box_head/logits/*'.
 
   Raises:
-    ValueError: where nothing agrees, or something does not that training leaves as it is.
+    ValueError: nothing agrees, or an array that this training does not change is not loaded.
   """
   variables, _ = load_for_inference(path)
   loaded = traverse_util.flatten_dict(variables, sep='/')
   loaded = {name: x for name, x in loaded.items() if not any(fnmatch.fnmatch(name, pattern) for pattern in anew)}
   fixed = {f'params/{name}' for name, is_trained in _flat(trainable).items() if not is_trained}
   taken: list[str] = []
-  missing: dict[str, str] = {}  # by name: the shape here, and what is there
+  missing: dict[str, str] = {}  # by name: the shape here, and in the checkpoint
 
   def choose(key_path, value):
     name = path_name(key_path)
@@ -217,7 +220,7 @@ def initialize_from(state: TrainState, path: str, trainable: Any, anew: Sequence
 
 
 def _flat(tree: Any) -> dict[str, Any]:
-  """{path: leaf}, whatever the containers are; Orbax would have to know those of optax."""
+  """Flattens a tree to {path: leaf}, so that Orbax need not know optax's containers."""
   return {path_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
@@ -226,7 +229,7 @@ def _unflat(flat: Mapping[str, Any], like: Any) -> Any:
 
 
 def _restore(folder: pathlib.Path, like: Any) -> Any:
-  """The arrays of one item with the shardings of `like`, after a comparison of names and shapes."""
+  """Restores the arrays of one item with the shardings of `like`, after comparing names and shapes."""
   stored, wanted = _flat(_stored(folder)), _flat(like)
   for name in sorted(stored | wanted):
     if name not in stored:
@@ -240,7 +243,7 @@ def _restore(folder: pathlib.Path, like: Any) -> Any:
 
 
 def _stored(folder: pathlib.Path) -> Any:
-  """The tree of one item, with shapes and dtypes for leaves."""
+  """Tree of one item, with shapes and dtypes as leaves."""
   return ocp.StandardCheckpointHandler().metadata(epath.Path(folder)).tree
 
 
@@ -249,7 +252,7 @@ def _read_metadata(folder: pathlib.Path) -> Metadata:
 
 
 def _steps(folder: pathlib.Path) -> Sequence[int]:
-  """Complete checkpoints: Orbax writes into a folder of another name and renames it when all is there."""
+  """Steps of complete checkpoints: Orbax writes into a temporary folder and renames it when it is complete."""
   return [int(path.name) for path in folder.glob('*') if path.name.isdecimal() and _is_checkpoint(path)]
 
 
@@ -267,7 +270,7 @@ def _find(path: pathlib.Path) -> pathlib.Path:
 
 
 def _tuples(value: Any) -> Any:
-  """JSON knows lists only; configs hold tuples only."""
+  """Converts lists to tuples: JSON has only lists, configs only tuples."""
   if isinstance(value, dict):
     return {key: _tuples(item) for key, item in value.items()}
   return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

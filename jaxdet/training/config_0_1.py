@@ -1,4 +1,4 @@
-"""Configs inside checkpoints of jaxdet 0.1, with the keys of today."""
+"""Configs inside checkpoints of jaxdet 0.1 and later ones, with the keys of today."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,12 @@ LIMITS = {'pre_nms': 'pre_nms_topk', 'post_nms': 'post_nms_topk'}
 
 
 def is_of_0_1(model: Tree) -> bool:
-  """Whether `config.model` has the keys of version 0.1."""
+  """True if `config.model` has the keys of version 0.1."""
   return 'frozen' not in model
 
 
 def upgraded(model: Tree) -> Tree:
-  """`config.model` of version 0.1 as today's: the same parameters by the same names, the same losses and detections."""
+  """Upgrades `config.model` of version 0.1: same parameters by the same names, same losses and detections."""
   new = {key: value for key, value in model.items() if key not in ('rpn', 'roi', 'proposals')}
   new['backbone'] = _backbone(model['backbone'])
   if model['neck']['name'] == 'fpn':
@@ -40,8 +40,45 @@ def upgraded(model: Tree) -> Tree:
   return new
 
 
+def with_later_keys(data: Tree) -> Tree:
+  """`config.data` of an earlier version with the keys that have come since, as things were without them."""
+  if 'mask_size' not in data:
+    return data  # not of a data set of records
+  later = {
+    'test_canvases': (),
+    'photometric': {
+      'distort': False,
+      'of_file': False,
+      'brightness': 32.0,
+      'contrast': (0.5, 1.5),
+      'saturation': (0.5, 1.5),
+      'hue': 18.0,
+    },
+    'keypoints': {'points': 0, 'flip_pairs': ()},
+    'semantic': {'dir': '', 'suffix': '.png', 'ignore': 255, 'nearest': 'corner'},
+    'image_labels': False,
+    'more_sources': {},
+    'rate': 1.0,
+  }
+  windows = {
+    'window': {
+      'expand_probability': 0.0,
+      'expand_ratio': 4.0,
+      'ground': (123, 116, 103),
+      'min_ious': (),
+      'min_side': 0.3,
+    },
+    'center_crop': {
+      'scales': (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),
+      'border': 128,
+      'ground': (124, 116, 104),
+    },
+  }
+  return {**later, **data, 'resize': {**windows, **data['resize']}}
+
+
 def frozen_stages(count: int) -> tuple[str, ...]:
-  """The pattern of the stem (0), or the stem and `count` stages; none for -1."""
+  """Pattern that freezes the stem (0), or the stem and `count` stages; no pattern for -1."""
   if count < 0:
     return ()
   parts = ['stem', *(f'stage{level}' for level in range(2, 2 + count))]
@@ -114,6 +151,10 @@ def _renamed(tree: Tree, names: Mapping[str, str]) -> Tree:
   return {names.get(key, key): value for key, value in tree.items()}
 
 
+def _box_head(head: Tree) -> Tree:
+  return {key: value for key, value in head.items() if key != 'retrain_classifier'} | {'box_regression': True}
+
+
 def _roi(roi: Tree, is_cascade: bool) -> Tree:
   pooling = ('levels', 'canonical_size', 'canonical_level', 'sampling_ratio', 'aligned')
   pooler = {'name': 'roi_align', **{key: roi[key] for key in pooling}}
@@ -128,7 +169,7 @@ def _roi(roi: Tree, is_cascade: bool) -> Tree:
     'clip_border': roi['coder']['clip'],
     'matcher': {'name': 'max_iou', **_matcher(roi['matcher'])},
     'sampler': {'name': 'random', **roi['sampler']},
-    'box_head': {key: value for key, value in roi['box_head'].items() if key != 'retrain_classifier'},
+    'box_head': _box_head(roi['box_head']),
     'tasks': (),
   }
   mask_head_stages = 'first'

@@ -1,8 +1,8 @@
-"""Parameters in two parts: those that are trained, and those that are held fixed.
+"""Splits parameters into a trained and a frozen part.
 
-Both parts have the structure of the whole with None, a node without leaves, where the other part has the
-parameter. So gradients, clipping and optimizer state of the trained part know nothing of the other, and XLA
-drops the backward pass below it.
+Both parts have the structure of the whole, with None (a node without leaves) in place of the other part's parameters.
+So gradients, clipping and optimizer state exist for the trained part only, and XLA drops the backward pass of the
+frozen part.
 """
 
 import re
@@ -15,14 +15,14 @@ Params = dict[str, Any]
 
 
 def trainable(params: Params, frozen: Sequence[str]) -> Params:
-  """A tree of bool like `params`, False where one of the patterns is found in the parameter's path.
+  """Tree of bool like `params`: False if one of the patterns is found in the parameter's path.
 
   Args:
-    params: nested by network, as {'backbone': {'stem': {'conv': {'kernel': ..}}}}.
-    frozen: regular expressions, `config.model.frozen`, as r'^backbone/(stem|stage2)/'.
+    params: nested by network, such as {'backbone': {'stem': {'conv': {'kernel': ..}}}}.
+    frozen: regular expressions, `config.model.frozen`, such as r'^backbone/(stem|stage2)/'.
 
   Raises:
-    ValueError: a pattern that finds no parameter.
+    ValueError: a pattern finds no parameter.
   """
   paths = jax.tree_util.tree_map_with_path(lambda path, _: path_name(path), params)
   for pattern in frozen:
@@ -32,17 +32,17 @@ def trainable(params: Params, frozen: Sequence[str]) -> Params:
 
 
 def path_name(path: tuple) -> str:
-  """A tree path as text, 'backbone/conv1/kernel'."""
+  """Converts a tree path to text, 'backbone/conv1/kernel'."""
   return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
 def split(params: Params, trainable: Params) -> tuple[Params, Params]:
-  """(trained, frozen) parts; `trainable` is a tree of bool like `params`."""
+  """Splits parameters into (trained, frozen); `trainable` is a tree of bool like `params`."""
   trained = jax.tree.map(lambda param, keep: param if keep else None, params, trainable)
   frozen = jax.tree.map(lambda param, keep: None if keep else param, params, trainable)
   return trained, frozen
 
 
 def merge(trained: Params, rest: Params) -> Params:
-  """The trained part where it holds a parameter, `rest` (the frozen part or a whole tree) elsewhere."""
+  """Merges the trained part with `rest` (the frozen part or a whole tree); trained parameters have priority."""
   return jax.tree.map(lambda a, b: b if a is None else a, trained, rest, is_leaf=lambda leaf: leaf is None)

@@ -1,8 +1,8 @@
-"""The training loop: batches in, checkpoints and metrics out; it goes on where the workdir ends."""
+"""Training loop: reads batches, writes checkpoints and metrics; resumes from the workdir."""
 
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -24,29 +24,29 @@ from jaxdet.training.state import TrainState, abstract_state, create_state
 from jaxdet.training.step import make_train_step
 
 Evaluate = Callable[[dict[str, Any]], Mapping[str, Any]]
-PREEMPTED = 128 + 15  # exit status, as of a process that SIGTERM ended
+PREEMPTED = 128 + 15  # exit status of a process that SIGTERM ended
 
 
 def train(config: ConfigDict, workdir: str, dataset: Dataset, detector, evaluate: Evaluate | None = None) -> TrainState:
   """Trains for `config.train.steps` steps, from the last checkpoint in the workdir if there is one.
 
   Writes `checkpoints/` (the last few), `best/` (the best by `train.best_metric`), `metrics.jsonl` and
-  `tensorboard/`. On SIGTERM it writes a checkpoint and ends the process with status 143; the same command
-  goes on from there.
+  `tensorboard/`. On SIGTERM it writes a checkpoint and ends the process with status 143; the same command resumes from
+  it.
 
   Args:
     config: the whole configuration.
-    workdir: folder of this run.
+    workdir: folder of the run.
     dataset: training batches and the category table.
     detector: see docs/design.md, 'A detector'.
-    evaluate: from variables to metrics, {'bbox': {'AP': ..}, ..}; called every `train.eval_every` steps and
+    evaluate: function from variables to metrics, {'bbox': {'AP': ..}, ..}; called every `train.eval_every` steps and
       at the end.
 
   Returns:
     The state after the last step.
 
   Raises:
-    FloatingPointError: where a loss or the gradient norm is not finite; no such state is written.
+    FloatingPointError: a loss or the gradient norm is not finite; such a state is never written.
   """
   return _Run(config, pathlib.Path(workdir), dataset, detector, evaluate).run()
 
@@ -57,7 +57,7 @@ class _Run:
   def __init__(self, config: ConfigDict, workdir: pathlib.Path, dataset: Dataset, detector, evaluate: Evaluate | None):
     self.config, self.dataset, self.evaluate = config, dataset, evaluate
     self.started = time.perf_counter()
-    self.until_first_step: float | None = None  # seconds, until they are written
+    self.until_first_step: float | None = None  # seconds; None once written
     self.mesh = sharding.make_mesh()
     sharding.check_batch_size(config.train.batch_size, config.train.accumulate, self.mesh)
     replicated = sharding.replicated(self.mesh)
@@ -69,7 +69,7 @@ class _Run:
     self.state = self._start(detector, init_key)
     self.step = int(self.state.step)
     self.train_step = make_train_step(config, detector, build_optimizer(config, self.state.params), self.mesh)
-    self.shapes: set[tuple[int, ...]] = set()  # of the image batches for which the step is compiled
+    self.forms: set[Hashable] = set()  # of the batches for which the step is compiled
     # A step's number, its metrics, and whether it was timed.
     self.pending_metrics: tuple[int, dict[str, Array], bool] | None = None
     self.counters: dict[str, int] = {}
@@ -99,7 +99,7 @@ class _Run:
       self._close()
 
   def _start(self, detector, key: Array) -> TrainState:
-    """The state that training begins with: of the last checkpoint, or with the parameters of another run."""
+    """Initial state: from the last checkpoint, or with the parameters of another run."""
     config, step = self.config, self.checkpoints.latest()
     if step is not None:
       logging.info('going on from step %d', step)
@@ -111,10 +111,11 @@ class _Run:
     return initialize_from(state, config.train.init_from, trainable, config.train.init_except)
 
   def _advance(self) -> None:
-    """Dispatches a step, then reads the metrics of the one before it, which the devices have finished."""
+    """Dispatches a step, then reads the metrics of the previous step, which is finished."""
     running = self.pending_metrics[1]['total_loss'] if self.pending_metrics else None
     batch = self.prefetcher.next_batch(running)
-    known = batch.image.shape in self.shapes
+    form = batch.image.shape, jax.tree.structure(batch)  # sources may differ in their kinds of annotation
+    known = form in self.forms
     if known:
       metrics = self._dispatch(batch)
     else:
@@ -123,9 +124,9 @@ class _Run:
         started = time.perf_counter()
         metrics = jax.block_until_ready(self._dispatch(batch))
         seconds = time.perf_counter() - started
-      self.shapes.add(batch.image.shape)
+      self.forms.add(form)
       logging.info('first step on images %s: %.1f s, with compilation', batch.image.shape, seconds)
-      if len(self.shapes) == 1:
+      if len(self.forms) == 1:
         self.until_first_step = time.perf_counter() - self.started
         logging.info('the first step was done %.1f s after training began', self.until_first_step)
     self.step += 1
@@ -133,13 +134,13 @@ class _Run:
     self.pending_metrics = (self.step, metrics, known)
 
   def _dispatch(self, batch: Batch) -> dict[str, Array]:
-    # Nothing may cross between host and devices unasked.
+    # No implicit transfers between host and devices.
     with jax.transfer_guard('disallow'):
       self.state, metrics = self.train_step(self.state, batch, self.key)
     return metrics
 
   def _read(self) -> None:
-    """Takes pending metrics to the host and looks at them."""
+    """Reads pending metrics to the host and checks that they are finite."""
     if self.pending_metrics is None:
       return
     (step, metrics, timed), self.pending_metrics = self.pending_metrics, None
@@ -162,7 +163,7 @@ class _Run:
       self.counters = counters
 
   def _save(self) -> None:
-    # Only what is known to be finite is written.
+    # Read first, so that only a state with finite metrics is written.
     self._read()
     with self.progress.pause():
       self.checkpoints.save(self.state, self.metadata)
@@ -203,7 +204,7 @@ class _Run:
 
 
 def check_finite(step: int, metrics: Mapping[str, float]) -> None:
-  """Raises FloatingPointError where a loss or the gradient norm is not finite, with all of them."""
+  """Raises FloatingPointError with all metrics if a loss or the gradient norm is not finite."""
   watched = {k: v for k, v in metrics.items() if k.startswith('loss_') or k in ('total_loss', 'grad_norm')}
   if not all(np.isfinite(value) for value in watched.values()):
     values = ', '.join(f'{name} {value:g}' for name, value in sorted(watched.items()))
@@ -213,7 +214,7 @@ def check_finite(step: int, metrics: Mapping[str, float]) -> None:
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = '') -> dict[str, float]:
-  """{'segm': {'AP': 30.0}} as {'segm/AP': 30.0}; what is no finite number is left out."""
+  """Flattens {'segm': {'AP': 30.0}} to {'segm/AP': 30.0}; drops values that are not finite numbers."""
   flat = {}
   for name, value in metrics.items():
     if isinstance(value, Mapping):

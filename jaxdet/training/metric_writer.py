@@ -1,4 +1,4 @@
-"""Scalars by step, for programs (`metrics.jsonl`) and for TensorBoard (`tensorboard/`)."""
+"""Writes scalars by step to `metrics.jsonl` and for TensorBoard (`tensorboard/`)."""
 
 import json
 import pathlib
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 
 class MetricWriter:
-  """Writes scalars below a folder; `start_step` is where training goes on, later lines of the file are dropped."""
+  """Writes scalars below a folder; lines of the file after `start_step`, where training resumes, are dropped."""
 
   def __init__(self, workdir: str, start_step: int = 0):
-    from tensorboardX import SummaryWriter  # not needed by whoever only takes steps
+    from tensorboardX import SummaryWriter  # imported here, since only runs with a workdir need it
 
     folder = pathlib.Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -20,11 +20,11 @@ class MetricWriter:
     self._tensorboard = SummaryWriter(str(folder / 'tensorboard'), purge_step=start_step + 1)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
-    """One line of JSON with the step and the scalars by name."""
+    """Writes one line of JSON with the step and the scalars by name."""
     self._file.write(json.dumps({'step': step, **scalars}) + '\n')
     self._file.flush()
     for name, value in scalars.items():
-      self._tensorboard.add_scalar(name.replace('@', '_'), value, step)  # TensorBoard takes no '@'
+      self._tensorboard.add_scalar(name.replace('@', '_'), value, step)  # TensorBoard does not allow '@'
 
   def close(self) -> None:
     self._file.close()
@@ -32,5 +32,5 @@ class MetricWriter:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-  """Whole lines of a file, none if there is no file; a process may have been killed within the last one."""
+  """Complete lines of a file, [] without a file; a killed process may have left an incomplete last line."""
   return [line for line in path.open() if line.endswith('\n')] if path.exists() else []

@@ -1,4 +1,4 @@
-"""The gradient transformation: clipping, weight decay by rules, momentum or Adam, learning rate by rules."""
+"""Gradient transformation: clipping, weight decay by rules, momentum or Adam, learning rate by rules."""
 
 import math
 import re
@@ -13,17 +13,17 @@ from jaxdet.training import freezing
 from jaxdet.training.freezing import Params, path_name
 from jaxdet.training.schedules import build_schedule
 
-DecayRules = Sequence[tuple[str, float]]  # patterns of paths, and what of `weight_decay` these parameters have
+DecayRules = Sequence[tuple[str, float]]  # (pattern of paths, factor of `weight_decay`)
 
 
 def build_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransformation:
-  """The optimizer of `config.train` for the trained part of `params` (see `freezing.split`).
+  """Builds the optimizer of `config.train` for the trained part of `params` (see `freezing.split`).
 
-  SGD is torch's: `v = momentum * v + (g + weight_decay * p)`, `p -= lr * v`, so that a change of the learning
-  rate acts at once and does not rescale the velocity. AdamW (Loshchilov & Hutter, 2019) has beta 0.9 and 0.999; its
-  weight decay, `p -= lr * weight_decay * p`, does not pass through Adam. `clip_norm` bounds the global norm of the
-  trained part's gradient, before weight decay. The first pattern of `decay_factors` that is found in a parameter's path
-  says what of `weight_decay` it has. `lr_factors` multiply all of a parameter's update.
+  SGD is torch's: `v = momentum * v + (g + weight_decay * p)`, `p -= lr * v`, so that a change of the learning rate acts
+  at once and does not rescale the velocity. AdamW (Loshchilov & Hutter, 2019) has beta 0.9 and 0.999; its weight decay,
+  `p -= lr * weight_decay * p`, does not pass through Adam. `clip_norm` bounds the global norm of the trained part's
+  gradient, before weight decay. A parameter's factor of `weight_decay` is that of the first pattern of `decay_factors`
+  found in its path. `lr_factors` multiply a parameter's whole update.
 
   Raises:
     ValueError: on an unknown optimizer, a parameter that no pattern of `decay_factors` finds, or a pattern of
@@ -49,10 +49,10 @@ def build_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfo
 
 
 def lr_factors(params: Params, factors: Mapping[str, float]) -> Params:
-  """A tree like `params` of what multiplies the learning rate: the product of the factors whose pattern is found.
+  """Tree like `params` of factors of the learning rate: products over the patterns found in a path.
 
   Raises:
-    ValueError: where a pattern finds no parameter's path.
+    ValueError: a pattern is found in no parameter's path.
   """
   paths = jax.tree_util.tree_map_with_path(lambda path, _: path_name(path), params)
   for pattern in factors:
@@ -62,10 +62,10 @@ def lr_factors(params: Params, factors: Mapping[str, float]) -> Params:
 
 
 def decay_rule(path: str, rules: DecayRules) -> int:
-  """The number of the first rule for the parameter at `path`, as 'backbone/conv1/kernel'.
+  """Index of the first rule for the parameter at `path`, such as 'backbone/conv1/kernel'.
 
   Raises:
-    ValueError: there is none.
+    ValueError: there is no such rule.
   """
   for number, (pattern, _) in enumerate(rules):
     if re.search(pattern, path):

@@ -1,4 +1,4 @@
-"""SIGTERM, by which clusters announce that a job must end soon."""
+"""Handles SIGTERM, by which clusters announce that a job must end soon."""
 
 import signal
 
@@ -7,9 +7,9 @@ from jax.experimental import multihost_utils
 
 
 class PreemptionGuard:
-  """While entered, the first SIGTERM is only noted; a second one ends the process as usual.
+  """Context in which the first SIGTERM is only noted; a second one ends the process as usual.
 
-  Over several processes the handler is that of jax.distributed, whose processes agree on a step to end at.
+  With several processes jax.distributed handles the signal, and the processes agree on the last step.
   """
 
   def __init__(self):
@@ -17,7 +17,7 @@ class PreemptionGuard:
     self._handles = jax.process_count() == 1
 
   def requested(self, step: int) -> bool:
-    """Whether to end after `step`; every process must ask after every step, and all get the same answer."""
+    """True if training must end after `step`; every process must ask after every step, and all get the same answer."""
     return self._noted if self._handles else multihost_utils.reached_preemption_sync_point(step)
 
   def __enter__(self) -> 'PreemptionGuard':

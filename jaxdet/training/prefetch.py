@@ -1,4 +1,4 @@
-"""The next batch is read and copied to the devices while the present one is computed."""
+"""Reads the next batch and copies it to the devices during the current step."""
 
 import queue
 import threading
@@ -13,10 +13,9 @@ from jaxdet.structures import Batch
 
 
 class Prefetcher:
-  """Takes batches from an iterator in a thread and holds one ready on the devices.
+  """Takes batches from an iterator in a thread and keeps one ready on the devices.
 
-  `waited` is the time in seconds that the devices stood idle for want of a batch. An exception of the
-  iterator is raised again by `next_batch`.
+  `waited` is the time in seconds that the devices waited for a batch. `next_batch` raises exceptions of the iterator.
   """
 
   def __init__(self, batches: Iterator[Batch], mesh: Mesh):
@@ -27,8 +26,8 @@ class Prefetcher:
     self._thread.start()
 
   def next_batch(self, running: jax.Array | None = None) -> Batch:
-    """The next batch; `running` is a result of what the devices now compute, if anything."""
-    # Up to the end of the running step a wait costs nothing.
+    """Returns the next batch; `running` is a result of the step that the devices compute now, if any."""
+    # Waiting until the end of the running step is not counted.
     while self._ready.empty() and running is not None and not running.is_ready():
       time.sleep(0.0005)
     started = time.perf_counter()
@@ -39,9 +38,9 @@ class Prefetcher:
     return batch
 
   def close(self) -> None:
-    """Stops reading, after the batch under way if there is one; batches not yet used are lost.
+    """Stops reading, after the current batch; unused batches are lost.
 
-    It waits for the thread: one that frees device arrays while the interpreter goes down aborts the process.
+    Waits for the thread: freeing device arrays during interpreter shutdown would abort the process.
     """
     self._stop.set()
     self._thread.join()
@@ -53,7 +52,7 @@ class Prefetcher:
         if self._stop.is_set():
           return
       error = ValueError('the training batches ended; Dataset.train_batches must be endless')
-    except Exception as caught:  # of any kind: it belongs to the thread that waits
+    except Exception as caught:  # of any kind: next_batch raises it in the waiting thread
       error = caught
     self._put((None, error))
 

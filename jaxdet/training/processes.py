@@ -1,4 +1,4 @@
-"""Joins the processes of one job."""
+"""Connects the processes of a job."""
 
 import os
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from absl import logging
 
 
 def initialize_processes(multihost: bool | None = None) -> None:
-  """Joins the other processes of the job, if there are any; call it before anything touches a device.
+  """Connects to the other processes of the job, if there are any; call it before anything uses a device.
 
   Args:
-    multihost: True: there are, find them (Slurm, Open MPI, Cloud TPU and Kubernetes are found by JAX itself;
-      elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID); False: there are none;
-      None: there are if the environment describes several.
+    multihost: True: several processes (JAX detects Slurm, Open MPI, Cloud TPU and Kubernetes; elsewhere set
+      JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID); False: one process; None: several if the
+      environment describes several.
   """
   if not (describes_several_processes(os.environ) if multihost is None else multihost):
     return
@@ -23,8 +23,8 @@ def initialize_processes(multihost: bool | None = None) -> None:
 
 
 def describes_several_processes(environment: Mapping[str, str]) -> bool:
-  """Whether the environment is that of one process among several of a job."""
-  # A Slurm job's own shell sees the job's task count too; only what srun starts sees a step's.
+  """True if the environment is that of one of several processes of a job."""
+  # The shell of a Slurm job sees the job's task count too; only processes started by srun see a step's.
   counts = ('JAX_NUM_PROCESSES', 'SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
   return (
     any(int(environment.get(name) or 1) > 1 for name in counts)

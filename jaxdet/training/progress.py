@@ -1,4 +1,4 @@
-"""The line that a training run prints: how far, how fast, how well."""
+"""Prints the progress of a training run: steps, speed and metrics."""
 
 import contextlib
 import datetime
@@ -12,22 +12,22 @@ import numpy as np
 
 
 class Progress:
-  """Gathers the metrics of steps and turns them into one aligned line every so often.
+  """Collects the metrics of steps and reports them as one aligned line.
 
-  Speeds leave out the time spent in `pause` (compilation, checkpoints, evaluation).
+  Speeds exclude the time spent in `pause` (compilation, checkpoints, evaluation).
   """
 
   def __init__(self, total_steps: int, batch_size: int):
     self._total_steps, self._batch_size = total_steps, batch_size
     self._rows: list[dict[str, float]] = []
-    self._timed = 0  # steps since the last line that were not taken in a pause
-    self._steps, self._seconds = 0, 0.0  # timed ones, of all lines so far
+    self._timed = 0  # steps since the last line, without those in a pause
+    self._steps, self._seconds = 0, 0.0  # timed steps and their seconds, of all lines so far
     self._since = time.perf_counter()
     self._waited = 0.0
 
   @contextlib.contextmanager
   def pause(self) -> Iterator[None]:
-    """The time inside does not count."""
+    """Context whose time is excluded from speeds."""
     started = time.perf_counter()
     try:
       yield
@@ -35,7 +35,7 @@ class Progress:
       self._since += time.perf_counter() - started
 
   def add(self, metrics: Mapping[str, float], timed: bool = True) -> None:
-    """Takes the metrics of one step; `timed` is False where it was taken in a pause."""
+    """Adds the metrics of one step; `timed` is False if it ran in a pause."""
     self._rows.append(dict(metrics))
     self._timed += timed
 
@@ -43,8 +43,8 @@ class Progress:
     """(line for the log, scalars for the files): means of the metrics since the last report, and speeds.
 
     Args:
-      step: steps done.
-      waited: seconds that the devices have waited for input, since the beginning.
+      step: number of steps done.
+      waited: total seconds that the devices have waited for input.
     """
     now = time.perf_counter()
     seconds = max(now - self._since, 1e-9)
@@ -78,7 +78,7 @@ class Progress:
 
 
 def peak_memory() -> int:
-  """Bytes at the peak: of the first local device where it counts them, else of this process on the host."""
+  """Peak memory in bytes: of the first local device if it counts them, else of this process on the host."""
   stats = jax.local_devices()[0].memory_stats() or {}
   if 'peak_bytes_in_use' in stats:
     return stats['peak_bytes_in_use']

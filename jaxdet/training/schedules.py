@@ -1,4 +1,4 @@
-"""Learning rates by step, in Detectron2's meaning.
+"""Learning rate schedules, defined as in Detectron2.
 
 mmdetection's schedules are the same functions. Its LinearLR and ConstantLR with `end=n` reach the full rate in the
 n-th iteration, one earlier than Detectron2 with n warm-up iterations: write `warmup_steps: n - 1`. Its MultiStepLR
@@ -16,10 +16,10 @@ Schedule = Callable[[Int[Array, '']], Float[Array, '']]
 
 
 def build_schedule(train: ConfigDict) -> Schedule:
-  """The learning rate that `config.train` describes, as a function of the number of steps done.
+  """Builds the learning rate of `config.train`, as a function of the number of steps done.
 
   Raises:
-    ValueError: on an unknown name of a schedule or a warm-up, or milestones that do not increase.
+    ValueError: an unknown schedule or warm-up, or milestones that do not increase.
   """
   settings = train.schedule
   peak = peak_lr(train)
@@ -35,12 +35,12 @@ def build_schedule(train: ConfigDict) -> Schedule:
 
 
 def peak_lr(train: ConfigDict) -> float:
-  """The learning rate after warm-up: linear in the batch size (Goyal et al. 2017, arXiv:1706.02677)."""
+  """Learning rate after warm-up: linear in the batch size (Goyal et al. 2017, arXiv:1706.02677)."""
   return train.schedule.base_lr * train.batch_size / train.schedule.base_batch_size
 
 
 def describe(train: ConfigDict) -> str:
-  """One line for the log: what the learning rate is made of."""
+  """Describes the learning rate in one line for the log."""
   settings = train.schedule
   text = (
     f'learning rate {peak_lr(train):g} = {settings.base_lr:g} * {train.batch_size} / {settings.base_batch_size} '
@@ -56,7 +56,7 @@ def multistep(lr: float, milestones: Sequence[int], gamma: float) -> Schedule:
   milestones = tuple(milestones)
   if any(a >= b for a, b in zip(milestones, milestones[1:], strict=False)):
     raise ValueError(f'train.schedule.milestones must increase: {milestones}')
-  # A table, so that every value is rounded once.
+  # A table, so that each value is rounded only once.
   values = [lr * gamma**k for k in range(len(milestones) + 1)]
 
   def schedule(step):
@@ -67,7 +67,7 @@ def multistep(lr: float, milestones: Sequence[int], gamma: float) -> Schedule:
 
 
 def cosine(lr: float, steps: int) -> Schedule:
-  """Half a cosine from `lr` at step 0 to 0 at `steps`."""
+  """Half a cosine, from `lr` at step 0 to 0 at `steps`."""
 
   def schedule(step):
     return 0.5 * lr * (1.0 + jnp.cos(math.pi * jnp.float32(step) / steps))
@@ -76,10 +76,10 @@ def cosine(lr: float, steps: int) -> Schedule:
 
 
 def linear_warmup(schedule: Schedule, steps: int, factor: float) -> Schedule:
-  """Goes straight from `factor` times the schedule's first value to its value at `steps`, then follows it.
+  """Linear from `factor` times the schedule's first value to its value at `steps`, then the schedule.
 
-  Detectron2's LRMultiplier: before the first milestone this is the schedule times a factor that rises from
-  `factor` to 1; on a cosine the straight line ends on the curve.
+  As Detectron2's LRMultiplier: before the first milestone this is the schedule times a factor that rises from `factor`
+  to 1; with a cosine the line ends on the curve.
   """
   if steps == 0:
     return schedule
@@ -104,6 +104,6 @@ WARMUPS = {'linear': linear_warmup, 'constant': constant_warmup}
 
 
 def epochs_to_steps(epochs: Sequence[float], num_images: int, batch_size: int) -> tuple[int, ...]:
-  """The steps at which epochs (0-based) begin; the last batch of an epoch may be smaller, as in mmdetection."""
+  """Converts epochs (0-based) to the steps at which they begin; an epoch's last batch may be smaller (mmdetection)."""
   steps_per_epoch = math.ceil(num_images / batch_size)
   return tuple(int(epoch * steps_per_epoch) for epoch in epochs)

@@ -1,4 +1,4 @@
-"""What a training step maps to its successor."""
+"""Training state: parameters, statistics and optimizer state."""
 
 import functools
 from typing import Any
@@ -19,7 +19,7 @@ from jaxdet.training.optimizer import build_optimizer
 
 @flax.struct.dataclass
 class TrainState:
-  """Everything that training changes, and the constants beside it. One step consumes (donates) it."""
+  """Everything that training changes, and the constants. A step donates it."""
 
   step: Int[Array, '']  # int32, steps done
   params: Params  # float32, trained and frozen ones
@@ -30,31 +30,31 @@ class TrainState:
 
   @property
   def collections(self) -> dict[str, Params]:
-    """The variables besides `params`."""
+    """Variables other than `params`."""
     return {'constants': self.constants, 'batch_stats': self.batch_stats}
 
   @property
   def variables(self) -> dict[str, Params]:
-    """The variables to evaluate: with averaged parameters where there are such."""
+    """Variables for evaluation, with averaged parameters if there are any."""
     params = self.params if self.ema_params is None else freezing.merge(self.ema_params, self.params)
     return {'params': params, **self.collections}
 
 
 def create_state(config: ConfigDict, detector, key: Array, mesh: Mesh | None = None) -> TrainState:
-  """The state before the first step, of a detector with random parameters.
+  """Creates the state before the first step, with random parameters.
 
   Args:
     config: the whole configuration.
     detector: see docs/design.md, 'A detector'.
-    key: of the random parameters.
-    mesh: the devices, each of which gets the whole; None: all.
+    key: random key of the parameters.
+    mesh: the devices, with the state replicated; None: all.
   """
   create = functools.partial(_create, config, detector)
   return jax.jit(create, out_shardings=parallel.replicated(mesh or parallel.make_mesh()))(key)
 
 
 def abstract_state(config: ConfigDict, detector, mesh: Mesh | None = None) -> TrainState:
-  """What `create_state` makes, as jax.ShapeDtypeStruct: shapes and shardings without computing anything."""
+  """Returns shapes and shardings of `create_state` as jax.ShapeDtypeStruct, without computing anything."""
   replicated = parallel.replicated(mesh or parallel.make_mesh())
   shapes = jax.eval_shape(functools.partial(_create, config, detector), jax.random.key(0))
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), shapes)

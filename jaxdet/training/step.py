@@ -1,4 +1,4 @@
-"""One training step: losses, gradients, update; compiled once a canvas, with its state donated."""
+"""Training step: losses, gradients and update; compiled once per canvas, with its state donated."""
 
 from collections.abc import Callable
 
@@ -25,20 +25,20 @@ Step = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 def make_train_step(
   config: ConfigDict, detector, optimizer: optax.GradientTransformation, mesh: Mesh | None = None
 ) -> Step:
-  """The jitted `step(state, batch, key) -> (state, metrics)`.
+  """Makes the jitted `step(state, batch, key) -> (state, metrics)`.
 
-  `key` is the same in every step: the step folds its number into it. Metrics are what the detector's loss
-  returns, `total_loss` (the sum of those whose names begin with `loss_`), `grad_norm` (global, of the trained
-  parameters, before clipping) and `lr`.
+  `key` is the same in every step: the step folds its number into it. Metrics are the detector's losses, `total_loss`
+  (the sum of those whose names begin with `loss_`), `grad_norm` (global, of the trained parameters, before clipping)
+  and `lr`.
 
-  With `train.accumulate` = A the batch is taken in A micro-batches one after the other. Each normalises its
-  own losses; gradients and metrics are the means over micro-batches. Image i belongs to micro-batch i % A, so
-  that every device has its share of each.
+  With `train.accumulate` = A the batch is processed in A micro-batches, one after the other. Each normalises its own
+  losses; gradients and metrics are means over micro-batches. Image i belongs to micro-batch i % A, so that every device
+  has a part of each.
 
   Args:
     config: the whole configuration.
     detector: see docs/design.md, 'A detector'.
-    optimizer: of `build_optimizer`.
+    optimizer: from `build_optimizer`.
     mesh: the devices; None: all.
   """
   mesh = mesh or parallel.make_mesh()
@@ -86,12 +86,12 @@ def make_train_step(
 
 
 def accumulated(gradient: Callable, count: int) -> Callable:
-  """`gradient(trained, batch_stats, batch, key) -> (grads, (metrics, batch_stats))` over micro-batches."""
+  """Averages `gradient(trained, batch_stats, batch, key) -> (grads, (metrics, batch_stats))` over micro-batches."""
   if count == 1:
     return gradient
 
   def over_micro_batches(trained: Params, batch_stats: Params, batch: Batch, key: Array):
-    # Cutting the second of two axes leaves every device with the images it has.
+    # Splitting into (images / A, A) keeps every device's images on it.
     micro_batches = jax.tree.map(lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]), batch)
 
     def add(carry, index):

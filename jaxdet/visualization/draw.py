@@ -1,4 +1,4 @@
-"""Boxes, masks and names on pictures, with PIL and NumPy alone."""
+"""Draws boxes, masks and names on pictures, with PIL and NumPy alone."""
 
 import colorsys
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-LEGIBLE = 480  # pixels: pictures whose longer side is shorter are enlarged before anything is drawn
+LEGIBLE = 480  # pixels: pictures with a shorter longest side are enlarged before drawing
 MASK_OPACITY = 0.38
 PAPER, INK = (250, 250, 250), (40, 40, 40)
 
@@ -15,8 +15,8 @@ Picture = UInt8[np.ndarray, 'H W 3']
 
 
 def colour(category_id: int) -> tuple[int, int, int]:
-  """The RGB colour of a category, always the same; ids that are near each other look far apart."""
-  hue = category_id * 0.6180339887 % 1  # the golden ratio never comes near where it has been
+  """RGB colour of a category, always the same; neighbouring ids get very different colours."""
+  hue = category_id * 0.6180339887 % 1  # steps of the golden ratio spread hues evenly
   saturation = (0.85, 0.6, 1.0)[category_id % 3]
   value = (1.0, 0.85)[category_id // 3 % 2]
   return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
@@ -30,9 +30,9 @@ def draw_detections(
   masks: Bool[np.ndarray, 'N H W'] | None,
   names: Mapping[int, str],
 ) -> UInt8[np.ndarray, 'H2 W2 3']:
-  """The image with masks, boxes (x1, y1, x2, y2) in its pixels, and 'name score' on each.
+  """Draws masks, boxes (x1, y1, x2, y2) in the image's pixels, and 'name score' on each.
 
-  Small images are enlarged by a whole number, so that text is legible; lines and text grow with the image.
+  Small images are enlarged by a whole number, so that text is legible; lines and text scale with the image.
 
   Args:
     labels: keys of `names`; they choose the colour.
@@ -65,12 +65,12 @@ def draw_detections(
 
 
 def side_by_side(left: Picture, right: Picture, titles: tuple[str, str]) -> UInt8[np.ndarray, 'H2 W2 3']:
-  """Two pictures of equal height, each with its title above."""
+  """Puts two pictures of equal height side by side, each with its title above."""
   return contact_sheet([left, right], titles, columns=2)
 
 
 def contact_sheet(pictures: Sequence[Picture], titles: Sequence[str], columns: int) -> UInt8[np.ndarray, 'H2 W2 3']:
-  """Pictures in rows, each centred in a cell as large as the largest, with its title above."""
+  """Arranges pictures in rows, each centred in a cell as large as the largest, with its title above."""
   cell_height, cell_width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
   font = ImageFont.load_default(max(13, round(max(cell_height, cell_width) / 40)))
   gap = max(6, cell_width // 80)
@@ -88,7 +88,7 @@ def contact_sheet(pictures: Sequence[Picture], titles: Sequence[str], columns: i
 
 
 def _enlarge(mask: Bool[np.ndarray, 'H W'], zoom: int) -> Bool[np.ndarray, 'H2 W2']:
-  """The mask at `zoom` times its size with smooth outlines."""
+  """Enlarges a mask by `zoom`, with smooth outlines."""
   if zoom == 1:
     return np.asarray(mask, bool)
   size = mask.shape[1] * zoom, mask.shape[0] * zoom
@@ -96,14 +96,14 @@ def _enlarge(mask: Bool[np.ndarray, 'H W'], zoom: int) -> Bool[np.ndarray, 'H2 W
 
 
 def _paint_mask(canvas: Picture, mask: Bool[np.ndarray, 'H W'], shade: tuple[int, int, int], line: int) -> None:
-  """Mixes the colour into the canvas, and the full colour along the outline."""
+  """Blends the colour into the mask's pixels, and paints its outline in full colour."""
   rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
   if not len(rows):
     return
   window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
   inside = mask[window]
   core = np.pad(inside, line)
-  for axis in (0, 1):  # what is `line` pixels from the outline in each direction
+  for axis in (0, 1):  # pixels up to `line` from the outline, in each direction
     core = np.logical_and.reduce([np.roll(core, shift, axis) for shift in range(-line, line + 1)])
   outline = inside & ~core[line:-line, line:-line]
   opacity = np.where(outline, 1.0, np.where(inside, MASK_OPACITY, 0.0))[..., None]
@@ -119,7 +119,7 @@ def _write(
   size: tuple[int, int],
   written: Sequence[tuple[float, float, float, float]],
 ) -> tuple[float, float, float, float]:
-  """Writes the text at a corner of the box where nothing is `written` yet; returns the rectangle it takes."""
+  """Writes the text at a corner of the box that overlaps no rectangle in `written`; returns its rectangle."""
   margin = max(2, font.size // 6)
   width = pen.textlength(text, font) + 2 * margin
   height = 1.25 * font.size

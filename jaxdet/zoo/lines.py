@@ -1,8 +1,8 @@
-"""Which jaxdet config stands for which upstream config: a table of lines 'program,upstream config,jaxdet config'.
+"""Reads the table of configs: lines 'program,upstream config,jaxdet config'.
 
-The second field is the path of a config of the program, or the name of one recorded case, whose line then wins over the
-path's. The rest of the line is a config as `--config` takes it: FILE or FILE:VARIANT; it may hold commas itself. Lines
-that begin with '#', empty lines and a heading before the first config are skipped.
+The second field is the path of a config of the program, or the name of a recorded case, whose line has priority over
+the path's. The rest of the line is a config as in `--config`, FILE or FILE:VARIANT, and may contain commas. Lines that
+begin with '#', empty lines and a heading before the first config are skipped.
 """
 
 import dataclasses
@@ -22,17 +22,17 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 class Line:
   """A line of the table."""
 
-  number: int  # from 1 on
-  program: str  # whose config `upstream` is, of PROGRAMS
-  upstream: str  # config without folder of the program and ending, or case
+  number: int  # from 1
+  program: str  # of PROGRAMS, whose config `upstream` is
+  upstream: str  # config without the program's folder and without suffix, or case
   config: str  # FILE or FILE:VARIANT
 
 
 def read_lines(file: pathlib.Path) -> list[Line]:
-  """The table's lines in order.
+  """Reads the table's lines in order.
 
   Raises:
-    ValueError: on a line without three fields, with an unknown program, or whose third field is no config.
+    ValueError: a line has not three fields, an unknown program, or a third field that is not a config.
   """
   lines = []
   for number, text in enumerate(file.read_text().splitlines(), start=1):
@@ -52,7 +52,7 @@ def read_lines(file: pathlib.Path) -> list[Line]:
 
 
 def read_zoo(files: Iterable[pathlib.Path]) -> dict[str, str]:
-  """{upstream config without ending, or case: jaxdet config}; later files win.
+  """Reads tables as {upstream config without suffix, or case: jaxdet config}; later files have priority.
 
   Raises:
     ValueError: as `read_lines`.
@@ -61,7 +61,7 @@ def read_zoo(files: Iterable[pathlib.Path]) -> dict[str, str]:
 
 
 def find_root() -> pathlib.Path:
-  """The folder that has the table: this one, or that of the checkout.
+  """Finds the folder with the table: the current one, or the checkout's.
 
   Raises:
     FileNotFoundError: neither has it.
@@ -76,19 +76,19 @@ def find_root() -> pathlib.Path:
 
 
 def read_models(root: pathlib.Path) -> dict[str, Line]:
-  """The table's lines by name, 'program/upstream config'; of lines with the same name the last one.
+  """Reads the table's lines by name, 'program/upstream config'; of lines with the same name the last one.
 
   Raises:
-    ValueError: on a line without a config.
+    ValueError: a line has no config.
   """
   return {f'{line.program}/{line.upstream}': line for line in read_lines(root / TABLE)}
 
 
 def select(models: Mapping[str, Line], patterns: Sequence[str]) -> dict[str, Line]:
-  """The models whose name, upstream config or own config matches one of the globs, in order; all without globs.
+  """Selects models whose name, upstream config or jaxdet config matches one of the globs; all without globs.
 
   Raises:
-    ValueError: a glob matches none; names the nearest.
+    ValueError: a glob matches no model; the message has the nearest name.
   """
   texts = {name: (name, line.upstream, line.config) for name, line in models.items()}
   chosen = set()

@@ -1,4 +1,4 @@
-"""How large a config's detector is: classes of its data set, parameters, FLOPs of an image."""
+"""Measures the size of a config's detector: number of classes, parameters, FLOPs per image."""
 
 import dataclasses
 import fnmatch
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from jaxdet.configuration import detection_canvases
 from jaxdet.convert.stablehlo import batch_of_images
 from jaxdet.flops import matrix_flops
 from jaxdet.models import forward
@@ -28,16 +29,16 @@ NUM_CLASSES = {  # of published data sets, by the folder of config.data.dir and 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-  """What a detector holds and does."""
+  """Parameters and FLOPs of a detector."""
 
-  parameters: int  # numbers in the collection `params`, trained or not; no statistics and constants of batch norms
-  # Operations of the products and convolutions of `predict` on one image of the first canvas, see flops.py; None: not
+  parameters: int  # values in the collection `params`, trained or not; without batch norms' statistics and constants
+  # Operations of the products and convolutions of `predict` on one image of the first canvas (flops.py); None: not
   # counted.
   flops: float | None
 
 
 def num_classes(config: ConfigDict) -> int:
-  """The number of classes of a configuration without its annotation file.
+  """Number of classes of a config, without its annotation file.
 
   Raises:
     ValueError: the data set is in no table, and config.model.num_classes is None.
@@ -56,7 +57,7 @@ def num_classes(config: ConfigDict) -> int:
 
 
 def measure(config: ConfigDict, with_flops: bool = True) -> Size:
-  """The size of a configuration's detector, from shapes alone: it is neither compiled nor run."""
+  """Measures the size of a config's detector from shapes, without compiling or running it."""
   detector = build_without_data(config.model, num_classes(config))
   variables = variable_shapes(detector)
   parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
@@ -68,7 +69,7 @@ def measure(config: ConfigDict, with_flops: bool = True) -> Size:
 
 def _abstract_batch(config: ConfigDict) -> Batch:
   """Shapes of a batch of one image, with proposals where the detector makes none."""
-  canvas = config.data.canvases[0]
+  canvas = detection_canvases(config.data)[0]
   batch = jax.eval_shape(
     batch_of_images, jax.ShapeDtypeStruct((1, *canvas, 3), jnp.uint8), jax.ShapeDtypeStruct((1, 2), jnp.int32)
   )

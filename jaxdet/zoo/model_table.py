@@ -1,4 +1,4 @@
-"""The models of configs/zoo.csv as rows: for the terminal, and as a Markdown page."""
+"""Formats the models of configs/zoo.csv for the terminal and as a Markdown page."""
 
 import csv
 import dataclasses
@@ -13,7 +13,7 @@ COLUMNS = ('parameters', 'GFLOPs', 'box AP', 'mask AP', 'other', 'parity')
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-  """What an upstream program says of a model, as it is printed there; '' where it says nothing."""
+  """Accuracy of a model published by its program, as printed there; '' if there is none."""
 
   box_ap: str = ''
   mask_ap: str = ''
@@ -22,13 +22,13 @@ class Published:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """A model."""
+  """Row of a model."""
 
   program: str  # a key of parity/upstream.py's TITLES
-  upstream: str  # its config there
+  upstream: str  # its upstream config
   config: str  # FILE or FILE:VARIANT
   size: Size
-  canvas: tuple[int, int]  # (height, width) of the image that FLOPs are counted for
+  canvas: tuple[int, int]  # (height, width) in pixels of the image for FLOPs
   published: Published
   parity: str
 
@@ -38,10 +38,10 @@ class Row:
 
 
 def read_published(file: pathlib.Path) -> dict[tuple[str, str], Published]:
-  """The table of published accuracy by (program, upstream config without ending).
+  """Reads published accuracy by (program, upstream config without suffix).
 
   Raises:
-    ValueError: on a line that does not have five fields.
+    ValueError: a line does not have five fields.
   """
   table = {}
   for number, line in enumerate(file.read_text().splitlines(), start=1):
@@ -56,17 +56,17 @@ def read_published(file: pathlib.Path) -> dict[tuple[str, str], Published]:
 
 
 def heading(widths: tuple[int, int]) -> str:
-  """The terminal's first line; `widths` are those of the longest name and of the longest parity."""
+  """First line on the terminal; `widths` are those of the longest name and the longest parity."""
   return _aligned('model', COLUMNS, 'config', widths)
 
 
 def line(row: Row, widths: tuple[int, int]) -> str:
-  """A row's line on the terminal."""
+  """Line of a row on the terminal."""
   return _aligned(row.name, _cells(row), row.config, widths)
 
 
 def page(rows: Sequence[Row], command: str, made_with: str) -> str:
-  """docs/zoo.md: a table for each folder of each program's configs; `command` writes it."""
+  """Makes docs/zoo.md: a table for each folder of each program's configs; `command` is the command that writes it."""
   counted = any(row.size.flops is not None for row in rows)
   parts = [
     '# Models\n',
@@ -93,7 +93,7 @@ def page(rows: Sequence[Row], command: str, made_with: str) -> str:
 
 
 def _markdown(rows: Sequence[Row]) -> str:
-  """A table; without the column of other metrics where there are none."""
+  """Formats a table; without the column of other metrics if there are none."""
   has_other = any(row.published.other for row in rows)
   shown = [column for column in COLUMNS if column != 'other' or has_other]
   lines = ['| ' + ' | '.join(['model', 'config', 'canvas', *shown]) + ' |', '|---' * (len(shown) + 3) + '|']
@@ -109,7 +109,7 @@ def _folder(row: Row) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-  """The texts of COLUMNS."""
+  """Cells of a row, in the order of COLUMNS."""
   published = [value or '-' for value in dataclasses.astuple(row.published)]
   gflops = '-' if row.size.flops is None else f'{row.size.flops / 1e9:.1f}'
   return [f'{row.size.parameters / 1e6:.2f} M', gflops, *published, row.parity]

@@ -1,4 +1,4 @@
-"""The table of models on the terminal and as a page, counted line by line."""
+"""Prints the table of models on the terminal and as a page, and measures them line by line."""
 
 import contextlib
 import json
@@ -19,16 +19,16 @@ from jaxdet.zoo.lines import TABLE, Line, find_root, read_models, select
 
 
 def print_models(patterns: Sequence[str] = (), output: str | None = None, flops: bool = False) -> None:
-  """Prints a line for each model of configs/zoo.csv as soon as it is counted; equal models are counted once.
+  """Prints a line for each model of configs/zoo.csv as soon as it is measured; equal models are measured once.
 
   Args:
-    patterns: globs of the names or configs that are shown; none: all.
-    output: a Markdown file for the table; None: nothing is written.
-    flops: count them too, which takes seconds a model.
+    patterns: globs of the names or configs to show; none: all.
+    output: a Markdown file for the table; None: no file.
+    flops: count FLOPs too, which takes seconds per model.
 
   Raises:
-    FileNotFoundError: there is no such table, neither here nor beside the package.
-    ValueError: a pattern matches nothing, or a line makes no config; says which.
+    FileNotFoundError: there is no table, neither here nor beside the package.
+    ValueError: a pattern matches nothing, or a line has no valid config; the message says which.
   """
   if output and not output.endswith('.md'):
     raise ValueError(f"--output is '{output}': the table is written as Markdown, give FILE.md")
@@ -53,7 +53,7 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
       upstream=upstream,
       config=line.config,
       size=sizes[key],
-      canvas=tuple(config.data.canvases[0]),
+      canvas=tuple(configuration.detection_canvases(config.data)[0]),
       published=published.get((program, upstream), model_table.Published()),
       parity=parity[name],
     )
@@ -70,13 +70,13 @@ def print_models(patterns: Sequence[str] = (), output: str | None = None, flops:
 
 def _key(config: ConfigDict) -> str:
   """Equal for models of the same size."""
-  of_size = [config.model.to_dict(), model_size.num_classes(config), config.data.canvases[0]]
+  of_size = [config.model.to_dict(), model_size.num_classes(config), configuration.detection_canvases(config.data)[0]]
   return json.dumps(of_size, sort_keys=True)
 
 
 @contextlib.contextmanager
 def _blaming(root: pathlib.Path, line: Line) -> Iterator[None]:
-  """Errors of the user's name the line of the table."""
+  """Adds the line of the table to ValueErrors."""
   try:
     yield
   except (ValueError, OSError) as error:

@@ -52,3 +52,11 @@ def test_a_batch_is_a_function_of_its_arguments_and_may_have_proposals(config):
 def test_class_counts_have_a_long_tail_and_no_empty_class():
   images = class_counts(1203)['images']
   assert images[0] == 20_000 and images[-1] == 1 and list(images) == sorted(images, reverse=True)
+
+
+def test_a_semantic_task_gets_a_class_for_every_pixel(config):
+  assert synthetic_batch(config, 2, CANVAS, 3).semantic is None
+  config = config.copy_and_resolve_references()
+  config.model.pyramid_tasks = {'semantic': {'num_classes': 5}}
+  semantic = synthetic_batch(config, 2, CANVAS, 3).semantic
+  assert semantic.shape == (2, *CANVAS) and semantic.dtype == np.int32 and set(np.unique(semantic)) == set(range(5))

@@ -33,7 +33,8 @@ def config(tmp_path):
   }
   (tmp_path / 'train.json').write_text(json.dumps(content))
   sampler = {'name': 'repeat_factor', 'threshold': 0.5}
-  return ConfigDict({'data': {'name': 'lvis', 'dir': str(tmp_path), 'train': ('train.json',), 'sampler': sampler}})
+  data = {'name': 'lvis', 'dir': str(tmp_path), 'train': ('train.json',), 'more_sources': {}, 'sampler': sampler}
+  return ConfigDict({'data': data})
 
 
 def test_the_table_by_hand(config, capsys):
@@ -48,6 +49,12 @@ def test_the_table_by_hand(config, capsys):
     'all: 3 categories, 1 of them without training images; 3 images with 5 objects',
     '4 images; an epoch of the sampler repeat_factor shows 4',  # 1.41 + 1 + 1 + 1
   ]
+
+
+def test_other_sources_are_named_as_not_counted(config, capsys):
+  config.data.more_sources = {'labelled': {'train': ('other.json',)}}
+  print_counts(config)
+  assert capsys.readouterr().out.splitlines()[-1] == 'of data.train alone, without data.more_sources: labelled'
 
 
 def test_the_files(config, tmp_path):

@@ -40,6 +40,10 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
       "unknown version 'minni' of a config: choose one of v1, v0.5, mini",
     ),
     (
+      ['--workdir=x', f'--config={CONFIG}:mini', '--config.eval.protocol=lvsi'],
+      "unknown eval.protocol 'lvsi'; the nearest is 'lvis', of coco, lvis",
+    ),
+    (
       ['--workdir=x', f'--config={CONFIG}:mini,smapler=rfs'],
       "unknown argument 'smapler=rfs' of a config; the nearest is",
     ),
@@ -74,7 +78,7 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
     ),
     (['import', '--workdir=x', '--from=mmdet', 'a.pkl', 'b.pkl'], "import takes one FILE, and 'b.pkl' is one more"),
     (['import', '--workdir=x', '--from=mmdet', f'--config={CONFIG}:mini', 'no.pth'], 'there is no file no.pth'),
-    (['export', '--workdir=x', '--output=x.pth'], 'export needs --to PROGRAM, the program that is to read the file'),
+    (['export', '--workdir=x', '--output=x.pth'], 'export needs --to PROGRAM, the program that will read the file'),
     (['export', '--workdir=x', '--to=mmdet', '--output=x.pth'], 'no checkpoint in'),
     (['export', '--workdir=x', '--to=stablehlo', '--output=x', '--batch_size=0'], 'flag --batch_size=0'),
   ],

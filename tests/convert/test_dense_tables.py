@@ -1,4 +1,4 @@
-"""Dense detectors' tables name every array of the model once, and upstream's names and shapes are the known ones."""
+"""Tables of heads on pyramids name every array of a model once, and upstream's names and shapes are the known ones."""
 
 import functools
 import pathlib
@@ -59,6 +59,11 @@ NAMES = {
     'head.cls_subnet.9.bias': (256,),
     'head.cls_subnet.10.weight': (256,),
     'head.ctrness.weight': (1, 256, 3, 3),
+  },
+  ('detectron2', 'detectron2/semantic_fpn.py:backbone=r18'): {
+    'sem_seg_head.p2.0.weight': (128, 256, 3, 3),
+    'sem_seg_head.p5.4.norm.bias': (128,),
+    'sem_seg_head.predictor.weight': (54, 128, 1, 1),
   },
 }
 

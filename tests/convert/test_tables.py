@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from configs.parts import roi
 from jaxdet.convert.frameworks import detector_rules, shapes
 from jaxdet.convert.rules import export_state, import_state
 from upstream_case import lvis_mask_rcnn
@@ -97,6 +98,35 @@ def test_the_layers_that_move_regions_bins_have_mmdetections_names():
     f'{layers}.2.mask_fc.2.weight': (49, 1024),
   }
   assert {name: state[name].shape for name in expected} == expected
+
+
+def test_a_grid_heads_layers_have_mmdetections_names():
+  config = lvis_mask_rcnn()
+  config.num_classes = 90
+  config.roi = roi.mmdet(box_head=roi.box_head(box_regression=False), grid_head=roi.grid_head())
+  like = shapes(config)
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32), like)
+  table = detector_rules('mmdet', config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(like, sep='/'))
+  state = export_state(variables, table)
+  head = 'roi_head.grid_head'
+  expected = {
+    f'{head}.convs.0.conv.weight': (576, 256, 3, 3),
+    f'{head}.convs.7.conv.bias': (576,),
+    f'{head}.convs.7.gn.weight': (576,),
+    f'{head}.deconv1.weight': (576, 64, 4, 4),
+    f'{head}.norm1.bias': (576,),
+    f'{head}.deconv2.weight': (576, 1, 4, 4),
+    f'{head}.deconv2.bias': (9,),
+    f'{head}.forder_trans.4.3.0.weight': (64, 1, 5, 5),
+    f'{head}.sorder_trans.8.1.1.weight': (64, 64, 1, 1),
+  }
+  assert {name: state[name].shape for name in expected} == expected
+  assert not [name for name in state if 'fc_reg' in name]
+  again, report = import_state(state, like, table)
+  report.check()
+  jax.tree.map(np.testing.assert_array_equal, variables, again)
 
 
 @pytest.mark.parametrize('program', NAMES)

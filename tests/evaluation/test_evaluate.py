@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxdet.annotations.categories import parse_category
-from jaxdet.evaluation import evaluate, predict
+from jaxdet.evaluation import evaluate, evaluate_results, predict
+from jaxdet.evaluation.evaluator import Evaluator
+from jaxdet.evaluation.evaluators import EVALUATORS
 from jaxdet.structures import Batch, BoxMasks, Detections, Objects
 from jaxdet.training.loop import flat_metrics
 
@@ -237,9 +239,53 @@ class TestEvaluate:
     assert [flat[name] for name in ('segm/ECEr', 'segm/cwECE')] == pytest.approx([10] * 2)
 
   def test_an_unknown_protocol_is_an_error(self, config, split, tmp_path):
-    config.eval.protocol = 'mAP'
-    with pytest.raises(ValueError, match="eval.protocol is 'mAP': choose one of lvis, coco, lvis_fixed, voc"):
+    config.eval.protocol = 'lvis_fix'
+    with pytest.raises(ValueError, match="unknown eval.protocol 'lvis_fix'; the nearest is 'lvis_fixed', of"):
       evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+
+
+class Counting(Evaluator):
+  """Counts images; knows whether it was let go."""
+
+  def __init__(self, evaluation):
+    self.images, self.workdir = 0, evaluation.workdir
+    made.append(self)
+
+  def add(self, batch, detections):
+    assert detections.boxes.shape == batch.objects.boxes.shape
+    self.images += int(batch.valid.sum())
+
+  def finish(self, findings):
+    return {'count': {'images': self.images}, 'diagnosis': list(findings)}
+
+  def __exit__(self, *error):
+    self.error = error[0]
+
+
+made = []
+
+
+class TestEvaluatorsByName:
+  @pytest.fixture(autouse=True)
+  def counting(self, monkeypatch, config):
+    made.clear()
+    monkeypatch.setitem(EVALUATORS, 'counting', Counting)
+    config.eval.protocol = 'counting'
+
+  def test_an_evaluator_has_every_image_once(self, config, split, tmp_path):
+    metrics = evaluate(config, Oracle(with_masks=False), VARIABLES, split, str(tmp_path))
+    assert metrics == {'count': {'images': 5}, 'diagnosis': []}
+    assert [(each.workdir, each.error) for each in made] == [(str(tmp_path), None)]
+
+  def test_it_is_let_go_where_a_batch_is_bad(self, config, split, tmp_path):
+    split.eval_batches = lambda: iter([next(Split.eval_batches(split)), None])
+    with pytest.raises(AttributeError):
+      evaluate(config, Oracle(), VARIABLES, split, str(tmp_path))
+    assert made[0].error is AttributeError
+
+  def test_no_results_file_is_scored_by_it(self, config):
+    with pytest.raises(ValueError, match="unknown eval.protocol of results files 'counting'; the nearest is '"):
+      evaluate_results(config, None, 'results.json', '.')
 
 
 class TestPredict:

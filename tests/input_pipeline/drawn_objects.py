@@ -3,8 +3,12 @@
 import numpy as np
 
 from input_pipeline import rasterize
+from input_pipeline.fields.boxes import Boxes
+from input_pipeline.fields.masks import Masks
+from input_pipeline.fields.scene import Scene
+from input_pipeline.fields.table import Fields
 from input_pipeline.transforms import place_image
-from jaxdet.annotations.objects import Objects
+from jaxdet.annotations.objects import ImageAnnotations, Objects
 
 
 def objects(*polygons, boxes=None, crowds=None, ignored=None, rle=None):
@@ -26,6 +30,18 @@ def objects(*polygons, boxes=None, crowds=None, ignored=None, rle=None):
   )
 
 
+def place_objects(objects, placement, max_objects, mask_size, ignore=None):
+  """What training uses of the objects: their boxes, and masks where `mask_size` is not 0."""
+  masks = [Masks(mask_size, max_vertices=0)] if mask_size else []
+  fields = Fields((Boxes(**(ignore or {})), *masks), (), max_objects)
+  return fields.place(scene(objects, placement))
+
+
+def scene(objects, placement):
+  none = np.zeros(0, np.int64)
+  return Scene(objects, ImageAnnotations(neg_labels=none, not_exhaustive_labels=none), placement)
+
+
 def rectangle(x1, y1, x2, y2):
   return [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
 
@@ -37,4 +53,4 @@ def on_canvas(image, placement, canvas):
 
 
 def bits(placed):
-  return rasterize.unpack(placed.mask_bits)
+  return rasterize.unpack(placed['masks'].bits)

@@ -40,8 +40,8 @@ def assert_same(row: dict, record: bytes):
     np.testing.assert_array_equal(objects[name], value)
     assert objects[name].shape == value.shape and objects[name].dtype == value.dtype
   assert list(objects['rle']) == example.objects.rle
-  np.testing.assert_array_equal(row['neg_labels'], example.neg_labels)
-  np.testing.assert_array_equal(row['not_exhaustive_labels'], example.not_exhaustive_labels)
+  np.testing.assert_array_equal(row['neg_labels'], example.image.neg_labels)
+  np.testing.assert_array_equal(row['not_exhaustive_labels'], example.image.not_exhaustive_labels)
 
 
 def test_tfds_reads_a_folder_of_records(source, tmp_path):

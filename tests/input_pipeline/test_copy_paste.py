@@ -5,14 +5,17 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from drawn_objects import place_objects
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 import mini_photos
 from input_pipeline import copy_paste, dataset, rasterize
-from input_pipeline.copy_paste import CopyPaste, choose, draw, pixels_of, put_on_top, uncovered
+from input_pipeline.copy_paste import CopyPaste, choose, draw, put_on_top
+from input_pipeline.fields.covered import pixels_of, uncovered
+from input_pipeline.fields.table import training_fields
 from input_pipeline.sampling import random_stream
-from input_pipeline.transforms import Placement, place_objects
+from input_pipeline.transforms import Placement
 from jaxdet.annotations.objects import Objects
 from jaxdet.configuration import load_config
 
@@ -51,7 +54,7 @@ def covering(x1, y1, x2, y2):
 
 
 def bits(objects):
-  return rasterize.unpack(objects.mask_bits).astype(np.bool_)
+  return rasterize.unpack(objects['masks'].bits).astype(np.bool_)
 
 
 def on_canvas(objects):
@@ -59,7 +62,7 @@ def on_canvas(objects):
   return np.stack(
     [
       rasterize.pixels_of_bits(mask[None], window[None], HEIGHT, WIDTH)
-      for mask, window in zip(bits(objects), objects.mask_windows, strict=True)
+      for mask, window in zip(bits(objects), objects['masks'].windows, strict=True)
     ]
   )
 
@@ -67,14 +70,14 @@ def on_canvas(objects):
 def test_a_covered_part_leaves_mask_and_box():
   objects = placed(rectangle(10, 5, 30, 45), rectangle(50, 5, 60, 15))
   seen = uncovered(objects, covering(0, 0, 15, 60))
-  np.testing.assert_array_equal(seen.boxes, [[15, 5, 30, 45], [50, 5, 60, 15]])
+  np.testing.assert_array_equal(seen['boxes'].boxes, [[15, 5, 30, 45], [50, 5, 60, 15]])
   assert bits(seen).sum(axis=(1, 2)).tolist() == [15 * 40, 100]
-  np.testing.assert_array_equal(seen.mask_windows, objects.mask_windows)
+  np.testing.assert_array_equal(seen['masks'].windows, objects['masks'].windows)
 
 
 def test_a_cut_object_has_no_outline_and_the_others_keep_theirs():
   seen = uncovered(placed(rectangle(10, 5, 30, 45), rectangle(50, 5, 60, 15)), covering(0, 0, 15, 60))
-  outlines, parts = seen.polygons.outlines(2, 8)
+  outlines, parts = seen['masks'].polygons.outlines(2, 8)
   assert parts.tolist() == [[-1] * 8, [0] * 5 + [-1] * 3]
   np.testing.assert_array_equal(outlines[1, :5], [[50, 5], [60, 5], [60, 15], [50, 15], [50, 5]])
 
@@ -82,7 +85,7 @@ def test_a_cut_object_has_no_outline_and_the_others_keep_theirs():
 def test_a_hole_leaves_the_box_as_it_was_annotated():
   objects = placed([10.3, 5.4, 40.2, 5.4, 40.2, 45.3, 10.3, 45.3])
   seen = uncovered(objects, covering(20, 20, 30, 30))
-  np.testing.assert_array_equal(seen.boxes, objects.boxes)
+  np.testing.assert_array_equal(seen['boxes'].boxes, objects['boxes'].boxes)
   assert bits(seen).sum() == bits(objects).sum() - 100
 
 
@@ -111,7 +114,7 @@ def test_where_cells_are_larger_than_pixels_boxes_move_by_cells():
   # 10 + 26 = 36 > 36 - 2, of the seventh cell (34 to 38 has its centre at 36, a pixel that is not covered).
   objects = placed(rectangle(10, 5, 74, 45), mask_size=16)
   seen = uncovered(objects, covering(0, 0, 36, 60))
-  np.testing.assert_array_equal(seen.boxes, [[34, 5, 74, 45]])
+  np.testing.assert_array_equal(seen['boxes'].boxes, [[34, 5, 74, 45]])
   assert bits(seen)[0].sum() == 10 * 16
 
 
@@ -120,10 +123,10 @@ def test_pasted_objects_follow_those_that_are_left():
   pasted = placed(rectangle(48, 2, 58, 12), rectangle(0, 0, 4, 4))
   both = put_on_top(objects, pasted, pixels_of(pasted, HEIGHT, WIDTH))
   assert both.labels.tolist() == [0, 2, 0, 1]  # the small one is under the first of the pasted
-  np.testing.assert_array_equal(both.boxes, [[10, 5, 30, 45], [60, 40, 70, 50], [48, 2, 58, 12], [0, 0, 4, 4]])
-  _, parts = both.polygons.outlines(4, 8)
+  np.testing.assert_array_equal(both['boxes'].boxes, [[10, 5, 30, 45], [60, 40, 70, 50], [48, 2, 58, 12], [0, 0, 4, 4]])
+  _, parts = both['masks'].polygons.outlines(4, 8)
   assert (parts[:, 0] == 0).all()
-  assert both.polygons.owners.tolist() == [0, 1, 2, 3]
+  assert both['masks'].polygons.owners.tolist() == [0, 1, 2, 3]
 
 
 def quadrangles(rng):
@@ -146,7 +149,7 @@ def test_what_is_seen_equals_what_masks_of_the_whole_canvas_say():
     union = on_canvas(pasted).any(axis=0)
     np.testing.assert_array_equal(pixels_of(pasted, HEIGHT, WIDTH), union)
     labels, boxes, masks = [], [], []
-    for label, box, mask in zip(objects.labels, objects.boxes, on_canvas(objects), strict=True):
+    for label, box, mask in zip(objects.labels, objects['boxes'].boxes, on_canvas(objects), strict=True):
       left = mask & ~union
       if left.any():
         seen = np.where(around(left) == around(mask), box, around(left))
@@ -157,7 +160,7 @@ def test_what_is_seen_equals_what_masks_of_the_whole_canvas_say():
 
     both = put_on_top(objects, pasted, union)
     assert both.labels.tolist() == [*labels, *pasted.labels]
-    np.testing.assert_array_equal(both.boxes, [*boxes, *pasted.boxes])
+    np.testing.assert_array_equal(both['boxes'].boxes, [*boxes, *pasted['boxes'].boxes])
     np.testing.assert_array_equal(on_canvas(both), [*masks, *on_canvas(pasted)])
   assert dropped > 5 and cut > 50
 
@@ -280,7 +283,7 @@ def test_rare_classes_are_drawn_more_often(folder):
   shares = []
   for name in ('simple', 'rare'):
     config = shapes(folder, name, sampler={'name': 'uniform', 'threshold': 1.0}).config
-    paste = CopyPaste(data.train, config.data, 0, np.zeros(24, np.int64))
+    paste = CopyPaste(data.train, training_fields(config.data, 8), config.data, 0, np.zeros(24, np.int64))
     drawn = [draw(paste._images[0], paste._ends[0], random_stream(0, 2, number)) for number in range(2000)]
     shares.append(np.mean([rarest in data.train.labels[image] for image in drawn]))
   # Its factor is sqrt(24 / images), the least of an image is 1: the share grows.

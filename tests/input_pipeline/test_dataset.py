@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import mini_photos
-from input_pipeline import dataset, rasterize
+from input_pipeline import dataset, rasterize, splits
 from input_pipeline.examples import parse
 from input_pipeline.resize import shortest_edge_size
 from jaxdet.configuration import load_config
@@ -267,13 +267,13 @@ def test_a_broken_image_is_named_when_it_is_met(photos, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_to(folder, tmp_path, monkeypatch, caplog):
-  def prepare(annotation_path, image_root, out_dir, split):
+  def prepare(annotation_path, image_root, out_dir, split, **asked):
     if out_dir.startswith(str(folder)):
       raise PermissionError(13, 'Permission denied')
-    return prepare_really(annotation_path, image_root, out_dir, split)
+    return prepare_really(annotation_path, image_root, out_dir, split, **asked)
 
-  prepare_really = dataset.prepare
-  monkeypatch.setattr(dataset, 'prepare', prepare)
+  prepare_really = splits.prepare
+  monkeypatch.setattr(splits, 'prepare', prepare)
   with caplog.at_level(logging.INFO, logger='absl'):
     dataset.build(mini_photos.make_config(folder, train=()), workdir=str(tmp_path))
   assert (tmp_path / 'records').is_dir()
@@ -281,8 +281,8 @@ def test_a_folder_that_cannot_be_written_to(folder, tmp_path, monkeypatch, caplo
 
 
 def test_other_processes_wait(folder, tmp_path, monkeypatch):
-  monkeypatch.setattr(dataset, 'WAIT_SECONDS', 0.1)
-  monkeypatch.setattr(dataset, 'POLL_SECONDS', 0.01)
+  monkeypatch.setattr(splits, 'WAIT_SECONDS', 0.1)
+  monkeypatch.setattr(splits, 'POLL_SECONDS', 0.01)
   config = mini_photos.make_config(folder, records=str(tmp_path / 'records'))
   with pytest.raises(TimeoutError, match='process 0'):
     dataset.build(config, process_index=1, process_count=2)

@@ -6,17 +6,22 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from input_pipeline.loading import empty_fields
+from input_pipeline.fields.boxes import Boxes
+from input_pipeline.fields.masks import Masks
+from input_pipeline.fields.table import Fields
+from input_pipeline.loading import empty_columns
 from input_pipeline.pipeline import BATCHES_AHEAD, batches
+
+FIELDS = Fields((Boxes(), Masks(8, max_vertices=0)), (), max_objects=2)
 
 
 def allocate(step, batch_size=4):
-  return empty_fields(batch_size, (8, 8 + step % 2), max_objects=2, mask_size=8)
+  return empty_columns(batch_size, (8, 8 + step % 2), FIELDS)
 
 
-def fill(step, row, fields):
+def fill(step, row, columns):
   time.sleep(0.002 * ((step * 4 + row) * 7 % 5))  # images are ready out of order
-  fields['index'][row] = step * 4 + row
+  columns['index'][row] = step * 4 + row
 
 
 def test_batches_come_in_order_whenever_their_images_are_ready():
@@ -26,7 +31,7 @@ def test_batches_come_in_order_whenever_their_images_are_ready():
 
 
 def test_rows_that_are_not_filled_are_harmless():
-  (batch,) = batches(allocate, lambda step, row, fields: None, range(1))
+  (batch,) = batches(allocate, lambda step, row, columns: None, range(1))
   assert not batch.valid.any() and not batch.objects.valid.any()
   np.testing.assert_array_equal(batch.image_size, batch.original_size)
   assert (batch.image_size > 0).all()
@@ -34,7 +39,7 @@ def test_rows_that_are_not_filled_are_harmless():
 
 def test_reading_ahead_is_bounded():
   started = []
-  found = batches(allocate, lambda step, row, fields: started.append(step), itertools.count())
+  found = batches(allocate, lambda step, row, columns: started.append(step), itertools.count())
   for taken in range(1, 6):
     next(found)
     time.sleep(0.05)
@@ -44,9 +49,9 @@ def test_reading_ahead_is_bounded():
 
 def test_memory_does_not_grow_from_batch_to_batch():
   def allocate_larger(step):
-    return empty_fields(4, (128, 128), max_objects=2, mask_size=8)
+    return empty_columns(4, (128, 128), FIELDS)
 
-  found = batches(allocate_larger, lambda step, row, fields: None, itertools.count())
+  found = batches(allocate_larger, lambda step, row, columns: None, itertools.count())
   tracemalloc.start()
   try:
     held = []
@@ -62,7 +67,7 @@ def test_memory_does_not_grow_from_batch_to_batch():
 
 
 def test_errors_are_raised_where_they_belong():
-  def fill_or_fail(step, row, fields):
+  def fill_or_fail(step, row, columns):
     if (step, row) == (2, 1):
       raise ValueError("cannot decode image 'x.jpg'")
 

@@ -11,6 +11,7 @@ CONFIG = ConfigDict(
   {
     'data': {
       'canvases': ((32, 64), (64, 32)),
+      'test_canvases': (),
       'mask_size': 8,
       'resize': {'name': 'shortest_edge', 'sizes': (32,), 'test_size': 32, 'max_size': 60, 'jitter': (1.0, 1.0)},
     },

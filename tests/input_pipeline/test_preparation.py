@@ -45,7 +45,7 @@ def test_records_hold_the_files_bytes_and_the_annotations(source):
   second = examples.parse(prepared.read([1])[0])
   assert second.file_name == 'images/train2017/000000000050.jpg'
   np.testing.assert_array_equal(second.objects.boxes, [[1, 2, 11, 22.5], [3, 3, 5, 5]])
-  np.testing.assert_array_equal(second.not_exhaustive_labels, [1, 0])
+  np.testing.assert_array_equal(second.image.not_exhaustive_labels, [1, 0])
 
 
 def test_every_image_has_a_row_in_the_files_order(source):

@@ -4,16 +4,17 @@ import dataclasses
 
 import numpy as np
 import pytest
-from drawn_objects import bits, objects, on_canvas, rectangle
+from drawn_objects import bits, objects, on_canvas, place_objects, rectangle
 from ml_collections import ConfigDict
 from PIL import Image
 
 import mini_photos
 from input_pipeline import dataset, random_crop
+from input_pipeline.fields.scene import place_boxes
 from input_pipeline.random_crop import Crop
 from input_pipeline.resize import resize, shortest_edge_size
 from input_pipeline.sampling import random_stream
-from input_pipeline.transforms import Placement, place_boxes, place_image, place_objects
+from input_pipeline.transforms import Placement, place_image
 
 RECIPE = ConfigDict(
   {
@@ -99,7 +100,7 @@ def test_pixels_boxes_and_bits_tell_the_same_story(flipped):
   placed = place_objects(objects([rectangle(8, 5, 14, 10)]), placement, max_objects=1, mask_size=64)
   rows, columns = np.nonzero(white)
   found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-  np.testing.assert_allclose(placed.boxes[0], found, atol=1.01)
+  np.testing.assert_allclose(placed['boxes'].boxes[0], found, atol=1.01)
   assert bits(placed)[0].sum() == pytest.approx(white.sum(), rel=0.06)
 
 
@@ -109,10 +110,12 @@ def test_objects_outside_the_part_are_dropped_and_others_clipped():
   shapes = objects([rectangle(0, 0, 6, 20)], [rectangle(12, 10, 29, 19)], [triangle])
   boxes_alone = place_objects(shapes, CROPPED, max_objects=3, mask_size=0)
   assert boxes_alone.labels.tolist() == [1, 2]
-  np.testing.assert_allclose(boxes_alone.boxes, [[32, 40, 60, 80], [0, 0, 14, 34]], atol=1e-5)
+  np.testing.assert_allclose(boxes_alone['boxes'].boxes, [[32, 40, 60, 80], [0, 0, 14, 34]], atol=1e-5)
   with_masks = place_objects(shapes, CROPPED, max_objects=3, mask_size=128)
-  assert with_masks.labels.tolist() == [1] and with_masks.without_mask == 0
-  np.testing.assert_allclose(with_masks.boxes, [[32, 40, 60, 80]], atol=1e-5)  # the annotated box, not a new one
+  assert with_masks.labels.tolist() == [1] and with_masks.left_out['objects_without_mask'] == 0
+  np.testing.assert_allclose(
+    with_masks['boxes'].boxes, [[32, 40, 60, 80]], atol=1e-5
+  )  # the annotated box, not a new one
   assert bits(with_masks)[0].sum() == 28 * 40
 
 

@@ -11,7 +11,7 @@ from array_record.python import array_record_module
 from input_pipeline import examples, records, tf_example
 from input_pipeline.examples import Example
 from input_pipeline.records import Index, Records
-from jaxdet.annotations.objects import Objects
+from jaxdet.annotations.objects import ImageAnnotations, Objects
 from jaxdet.annotations.ragged import Ragged
 
 FEATURES = {
@@ -84,8 +84,7 @@ def an_example(image_id: int) -> Example:
       polygon_points=np.arange(14 * count, dtype=np.float32),
       rle=[b'abc'] * count,
     ),
-    neg_labels=np.array([3, 1]),
-    not_exhaustive_labels=np.zeros(0, np.int64),
+    image=ImageAnnotations(neg_labels=np.array([3, 1]), not_exhaustive_labels=np.zeros(0, np.int64)),
   )
 
 
@@ -99,8 +98,8 @@ def test_an_example_survives_serializing(image_id):
     np.testing.assert_array_equal(getattr(found.objects, field), getattr(expected.objects, field))
   assert found.objects.rle == expected.objects.rle
   assert found.objects.boxes.shape == (image_id % 4, 4)
-  np.testing.assert_array_equal(found.neg_labels, [3, 1])
-  assert len(found.not_exhaustive_labels) == 0
+  np.testing.assert_array_equal(found.image.neg_labels, [3, 1])
+  assert len(found.image.not_exhaustive_labels) == 0
 
 
 def test_the_serialized_features_are_those_of_the_schema():

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from drawn_objects import objects, on_canvas, rectangle
+from drawn_objects import objects, on_canvas, place_objects, rectangle
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -12,7 +12,7 @@ from configs.parts import datasets
 from input_pipeline import dataset, ssd_augmentation
 from input_pipeline.random_crop import Crop
 from input_pipeline.sampling import random_stream
-from input_pipeline.transforms import Placement, evaluation_placement, place_objects, training_placement
+from input_pipeline.transforms import Placement, evaluation_placement, training_placement
 
 SIZE, CANVAS = (60, 80), (30, 30)
 MIN_IOUS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -90,7 +90,7 @@ def test_objects_whose_middle_lies_outside_are_left_out_and_the_others_clipped()
   placement = Placement(SIZE, (80, 80), (0, 0), (80, 80), crop=crop)
   shapes = objects([rectangle(40, 20, 72, 36)], [rectangle(20, 20, 50, 36)], [rectangle(60, 30, 88, 40)])
   placed = place_objects(shapes, placement, max_objects=3, mask_size=0)
-  assert placed.boxes.tolist() == [[8, 8, 72, 40], [48, 28, 80, 48]]
+  assert placed['boxes'].boxes.tolist() == [[8, 8, 72, 40], [48, 28, 80, 48]]
 
 
 @pytest.mark.parametrize('flipped', [False, True])
@@ -104,7 +104,7 @@ def test_beyond_the_file_is_the_ground_and_boxes_follow_the_pixels(flipped):
   rows, columns = np.nonzero(pixels[..., 0] > 127)
   placed = place_objects(objects([rectangle(40, 20, 72, 36)]), placement, max_objects=1, mask_size=0)
   extent = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-  np.testing.assert_allclose(placed.boxes[0], extent, atol=0.01)
+  np.testing.assert_allclose(placed['boxes'].boxes[0], extent, atol=0.01)
 
 
 def test_an_image_is_stretched_to_the_canvas_whole_in_evaluation_and_without_windows():
@@ -112,7 +112,7 @@ def test_an_image_is_stretched_to_the_canvas_whole_in_evaluation_and_without_win
   assert evaluation_placement(SIZE, CANVAS, recipe(expand_probability=1.0, min_ious=MIN_IOUS)) == whole
   assert training_placement(SIZE, CANVAS, recipe(), 0.0, random_stream(0, 1, 0), boxes=BOXES) == whole
   placed = place_objects(objects([rectangle(40, 20, 72, 36)]), whole, max_objects=1, mask_size=0)
-  np.testing.assert_allclose(placed.boxes, [[15, 10, 27, 18]], rtol=1e-6)
+  np.testing.assert_allclose(placed['boxes'].boxes, [[15, 10, 27, 18]], rtol=1e-6)
 
 
 def test_windows_fill_the_canvas_too():

@@ -2,15 +2,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from drawn_objects import bits, objects, on_canvas, rectangle
+from drawn_objects import bits, objects, on_canvas, place_objects, rectangle
 from ml_collections import ConfigDict
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from configs.parts import datasets
 from input_pipeline import transforms
+from input_pipeline.fields.scene import place_boxes
 from input_pipeline.sampling import random_stream
-from input_pipeline.transforms import Placement, evaluation_placement, place_boxes, place_objects
+from input_pipeline.transforms import Placement, evaluation_placement
 
 SHORTEST_EDGE = ConfigDict(
   {
@@ -59,9 +60,9 @@ def test_a_flip_mirrors_pixels_boxes_and_bits_alike():
     placed = place_objects(shapes, placement, max_objects=1, mask_size=32)
     rows, columns = np.nonzero(white)
     np.testing.assert_allclose(
-      placed.boxes[0], [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=0.01
+      placed['boxes'].boxes[0], [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=0.01
     )
-    x, y = placed.mask_windows[0, :2].astype(int)
+    x, y = placed['masks'].windows[0, :2].astype(int)
     expected = np.pad(white, ((0, 32), (0, 32)))[y : y + 32, x : x + 32]
     np.testing.assert_array_equal(bits(placed)[0], expected)
 
@@ -71,22 +72,22 @@ def test_crowds_and_objects_without_mask_are_left_out():
   shapes = objects([rectangle(*boxes[0])], [rectangle(*boxes[1])], [], boxes=boxes, crowds=[1, 0, 0])
   placed = place_objects(shapes, TWICE, max_objects=3, mask_size=16)
   assert placed.labels.tolist() == [1]
-  assert placed.without_mask == 1
+  assert placed.left_out['objects_without_mask'] == 1
   boxes_only = place_objects(shapes, TWICE, max_objects=3, mask_size=0)
   assert boxes_only.labels.tolist() == [1, 2]
-  assert boxes_only.without_mask == 0
+  assert 'objects_without_mask' not in boxes_only.left_out
 
 
 def test_objects_beyond_the_room_are_counted():
   placed = place_objects(objects(*[[rectangle(i, 1, i + 4, 5)] for i in range(5)]), TWICE, 3, 16)
   assert placed.labels.tolist() == [0, 1, 2]
-  assert placed.beyond_max == 2
+  assert placed.left_out['objects_beyond_max_objects'] == 2
 
 
 def test_no_objects():
   placed = place_objects(objects(), TWICE, max_objects=2, mask_size=16)
-  assert placed.boxes.shape == (0, 4)
-  assert placed.mask_bits.shape == (0, 16, 2)
+  assert placed['boxes'].boxes.shape == (0, 4)
+  assert placed['masks'].bits.shape == (0, 16, 2)
 
 
 def test_boxes_without_extent_are_dropped():
@@ -102,7 +103,7 @@ def test_a_crop_cuts_objects_and_draws_their_boxes_anew():
   shapes = objects([triangle], [rectangle(45, 5, 50, 9)], [rectangle(15, 5, 50, 30)])
   placed = place_objects(shapes, window, max_objects=3, mask_size=32)
   assert placed.labels.tolist() == [0, 2]
-  np.testing.assert_allclose(placed.boxes, [[0, 0, 10, 10], [5, 5, 30, 20]], atol=1e-5)
+  np.testing.assert_allclose(placed['boxes'].boxes, [[0, 0, 10, 10], [5, 5, 30, 20]], atol=1e-5)
   assert bits(placed)[1].sum() == 25 * 15
 
 
@@ -112,7 +113,7 @@ def test_run_length_masks_follow_the_image():
   shapes = objects([], [rectangle(5, 3, 17, 9)], boxes=[[5, 3, 17, 9]] * 2, rle=[coco_mask.encode(mask)['counts'], b''])
   for placement in (TWICE, TWICE_FLIPPED):
     placed = place_objects(shapes, placement, max_objects=2, mask_size=32)
-    assert placed.without_mask == 0
+    assert placed.left_out['objects_without_mask'] == 0
     assert bits(placed)[0].sum() == 24 * 12
     np.testing.assert_array_equal(bits(placed)[0], bits(placed)[1])
 
@@ -202,6 +203,5 @@ def test_an_unknown_recipe_is_named():
 def test_training_leaves_out_marked_and_small_objects_and_crowds(ignore, left):
   boxes = [(0, 0, 10, 10), (0, 0, 8, 9), (0, 0, 9, 9), (20, 20, 40, 25)]
   annotated = objects(*([rectangle(*box)] for box in boxes), crowds=[0, 0, 1, 0], ignored=[0, 1, 0, 0])
-  found = transforms.leave_out(annotated, ConfigDict(ignore))
-  placed = place_objects(found, Placement((50, 50), (50, 50), (0, 0), (50, 50)), 10, 0)
+  placed = place_objects(annotated, Placement((50, 50), (50, 50), (0, 0), (50, 50)), 10, 0, ignore)
   assert placed.labels.tolist() == left

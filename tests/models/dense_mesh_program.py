@@ -13,15 +13,20 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdet import sharding
 from jaxdet.models import forward
+from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import initialize
+from small_cornernet import small_model
 from small_dense import small_dense_config, small_dense_detector
-from small_detector import make_batch
+from small_detector import CLASSES, make_batch
 
 QUICK = {'xla_backend_optimization_level': 0}  # most of the time goes into compiling
 
 
 def main(variant: str) -> None:
-  detector = small_dense_detector(small_dense_config(variant))
+  if variant == 'cornernet':
+    detector = build_detector(small_model(), CLASSES)
+  else:
+    detector = small_dense_detector(small_dense_config(variant))
   variables = jax.jit(functools.partial(initialize, detector), compiler_options=QUICK)(jax.random.key(0))
   batch, mesh = make_batch(images=4), sharding.make_mesh()
 
@@ -44,8 +49,8 @@ def main(variant: str) -> None:
   on_one, on_every = compiled(gradient, *one), compiled(on_mesh(gradient), *every)
   printed = {
     'devices': mesh.size,
-    'one': jax.tree.map(float, jax.tree.leaves(on_one(*one)[1])),
-    'every': jax.tree.map(float, jax.tree.leaves(on_every(*every)[1])),
+    'one': magnitudes(on_one(*one)[1]),
+    'every': magnitudes(on_every(*every)[1]),
     'loss': collectives(on_every),
     'predict': collectives(compiled(on_mesh(functools.partial(forward.predict, detector)), *every)),
   }
@@ -54,6 +59,11 @@ def main(variant: str) -> None:
 
 def compiled(function, *args):
   return jax.jit(function).lower(*args).compile(compiler_options=QUICK)
+
+
+def magnitudes(tree) -> list[float]:
+  """The sum of what each array holds, without signs."""
+  return [float(abs(x).sum()) for x in jax.tree.leaves(tree)]
 
 
 def collectives(program) -> list[str]:

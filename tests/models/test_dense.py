@@ -235,7 +235,7 @@ def test_the_best_pairs_are_those_of_all_pairs(limit):
 
 @pytest.mark.parametrize(
   'variant',
-  ['atss', pytest.param('yolact', marks=pytest.mark.slow), pytest.param('fcos of detectron2', marks=pytest.mark.slow)],
+  ['atss', *(pytest.param(name, marks=pytest.mark.slow) for name in ('yolact', 'fcos of detectron2', 'cornernet'))],
 )
 def test_devices_exchange_sums_only(variant):
   here = pathlib.Path(__file__).parent

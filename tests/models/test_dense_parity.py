@@ -18,6 +18,7 @@ from upstream_case import load_subject
     'mmdet/gfl_r50_fpn',
     'mmdet/ssd300_vgg16',
     'mmdet/yolact_r50',
+    'mmdet/cornernet_hourglass104',
   ],
 )
 def test_everything_recorded_is_compared_and_agrees(name):

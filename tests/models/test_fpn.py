@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from jaxdet.models.layers.upsample import upsample_bilinear
-from jaxdet.models.necks.fpn import FPN, upsample_nearest
+from jaxdet.models.layers.upsample import upsample_bilinear, upsample_nearest
+from jaxdet.models.necks.fpn import FPN
 
 
 def passing_pyramid(levels, features):

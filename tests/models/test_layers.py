@@ -85,11 +85,14 @@ def test_group_norm_normalises_each_group_of_an_image():
   np.testing.assert_allclose(y, expected.reshape(x.shape), atol=2e-5)
 
 
-@pytest.mark.parametrize('channels, groups', [(2048, 32), (64, 32), (96, 32), (48, 24), (16, 8), (7, 1), (1, 1)])
-def test_narrow_layers_have_fewer_groups(channels, groups):
+@pytest.mark.parametrize(
+  'channels, most, groups',
+  [(2048, 32, 32), (64, 32, 32), (96, 32, 32), (48, 32, 24), (16, 32, 8), (7, 32, 1), (1, 32, 1), (576, 36, 36)],
+)
+def test_narrow_layers_have_fewer_groups(channels, most, groups):
   """Two values a group and pixel at least: a constant within its group becomes zero."""
   x = jnp.broadcast_to(jnp.repeat(jnp.arange(groups, dtype=jnp.float32), channels // groups), (1, 2, 2, channels))
-  y, _ = GroupNorm().init_with_output(jax.random.key(0), x)
+  y, _ = GroupNorm(most).init_with_output(jax.random.key(0), x)
   np.testing.assert_allclose(y, 0, atol=1e-2)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.parts import roi
 from jaxdet.models import forward
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import initialize, variable_shapes
@@ -122,6 +123,24 @@ def test_without_a_mask_head_it_is_faster_rcnn():
   losses, _ = jax.eval_shape(functools.partial(forward.loss, faster), shapes, make_batch(), jax.random.key(0))
   assert 'loss_mask' not in losses and 'loss_box' in losses
   assert jax.eval_shape(functools.partial(forward.predict, faster), shapes, make_batch()).masks is None
+
+
+def test_without_box_regression_a_roi_is_the_box_of_its_detections():
+  config = small_config().copy_and_resolve_references()
+  config.model.roi.tasks = ()
+  config.model.roi.box_head.box_regression = False
+  classes_alone = build_detector(config.model, CLASSES)
+  shapes = variable_shapes(classes_alone)
+  losses, _ = jax.eval_shape(functools.partial(forward.loss, classes_alone), shapes, make_batch(), jax.random.key(0))
+  assert 'loss_class' in losses and 'loss_box' not in losses
+  assert jax.eval_shape(functools.partial(forward.predict, classes_alone), shapes, make_batch()).boxes.shape[2] == 4
+  rois = jnp.asarray([[2.0, 3.0, 30.0, 40.0], [50.0, 10.0, 90.0, 60.0]])
+  rows, labels = jnp.asarray([1, 0, 1]), jnp.asarray([0, 2, 4])
+  decoded = classes_alone.stages[0].decode(None, rows, labels, rois, jnp.asarray([56, 80]))
+  np.testing.assert_array_equal(decoded, [[50, 10, 80, 56], [2, 3, 30, 40], [50, 10, 80, 56]])
+  config.model.roi.cascade = roi.mmdet_cascade()
+  with pytest.raises(ValueError, match='set roi.box_head.box_regression to True'):
+    build_detector(config.model, CLASSES)
 
 
 def test_training_moves_the_statistics_of_sync_bn_and_of_nothing_else():

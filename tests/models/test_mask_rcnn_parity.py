@@ -9,7 +9,8 @@ from jaxdet.parity.two_stage import compare_inference
 from upstream_case import load_case, load_subject
 
 DETECTRON2, MMDET = 'detectron2/mask_rcnn_R_50_FPN_1x_bitmask', 'mmdet/mask_rcnn_r50_fpn'
-ABSENT = ('config', 'training', 'head', 'encoder', 'decoder')  # stages that are not compared here, or of other families
+# Stages that are not compared here, or of other families.
+ABSENT = ('config', 'training', 'head', 'encoder', 'decoder', 'pixels')
 
 
 @pytest.fixture(scope='module', params=(DETECTRON2, MMDET))

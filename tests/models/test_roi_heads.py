@@ -34,6 +34,13 @@ def test_box_head_gives_a_column_for_background_and_four_deltas_a_class():
   assert deltas.shape == (2, 5, 1, 4)
 
 
+def test_a_head_without_box_regression_has_no_deltas():
+  x = jax.random.normal(jax.random.key(0), (2, 5, 3, 3, 4))
+  (logits, deltas), variables = make(box_head(7, 2, 16, False).clone(box_regression=False), x)
+  assert logits.shape == (2, 5, 8) and deltas is None
+  assert set(variables['params']) == {'fc0', 'fc1', 'logits'}
+
+
 def test_convolutions_with_a_norm_before_one_hidden_layer():
   x = jax.random.normal(jax.random.key(0), (2, 5, 3, 3, 4))
   head = ConvFCBoxHead(7, 8, 2, 6, 'gn', 1, 16, False)

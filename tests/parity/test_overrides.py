@@ -69,6 +69,20 @@ def test_mmdetections_overrides():
   assert model.test.detections == 60
 
 
+def test_grid_points_are_trained_on_every_region_where_it_lies():
+  overrides = {
+    'model.train_cfg.rcnn.sampler.num': 1000000,
+    'model.train_cfg.rpn_proposal.max_per_img': 200,
+    'model.train_cfg.rcnn.max_num_grid': 1000000,
+  }
+  entry = Entry(f'{CONFIGS}/mmdet/grid_rcnn.py', is_case_specific=False)
+  case = small_case('mmdet/a', overrides=overrides, score_thr=0.03, nms_iou=0.3, max_per_img=100, **RGB)
+  config, differences = case_config(case, entry)
+  roi = config.model.roi
+  assert differences == []
+  assert (roi.grid_points.jitter, roi.grid_points.max_rois, roi.sampler.num) == (0.0, 0, 208)
+
+
 def test_an_unknown_override_is_named_unless_the_line_is_the_cases_own():
   case = small_case(overrides={'MODEL.NEW': 1, **STD})
   with pytest.raises(ValueError, match='override not understood: MODEL.NEW'):

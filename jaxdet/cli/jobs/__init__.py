@@ -1,1 +1,1 @@
-"""What the commands do. Imported when the processes of a job have joined, since imports may touch devices."""
+"""Implementations of the commands. Imported after the processes of a job have connected: imports may use devices."""

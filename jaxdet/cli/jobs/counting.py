@@ -18,14 +18,14 @@ GROUPS = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
 
 
 def print_counts(config: ConfigDict, output: str | None = None) -> None:
-  """Prints the training images and objects of each category, its factor by config.data.sampler, and a line a group.
+  """Prints each category's training images, objects and factor by config.data.sampler, and one line per group.
 
-  Reads the training annotations alone; images and records need not be there.
+  Reads only the training annotations; images and records are not needed.
 
   Args:
     config: of the data set.
     output: a folder for the table as counts.csv, and the objects as num_shots.json and num_shots.npy, which
-      data.num_shots and DisAlign's code read; None: nothing is written.
+      data.num_shots and DisAlign's code read; None: no file.
   """
   data = config.data
   check_sampler(data.sampler.name)
@@ -61,6 +61,8 @@ def print_counts(config: ConfigDict, output: str | None = None) -> None:
       )
   print(_summary('all', len(categories), (counts.images == 0).sum(), len(np.unique(images)), counts.instances))
   print(f'{counts.num_images} images; an epoch of the sampler {data.sampler.name} shows {epoch:.0f}')
+  if data.more_sources:
+    print(f'of data.train alone, without data.more_sources: {", ".join(data.more_sources)}')
 
   if output:
     folder = pathlib.Path(output)

@@ -1,4 +1,4 @@
-"""Writes a checkpoint for another program, or its prediction as a program."""
+"""Exports a checkpoint for another program, or its prediction as a program."""
 
 import json
 import pathlib
@@ -8,20 +8,21 @@ from absl import logging
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
+from jaxdet.configuration import detection_canvases
 from jaxdet.convert import frameworks, stablehlo, state_files
 from jaxdet.models.build import build_detector
 from jaxdet.training.checkpoint import Metadata, load_for_inference
 
-HEADER = 'jaxdet'  # of .safetensors: a checkpoint's metadata as JSON
+HEADER = 'jaxdet'  # key in the header of .safetensors: a checkpoint's metadata as JSON
 
 
 def export_checkpoint(workdir: str, program: str, output: str, checkpoint: str | None = None) -> None:
-  """Writes a checkpoint as a file of another program's, with the names and layouts that its own model has.
+  """Writes a checkpoint as a file of another program, with its names and layouts.
 
   Args:
     workdir: folder of the run.
     program: 'safetensors' for jaxdet's own names, which `import --from jaxdet` reads, or a key of FRAMEWORKS.
-    output: path of the file; its suffix says the form, see `state_files`.
+    output: path of the file; its suffix chooses the format, see `state_files`.
     checkpoint: None: the last one in `workdir`.
   """
   variables, metadata = load_for_inference(checkpoint or workdir)
@@ -39,17 +40,17 @@ def export_checkpoint(workdir: str, program: str, output: str, checkpoint: str |
 def export_program(
   workdir: str, output: str, batch_size: int, canvas: str | None, checkpoint: str | None = None
 ) -> None:
-  """Writes the detector as one program that JAX runs without jaxdet, and `output`.json: what its user must know.
+  """Writes the detector as one program that JAX runs without jaxdet, and its description, `output`.json.
 
   Args:
     workdir: folder of the run.
     output: path of the file.
-    batch_size: images that the program takes.
+    batch_size: images per call of the program.
     canvas: 'HEIGHTxWIDTH' in pixels; None: the config's first.
     checkpoint: None: the last one in `workdir`.
   """
   variables, metadata = load_for_inference(checkpoint or workdir)
-  size = stablehlo.parse_canvas(canvas) if canvas else tuple(metadata.config.data.canvases[0])
+  size = stablehlo.parse_canvas(canvas) if canvas else tuple(detection_canvases(metadata.config.data)[0])
   model = model_of(metadata)
   program = stablehlo.export_predict(
     build_detector(model, model.num_classes), jax.device_get(variables), batch_size, size

@@ -1,4 +1,4 @@
-"""Takes in the weights of another program's file, or of one of jaxdet's own."""
+"""Imports weights from a file of another program or of jaxdet."""
 
 import functools
 import json
@@ -29,18 +29,18 @@ def import_checkpoint(
 ) -> None:
   """Writes the weights of another program's checkpoint as the first checkpoint of `workdir`, and prints a report.
 
-  Every array must find its place. What may be missing keeps the values with which training would begin; so does
-  everything but the backbone where the file holds a backbone alone.
+  Every array must be used. Arrays that may be missing keep their initial values; so does everything but the backbone if
+  the file has only a backbone.
 
   Args:
-    config: of the model that the file holds; None for jaxdet's own files, which know theirs.
+    config: of the file's model; None for jaxdet's own files, which contain it.
     workdir: a folder without checkpoints. The whole report goes into `import_report.txt`.
     program: a key of `frameworks.FRAMEWORKS`.
     path: of the file; see `state_files`.
     allow: patterns of upstream names that may be missing, unused or of the wrong shape.
 
   Raises:
-    ValueError: arrays without a place; the file cannot be read, or wants to run code; the config is not its.
+    ValueError: unused arrays; the file cannot be read, or names code; the config does not fit the file.
   """
   folder = pathlib.Path(workdir) / 'checkpoints'
   if folder.exists() and any(folder.iterdir()):
@@ -80,15 +80,15 @@ def import_checkpoint(
 
 
 def initial_variables(config: ConfigDict) -> dict:
-  """The random variables of a config's detector."""
+  """Initial variables of a config's detector."""
   detector = build_without_data(config.model, config.model.num_classes)
-  # It runs once: to compile it well would take longer than to run it.
+  # It runs once: optimising it would take longer than running it.
   init = jax.jit(functools.partial(initialize, detector), compiler_options={'xla_backend_optimization_level': 0})
   return jax.device_get(init(jax.random.key(config.seed)))
 
 
 def _own_metadata(path: str, config: ConfigDict | None) -> Metadata:
-  """What a file of jaxdet's own knows of itself; a given config takes the place of its own."""
+  """Reads the metadata of jaxdet's own file; a given config replaces its config."""
   header = state_files.read_header(path) if path.endswith('.safetensors') else {}
   if HEADER not in header:
     raise ValueError(f'{path} is no file of export --to safetensors')
@@ -100,7 +100,7 @@ def _own_metadata(path: str, config: ConfigDict | None) -> Metadata:
 
 
 def _categories(config: ConfigDict, program: str, state: state_files.State) -> tuple[Category, ...]:
-  """The data set's categories, or, without a data set, placeholders; sets the config's number of classes."""
+  """Categories of the data set, or placeholders without a data set; sets the config's number of classes."""
   try:
     path = find(config.data.dir, (*config.data.val, *config.data.train))
   except FileNotFoundError:
@@ -118,7 +118,7 @@ def _categories(config: ConfigDict, program: str, state: state_files.State) -> t
 
 
 def _filled(variables: dict, initial: dict, unset: Sequence[str]) -> dict:
-  """`variables` with initial values at the paths of `unset`."""
+  """Fills `variables` with initial values at the paths of `unset`."""
   flat, values = flatten_dict(variables, sep='/'), flatten_dict(initial, sep='/')
   flat |= {path: values[path] for path in unset}
   return {collection: {} for collection in variables} | unflatten_dict(flat, sep='/')

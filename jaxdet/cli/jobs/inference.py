@@ -33,12 +33,12 @@ def predict_images(
   output: str | None = None,
   checkpoint: str | None = None,
 ) -> None:
-  """Writes detections and pictures of images, folders of images, or lists of them, into `output`.
+  """Writes detections and pictures for images, folders of images, or lists of them, to `output`.
 
   Args:
     config: None: the checkpoint's own.
     workdir: folder of the run.
-    images: files, folders, or text files with a path a line.
+    images: files, folders, or text files with one path per line.
     output: a folder; None: `workdir`/predictions.
     checkpoint: None: the last one in `workdir`.
   """

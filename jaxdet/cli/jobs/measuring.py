@@ -1,4 +1,4 @@
-"""Measures programs, each in a process of its own: which there are, what becomes of the figures."""
+"""Runs benchmarks, each program in its own process, and writes the results."""
 
 import shlex
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from jaxdet.cli.bench import BenchFlags
 from jaxdet.cli.parsing import split_config
 from jaxdet.convert.stablehlo import parse_canvas
 
-MANY = 13  # objects of an image, if not given
+MANY = 13  # default number of objects per image
 
 
 def bench(flags: BenchFlags) -> None:
-  """Measures a config, each program in a process of its own, and prints tables; writes --json and --docs.
+  """Measures a config, each program in its own process, and prints tables; writes --json and --docs.
 
   Raises:
-    ValueError: on flags that make no sense, a dtype or mode that there is not, a missing torch.
+    ValueError: invalid flags, an unknown dtype or mode, or no torch.
   """
   if flags.docs and not flags.json:
     raise ValueError('--docs writes what --json holds: give --json FILE')
@@ -42,7 +42,7 @@ def bench(flags: BenchFlags) -> None:
 
 
 def _measurements(flags: BenchFlags) -> Iterator[dict[str, Any]]:
-  """A record of each program as soon as it is measured; all that can be wrong with the flags is found first."""
+  """Yields a record of each program as soon as it is measured; checks all flags first."""
   if unknown := [task for task in flags.tasks if task not in programs.PROGRAMS]:
     raise ValueError(f"unknown task '{unknown[0]}' in --tasks: choose of {', '.join(programs.PROGRAMS)}")
   config, (name, _) = flags.config, split_config(flags.words)

@@ -1,4 +1,4 @@
-"""Trains a config from the last checkpoint of its workdir on, and evaluates it."""
+"""Trains a config, from the last checkpoint of its workdir if there is one, and evaluates it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline import dataset as datasets
 from jaxdet.evaluation import evaluate
+from jaxdet.evaluation.evaluators import find_evaluator
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Category
@@ -19,6 +20,7 @@ from jaxdet.training.checkpoint import read_metadata
 
 def train(config: ConfigDict, workdir: str) -> None:
   """Trains `config` in `workdir`, from its last checkpoint if there is one, and evaluates at the end."""
+  find_evaluator(config)  # so that a misspelt one is known before training rather than after it
   dataset = open_dataset(config, workdir)
   set_num_classes(config, dataset.categories)
   set_class_counts(config, dataset.class_counts())
@@ -38,10 +40,10 @@ def train(config: ConfigDict, workdir: str) -> None:
 
 
 def check_start(config: ConfigDict, detector, categories: Sequence[Category]) -> None:
-  """A second stage, which trains a part of a detector alone, needs a first one with the same categories.
+  """Checks that a second stage, which trains only a part of a detector, has a first stage with the same categories.
 
   Raises:
-    ValueError: `train.init_from` is empty, or the categories of the model there are others.
+    ValueError: `train.init_from` is empty, or its model has other categories.
     FileNotFoundError: there is no checkpoint.
   """
   params = variable_shapes(detector)['params']
@@ -58,5 +60,5 @@ def check_start(config: ConfigDict, detector, categories: Sequence[Category]) ->
 
 
 def open_dataset(config: ConfigDict, workdir: str) -> datasets.RecordDataset:
-  """This process's part of the data set of `config`."""
+  """Opens this process's part of the data set of `config`."""
   return datasets.build(config, workdir, jax.process_index(), jax.process_count())

@@ -1,7 +1,8 @@
-"""Names of Detectron2's heads on the levels of a pyramid: those of dense detectors, and of proposals."""
+"""Names of Detectron2's heads on the levels of a pyramid: dense detectors', the RPN's, and semantic ones."""
 
 from ml_collections import ConfigDict
 
+from jaxdet.convert.detectron2.layers import conv_norm
 from jaxdet.convert.names import Names
 
 
@@ -29,5 +30,11 @@ def rpn(settings: ConfigDict) -> Names:
   }
 
 
+def semantic_fpn(settings: ConfigDict) -> Names:
+  """Names of Panoptic FPN's semantic head: a level is a list in which every other module is an upsampling."""
+  return conv_norm('level#_conv#', lambda level, i: f'p{level}.{2 * i}') | {'logits': 'predictor'}
+
+
 DENSE_METHODS = {'retinanet': two_towers, 'fcos': two_towers}  # from `config.model.head`
 RPN_HEADS = {'rpn': rpn}  # from `config.model.proposals`
+SEMANTIC_HEADS = {'semantic_fpn': semantic_fpn}  # from `network` of `config.model.pyramid_tasks.semantic`

@@ -1,4 +1,4 @@
-"""Names of the layers that Detectron2's parts are made of."""
+"""Names of layers that Detectron2's parts share."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from jaxdet.convert.names import Names
 
 
 def conv_norm(path: str, module: Callable[..., str]) -> Names:
-  """Names of a convolution with or without a norm, which is inside it there.
+  """Names of a convolution with or without a norm, which is a submodule of it there.
 
   Args:
     path: pattern of the convolution's path.

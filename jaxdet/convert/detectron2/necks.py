@@ -1,4 +1,4 @@
-"""Names of Detectron2's necks, which are backbones there and hold the network that this house calls so."""
+"""Names of Detectron2's necks, which are called backbones there and contain jaxdet's backbone."""
 
 from ml_collections import ConfigDict
 
@@ -28,5 +28,5 @@ def detr_input(settings: ConfigDict) -> Names:
 
 # From `config.model.neck`.
 NECKS = {'fpn': fpn, 'channel_mapper': detr_input}
-# What stands before a backbone's names where the neck holds it; elsewhere 'backbone.'.
+# Prefix of a backbone's names inside a neck; without a neck 'backbone.'.
 BACKBONE_PREFIXES = {'fpn': 'backbone.bottom_up.', 'channel_mapper': 'detr.backbone.0.backbone.'}

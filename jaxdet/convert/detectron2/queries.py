@@ -1,11 +1,11 @@
-"""Names of Deformable DETR as Detic has it: the original program's, round Detectron2's backbone."""
+"""Names of Detic's Deformable DETR: the original program's, with Detectron2's backbone."""
 
 from ml_collections import ConfigDict
 
 from jaxdet.convert.mmdet.queries import ATTENTION, DEFORMABLE_ATTENTION
 from jaxdet.convert.names import Names, within
 
-MODULES = ('detr.transformer.decoder', 'detr')  # which both hold the heads
+MODULES = ('detr.transformer.decoder', 'detr')  # both contain the heads
 
 
 def deformable_encoder(settings: ConfigDict) -> Names:
@@ -28,7 +28,7 @@ def deformable_decoder(settings: ConfigDict) -> Names:
 
 
 def query_proposals(decoder: ConfigDict) -> Names:
-  """Names of what makes queries of the encoder's output; its heads are counted behind those of the decoder."""
+  """Names of the first stage's query proposals; their heads are counted after the decoder's."""
   return {
     'memory_proj': 'detr.transformer.enc_output',
     'memory_norm': 'detr.transformer.enc_output_norm',
@@ -38,7 +38,7 @@ def query_proposals(decoder: ConfigDict) -> Names:
 
 
 def rest_of_layer(norms: tuple[int, ...]) -> Names:
-  """Names of the feed-forward network and of the norms, which have these numbers in our order."""
+  """Names of the feed-forward network and of the norms, which have the numbers `norms` in our order."""
   return {
     'feed_forward/linear#': lambda k: f'linear{k}',
     'norm#': lambda k: f'norm{norms[k - 1]}',

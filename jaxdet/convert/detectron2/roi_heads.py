@@ -1,4 +1,4 @@
-"""Names of Detectron2's heads on RoIs, with the classifiers of cvpods, which has Detectron2's names."""
+"""Names of Detectron2's RoI heads, with the classifiers of cvpods, which uses Detectron2's names."""
 
 from ml_collections import ConfigDict
 
@@ -9,7 +9,7 @@ from jaxdet.convert.names import Named, Names
 
 
 def res5(backbone: ConfigDict) -> Names:
-  """Names of a backbone's last stage, which are those in the backbone."""
+  """Names of a backbone's last stage, the same as in the backbone."""
   return BACKBONES[backbone.name](backbone, CONV)
 
 

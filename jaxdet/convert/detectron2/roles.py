@@ -1,7 +1,7 @@
-"""The networks of a detector in Detectron2, cvpods and Detic: the one place here that knows `config.model`."""
+"""Networks of a detector in Detectron2, cvpods and Detic: the only place here that reads `config.model`."""
 
 from jaxdet.convert.detectron2.backbones import BACKBONES
-from jaxdet.convert.detectron2.dense_heads import DENSE_METHODS, RPN_HEADS
+from jaxdet.convert.detectron2.dense_heads import DENSE_METHODS, RPN_HEADS, SEMANTIC_HEADS
 from jaxdet.convert.detectron2.necks import BACKBONE_PREFIXES, NECKS
 from jaxdet.convert.detectron2.queries import DECODERS, ENCODERS, PROPOSALS
 from jaxdet.convert.detectron2.roi_heads import BOX_HEADS, MASK_HEADS, SHARED_HEADS
@@ -17,6 +17,7 @@ ROLES = {
   ),
   'neck': lambda model, _: part(NECKS, model.neck),
   'head': lambda model, _: part(DENSE_METHODS, model.head, prefix='head.'),
+  'semantic_head': lambda model, _: part(SEMANTIC_HEADS, model.pyramid_tasks.semantic.network, prefix='sem_seg_head.'),
   'encoder': lambda model, _: Part(ENCODERS, model.name, (model.encoder,)),
   'decoder': lambda model, _: Part(DECODERS, model.name, (model.decoder,)),
   'proposals': lambda model, _: Part(PROPOSALS, model.name, (model.decoder,)),

@@ -1,16 +1,16 @@
-"""Names of mmdetection's heads on the levels of a pyramid: those of dense detectors, and of proposals."""
+"""Names of mmdetection's heads on pyramid levels: dense heads and RPN."""
 
 from collections.abc import Callable
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxdet.convert.mmdet.layers import norm_name
-from jaxdet.convert.names import Names
+from jaxdet.convert.mmdet.layers import conv_norm, norm_name
+from jaxdet.convert.names import Names, within
 
 
 def two_towers(last: str) -> Callable[[ConfigDict, ConfigDict], Names]:
-  """Names of a head with two towers, whose last layers' names begin with `last`."""
+  """Names of a head with two towers; names of the last layers begin with `last`."""
 
   def names(settings: ConfigDict, neck: ConfigDict) -> Names:
     norm = norm_name(settings.network.norm)
@@ -36,7 +36,7 @@ def yolact(settings: ConfigDict, neck: ConfigDict) -> Names:
 
 
 def protonet(settings: ConfigDict) -> Names:
-  """Names of YOLACT's mask branch: in a list with activations, and with one upsampling before the last but one."""
+  """Names of YOLACT's mask branch: a list of layers with activations and one upsampling before the last but one."""
   count = settings.num_convs
   return {
     'conv#': lambda i: f'protonet.{2 * i if i < count else 2 * i + 2}',
@@ -46,12 +46,32 @@ def protonet(settings: ConfigDict) -> Names:
 
 
 def ssd(settings: ConfigDict, neck: ConfigDict) -> Names:
-  """Names of SSD's head, whose layers are counted from level 3 on."""
+  """Names of SSD's head; layers are counted from level 3."""
   return {'logits#': lambda level: f'cls_convs.{level - 3}.0', 'boxes#': lambda level: f'reg_convs.{level - 3}.0'}
 
 
+def cornernet(settings: ConfigDict, neck: ConfigDict) -> Names:
+  """Names of CornerNet's head, whose levels are counted as here."""
+  convs = (
+    ('first', 'direction1_conv'),
+    ('second', 'direction2_conv'),
+    ('pooled', 'aftpool_conv'),
+    ('shortcut', 'conv1'),
+    ('output', 'conv2'),
+  )
+  pool, names = {}, {}
+  for path, theirs in convs:
+    pool |= conv_norm(path, lambda name=theirs: name, settings.network.norm)
+  for corner, short in (('top_left', 'tl'), ('bottom_right', 'br')):
+    names |= within(f'{corner}_pool#', lambda level, s=short: f'{s}_pool.{level}', pool)
+    for output, theirs in (('logits', 'heat'), ('embedding', 'emb'), ('offsets', 'off')):
+      layers = {'conv': '0.conv', 'output': '1.conv'}
+      names |= within(f'{corner}_{output}#', lambda level, s=short, t=theirs: f'{s}_{t}.{level}', layers)
+  return names
+
+
 def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarray]:
-  """The numbers that GFL's distributions are over."""
+  """Constants of GFL's head: the values of its distributions, 0 to `largest`."""
   return {'integral.project': np.arange(settings.largest + 1, dtype=np.float32)}
 
 
@@ -73,6 +93,7 @@ DENSE_METHODS = {
   'gfl': two_towers('gfl'),
   'yolact': yolact,
   'ssd': ssd,
+  'cornernet': cornernet,
 }
 DENSE_CONSTANTS = {'gfl': gfl_constants}
 # From `config.model.head.mask_branch`.

@@ -1,4 +1,4 @@
-"""Names of the layers that mmdetection's parts are made of."""
+"""Names of layers that mmdetection's parts share."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ def conv_norm(path: str, module: Callable[..., str], norm: str) -> Names:
 
   Args:
     path: pattern of the convolution's path.
-    module: the name of both together, from the numbers in the path.
+    module: the module with both, from the numbers in the path.
     norm: the kind of the norm, '' for none.
   """
   return {
@@ -20,5 +20,5 @@ def conv_norm(path: str, module: Callable[..., str], norm: str) -> Names:
 
 
 def norm_name(kind: str) -> str:
-  """The name of a norm of this kind (see models/layers/norm.py)."""
+  """Name of a norm of this kind (see models/layers/norm.py)."""
   return 'gn' if kind.startswith('gn') else 'bn'

@@ -1,4 +1,4 @@
-"""Names of mmdetection's necks, which count levels by their position."""
+"""Names of mmdetection's necks, which number levels by position."""
 
 from ml_collections import ConfigDict
 
@@ -14,7 +14,7 @@ def fpn(settings: ConfigDict) -> Names:
 
 
 def channel_mapper(settings: ConfigDict) -> Names:
-  """Names of a neck without a path between levels; levels above the backbone's are counted anew."""
+  """Names of a channel mapper; levels above the backbone's are numbered from 0 again."""
   own = [level for level in settings.levels if level <= 5]
 
   def module(level: int) -> str:
@@ -24,7 +24,7 @@ def channel_mapper(settings: ConfigDict) -> Names:
 
 
 def ssd_neck(settings: ConfigDict) -> Names:
-  """Names of SSD's extra layers, which are counted from the backbone's last level, 4, on."""
+  """Names of SSD's extra layers, numbered from the backbone's last level, 4."""
   return {
     'l2_norm': 'l2_norm',
     'reduce#': lambda level: f'extra_layers.{level - 5}.0.conv',

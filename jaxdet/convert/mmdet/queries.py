@@ -8,7 +8,7 @@ from jaxdet.convert.names import Names, within
 
 # torch's multi-head attention.
 ATTENTION = {'in_proj/kernel': 'in_proj_weight', 'in_proj/bias': 'in_proj_bias', 'out_proj': 'out_proj'}
-# Multi-scale deformable attention, whose layers have the same names everywhere.
+# Multi-scale deformable attention: the same names everywhere.
 DEFORMABLE_ATTENTION = {name: name for name in ('sampling_offsets', 'attention_weights', 'value_proj', 'output_proj')}
 SELF_ATTENTION = within('self_attention', 'self_attn.attn', ATTENTION)
 REST_OF_LAYER = {
@@ -60,7 +60,7 @@ def deformable_decoder(settings: ConfigDict) -> Names:
 
 
 def query_proposals(decoder: ConfigDict) -> Names:
-  """Names of what makes queries of the encoder's output; its heads are counted behind those of the decoder."""
+  """Names of the first stage's query proposals; their heads are counted after the decoder's."""
   return {'memory_proj': 'memory_trans_fc', 'memory_norm': 'memory_trans_norm'} | predictions([decoder.layers])
 
 

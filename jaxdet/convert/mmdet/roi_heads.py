@@ -1,4 +1,4 @@
-"""Names of mmdetection's heads on RoIs."""
+"""Names of mmdetection's RoI heads."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from jaxdet.convert.names import Named, Names
 
 
 def res5(backbone: ConfigDict) -> Names:
-  """Names of a backbone's last stage, which are those in the backbone."""
+  """Names of a backbone's last stage, the same as in the backbone."""
   return BACKBONES[backbone.name](backbone, CONV)
 
 
 def deformable_roi_pool(levels: Sequence[int], size: int) -> Names:
-  """Names of the layers that move and weigh the bins of regions, which every level has for itself."""
+  """Names of the offset and weight layers of deformable RoI pooling, separate for every level."""
   flattened = linear_after_flatten(size)
 
   def names(path: str, module: str) -> Names:
@@ -47,8 +47,18 @@ def conv_mask(settings: ConfigDict) -> Names:
   return names | {'deconv': Named('upsample', DECONV), 'logits': 'conv_logits'}
 
 
+def fused_grid(settings: ConfigDict) -> Names:
+  """Names of a grid head with fusion of neighbouring points."""
+  names = {'deconv0': Named('deconv1', DECONV), 'deconv0_norm': 'norm1', 'deconv1': Named('deconv2', DECONV)}
+  names |= conv_norm('conv#', lambda i: f'convs.{i}', 'gn')
+  for order, module in (('first', 'forder_trans'), ('second', 'sorder_trans')):
+    for k, conv in enumerate(('depthwise', 'pointwise')):
+      names[f'{order}/from#_#/{conv}'] = lambda i, j, module=module, k=k: f'{module}.{i}.{j}.{k}'
+  return names
+
+
 def seesaw(settings: ConfigDict) -> Names:
-  """Name of the counts that the seesaw loss keeps."""
+  """Name of the seesaw loss's counts."""
   return {'samples': 'loss_cls.cum_samples'}
 
 
@@ -57,4 +67,5 @@ ROI_POOLS = {'v1': deformable_roi_pool, 'v2': deformable_roi_pool}  # from the l
 # From the head's, or the loss's, own settings.
 BOX_HEADS = {'conv_fc': conv_fc}
 MASK_HEADS = {'conv': conv_mask}
+GRID_HEADS = {'fused': fused_grid}
 CLASS_LOSSES = {'seesaw': seesaw}

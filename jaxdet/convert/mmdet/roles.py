@@ -1,14 +1,14 @@
-"""The networks of a detector in mmdetection 2 and 3: the one place here that knows `config.model`."""
+"""Networks of a detector in mmdetection 2 and 3: the only place here that reads `config.model`."""
 
 from jaxdet.convert.layouts import first_conv
 from jaxdet.convert.mmdet.backbones import BACKBONES
 from jaxdet.convert.mmdet.dense_heads import DENSE_CONSTANTS, DENSE_METHODS, MASK_BRANCHES, RPN_HEADS
 from jaxdet.convert.mmdet.necks import NECKS
 from jaxdet.convert.mmdet.queries import DECODERS, ENCODERS, PROPOSALS
-from jaxdet.convert.mmdet.roi_heads import BOX_HEADS, CLASS_LOSSES, MASK_HEADS, ROI_POOLS, SHARED_HEADS
+from jaxdet.convert.mmdet.roi_heads import BOX_HEADS, CLASS_LOSSES, GRID_HEADS, MASK_HEADS, ROI_POOLS, SHARED_HEADS
 from jaxdet.convert.parts import Part, part
 
-# A network for proposals alone is a one-stage detector there.
+# A proposal network alone is a one-stage detector there.
 RPN_PREFIXES = {'proposal_network': 'bbox_head.'}
 
 ROLES = {
@@ -30,4 +30,5 @@ ROLES = {
   'box_head': lambda model, stage: part(BOX_HEADS, model.roi.box_head, prefix=f'roi_head.bbox_head.{stage}'),
   'class_loss': lambda model, stage: part(CLASS_LOSSES, model.roi.class_loss, prefix=f'roi_head.bbox_head.{stage}'),
   'mask_head': lambda model, stage: part(MASK_HEADS, model.roi.mask_head, prefix=f'roi_head.mask_head.{stage}'),
+  'grid_head': lambda model, _: part(GRID_HEADS, model.roi.grid_head, prefix='roi_head.grid_head.'),
 }

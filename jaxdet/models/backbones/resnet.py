@@ -1,4 +1,4 @@
-"""ResNet (He et al., 2016) and ResNeXt (Xie et al., 2017) as feature pyramids' backbones."""
+"""ResNet (He et al., 2016) and ResNeXt (Xie et al., 2017) backbones."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -29,7 +29,7 @@ DEPTHS = {
 class ResNet(nn.Module):
   """Features of strides 4 to 32 from normalised images, by stage.
 
-  Submodules are `stem` and `stage2` to `stage5`, named after the level of their result where nothing is dilated.
+  Submodules are `stem` and `stage2` to `stage5`, named by the level of their result (without dilation).
 
   Raises:
     ValueError: for an unknown depth, style or 3 x 3 convolution, or groups or another 3 x 3 convolution in a network
@@ -37,10 +37,10 @@ class ResNet(nn.Module):
   """
 
   depth: int
-  style: str = 'pytorch'  # a stage's stride is in its first 3 x 3; 'caffe': in its first 1 x 1
+  style: str = 'pytorch'  # stride in a stage's first 3 x 3; 'caffe': in its first 1 x 1
   norm: str = 'frozen_bn'  # see layers/norm.py
   groups: int = 1
-  group_width: int = 64  # channels of a group in stage 2, where the stem has 64
+  group_width: int = 64  # channels of a group in stage 2, if the stem has 64
   stem_width: int = 64  # channels of the stem; the stages follow
   num_stages: int = 4  # 3: the last one is left to the RoI heads (see roi_heads/res5_head.py)
   dilate_last: bool = False  # the last stage keeps the size and has its 3 x 3 dilated by 2 (DC5)
@@ -63,7 +63,7 @@ class ResNet(nn.Module):
 
     frozen = is_frozen('backbone/stem', self.frozen)
     x = Stem(self.stem_width, *_layers(self, train and not frozen), name='stem')(images)
-    # Where a part is frozen, its result is a constant, so that XLA drops its backward pass.
+    # A frozen part's result is a constant, so that XLA drops its backward pass.
     x = jax.lax.stop_gradient(x) if frozen else x
     features = {}
     for level in range(2, 2 + self.num_stages):
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
 
 
 def residual_stage(resnet: ResNet, level: int, train: bool) -> 'Stage':
-  """The residual blocks of `resnet` that end at `level`, as a submodule `stage<level>` of the module that calls it."""
+  """Makes the residual blocks of `resnet` that end at `level`, as submodule `stage<level>` of the calling module."""
   bottleneck, depths = DEPTHS[resnet.depth]
   planes = resnet.stem_width * 2 ** (level - 2)
   if bottleneck:
@@ -96,7 +96,7 @@ def _layers(resnet: ResNet, train: bool) -> tuple[Callable[..., nn.Module], Call
 
 
 def residual_blocks(depth: int, levels: Sequence[int] = (2, 3, 4, 5)) -> Iterator[tuple[int, int, int, bool]]:
-  """Level, index, number of convolutions and whether the shortcut is projected, of every block of these levels."""
+  """Yields (level, index, number of convolutions, has projected shortcut) of every block of these levels."""
   bottleneck, depths = DEPTHS[depth]
   for level in levels:
     for index in range(depths[level - 2]):
@@ -132,7 +132,7 @@ class Stage(nn.Module):
 
 
 class Bottleneck(nn.Module):
-  """1 x 1, 3 x 3 and 1 x 1 convolution beside a shortcut."""
+  """1 x 1, 3 x 3 and 1 x 1 convolution, plus a shortcut."""
 
   features: int
   width: int  # channels of the 3 x 3
@@ -156,7 +156,7 @@ class Bottleneck(nn.Module):
 
 
 class BasicBlock(nn.Module):
-  """Two 3 x 3 convolutions beside a shortcut."""
+  """Two 3 x 3 convolutions, plus a shortcut."""
 
   features: int
   stride: int
@@ -172,7 +172,7 @@ class BasicBlock(nn.Module):
 
 
 def _shortcut(block: Bottleneck | BasicBlock, x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 F']:
-  """The block's input, projected where the block changes its shape."""
+  """The block's input, projected if the block changes its shape."""
   if block.stride == 1 and x.shape[-1] == block.features:
     return x
   y = block.conv(block.features, 1, block.stride, name='shortcut_conv')(x)

@@ -1,4 +1,4 @@
-"""VGG (Simonyan & Zisserman, 2015) as SSD (Liu et al., 2016) has it: its first linear layers are convolutions."""
+"""VGG (Simonyan & Zisserman, 2015) as in SSD (Liu et al., 2016): the first two linear layers are convolutions."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from jaxdet.models.layers.frozen import is_frozen
 from jaxdet.models.layers.remat import apply_block
 
 DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # convolutions by stage
-FC6_DILATION = 6  # of its 3 x 3, which are every third pixel of the linear layer's 7 x 7
+FC6_DILATION = 6  # fc6's 3 x 3 kernel is every third weight of the linear layer's 7 x 7
 
 
 class VGG(nn.Module):
-  """Features of strides 8 and 16 from normalised images, as levels 3 and 4: those of stage 4 (conv4_3) and of fc7.
+  """Features of strides 8 (stage 4, conv4_3) and 16 (fc7) from normalised images, as levels 3 and 4.
 
   Submodules are `stage1` to `stage5`, `fc6` and `fc7`.
 
@@ -25,7 +25,7 @@ class VGG(nn.Module):
   """
 
   depth: int
-  width: int = 64  # channels of the first stage; they double up to eight times as many
+  width: int = 64  # channels of the first stage; doubled per stage, up to eight times as many
   fc_channels: int = 1024
   frozen: Sequence[str] = ()  # patterns of parameters that are held fixed, see layers/frozen.py
   remat: str = ''  # of stages, see layers/remat.py
@@ -40,7 +40,7 @@ class VGG(nn.Module):
     for stage, depth in enumerate(DEPTHS[self.depth], start=1):
       x = pool(x) if stage > 1 else x
       x = apply_block(self.remat, Stage(depth, self._channels(stage), self.dtype, name=f'stage{stage}'), x)
-      # Where a part is frozen, its result is a constant, so that XLA drops its backward pass.
+      # A frozen part's result is a constant, so that XLA drops its backward pass.
       x = jax.lax.stop_gradient(x) if is_frozen(f'backbone/stage{stage}', self.frozen) else x
       if stage == 4:
         features[3] = x
@@ -68,6 +68,6 @@ class Stage(nn.Module):
 
 
 def pool(x: Float[Array, 'B H W C']) -> Float[Array, 'B H2 W2 C']:
-  """The maximum of every 2 x 2 pixels; at the end of an odd side of what there is (Caffe rounds sizes up)."""
+  """Max pooling of 2 x 2 pixels with stride 2; odd sizes are rounded up, as in Caffe."""
   height, width = x.shape[1:3]
   return nn.max_pool(x, (2, 2), (2, 2), padding=((0, height % 2), (0, width % 2)))

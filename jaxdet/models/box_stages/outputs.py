@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 @flax.struct.dataclass
 class BoxOutputs:
-  """Class logits of R RoIs for each of B images, and the numbers that move their boxes."""
+  """Class logits and box regression of R RoIs for each of B images."""
 
   logits: Float[Array, 'B R C']
-  regression: Any  # arrays [B, R, ...] that the stage decodes, such as deltas [B, R, K or 1, 4]
+  # Arrays [B, R, ...] that the stage decodes, such as deltas [B, R, K or 1, 4]; None: RoIs stay where they are.
+  regression: Any

@@ -1,7 +1,7 @@
-"""The standard box stage: classes and box deltas of RoIs, as Fast R-CNN has them (Girshick, 2015).
+"""Standard box stage: classes and box deltas of RoIs, as in Fast R-CNN (Girshick, 2015).
 
-`settings` is `config.model.roi`, in a cascade with the values of the stage; its comments say where Detectron2 and
-mmdetection differ.
+`settings` is `config.model.roi`, in a cascade with the values of the stage; its comments mark differences between
+Detectron2 and mmdetection.
 """
 
 import dataclasses
@@ -30,7 +30,10 @@ SHARED_HEAD = 'shared_head'
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StandardStage:
-  """A box stage with one network, `head`, that makes class logits and deltas of pooled features."""
+  """A box stage with one network, `head`, that makes class logits and deltas of pooled features.
+
+  Without box regression it has the loss of classes alone, and a RoI is the box of each of its detections.
+  """
 
   settings: FrozenConfigDict
   networks: Mapping[str, nn.Module]
@@ -40,24 +43,24 @@ class StandardStage:
   num_classes: int
 
   def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
-    """The sampled RoIs with their targets; `keys` [B] choose them."""
+    """Sampled RoIs with their targets; `keys` [B] choose them."""
     s = self.settings
     rules = {'num_classes': self.num_classes, 'matcher': s.matcher, 'sampler': s.sampler}
     sample = partial(label_and_sample, **rules, add_ground_truth=s.add_ground_truth)
     return call.step('sampling of regions', sample, proposals, batch.objects, keys, gradient=0)
 
   def features(self, call: Call, pyramid: Mapping[int, Array], rois: Float[Array, 'B R 4']) -> Array:
-    """The input of the head [B, R, S, S, C]: pooled, and put through the shared head if there is one (C4)."""
+    """Input of the head [B, R, S, S, C]: pooled features, passed through the shared head if there is one (C4)."""
     pooled = self.pooler(call, pyramid, rois)
     return call(SHARED_HEAD, pooled) if SHARED_HEAD in self.networks else pooled
 
   def outputs(self, call: Call, features: Array, rois: Float[Array, 'B R 4']) -> BoxOutputs:
-    """The logits and deltas of RoIs."""
+    """The logits of RoIs, and their deltas where the head has box regression."""
     del rois
     return BoxOutputs(*call(self.head, features))
 
   def loss(self, call: Call, outputs: BoxOutputs, targets: RoITargets, batch: Batch, key: Array) -> Losses:
-    """The losses of classes and boxes; `key` is for class losses that draw."""
+    """Class loss, box loss and values for the log; `key` is for class losses that sample."""
     with jax.named_scope('box_losses'):
       name = class_loss_name(self.head)
       state = call.state(name, lambda: self.class_loss.state)
@@ -67,9 +70,11 @@ class StandardStage:
       likeliest = self.class_loss.scores(jax.lax.stop_gradient(logits)).argmax(-1)
       positives = targets.positive.sum()
       right = targets.positive & (likeliest == targets.labels)
+      losses = {'loss_class': loss_class}
+      if outputs.regression is not None:
+        losses['loss_box'] = self._box_loss(outputs.regression, targets, batch)
       return {
-        'loss_class': loss_class,
-        'loss_box': self._box_loss(outputs.regression, targets, batch),
+        **losses,
         'accuracy': right.sum() / jnp.maximum(positives, 1),  # of positives
         'positives': positives / len(batch.image),
       }
@@ -80,28 +85,30 @@ class StandardStage:
 
   def decode(
     self,
-    regression: Float[Array, 'R K|1 4'],
+    regression: Float[Array, 'R K|1 4'] | None,
     rows: Int[Array, 'n'],
     labels: Int[Array, 'n'],
     rois: Float[Array, 'R 4'],
     image_size: Int[Array, '2'],
   ) -> Float[Array, 'n 4']:
     """Boxes of (RoI, class) pairs of one image, clipped to it; deltas of a class-agnostic head serve every class."""
+    if regression is None:
+      return boxes.clip(rois[rows], image_size)
     return self._moved(regression[rows, labels % regression.shape[1]], rois[rows], image_size)
 
   def refine(
     self, outputs: BoxOutputs, rois: Float[Array, 'B R 4'], image_size: Int[Array, 'B 2'], labels=None
   ) -> Float[Array, 'B R 4']:
-    """RoIs moved by the deltas of their class, by default the likeliest, and clipped to the image; without gradient."""
+    """Applies to each RoI the deltas of its class (default: the likeliest) and clips it; without gradient."""
     if labels is None:
       labels = self.scores(outputs).argmax(-1)
     return jax.lax.stop_gradient(jax.vmap(self._moved)(_of_class(outputs.regression, labels), rois, image_size))
 
   def refined_proposals(self, outputs: BoxOutputs, targets: RoITargets, image_size: Int[Array, 'B 2']) -> Proposals:
-    """The proposals that a cascade's next stage is trained on: RoIs moved by the deltas of the class they belong to.
+    """Training proposals of a cascade's next stage: RoIs refined by the deltas of their target class.
 
-    Background goes by its likeliest class. With `cascade.resample` the objects' own boxes are left out, since the next
-    stage adds them again (mmdetection); without, only RoIs that became empty are (Detectron2).
+    Background RoIs use their likeliest class. With `cascade.resample` ground-truth boxes are left out, since the next
+    stage adds them again (mmdetection); otherwise only RoIs that became empty are left out (Detectron2).
     """
     labels = jnp.where(targets.positive, targets.labels, self.scores(outputs).argmax(-1))
     moved = self.refine(outputs, targets.boxes, image_size, labels)
@@ -111,7 +118,7 @@ class StandardStage:
 
   @property
   def coder(self) -> BoxCoder:
-    """What the head's numbers for the box of a RoI stand for."""
+    """Box coder of the head's deltas, from `settings.coder`."""
     return make_coder(self.settings.coder)
 
   def _moved(
@@ -122,7 +129,7 @@ class StandardStage:
     return self.coder.decode(regression, rois)
 
   def _box_loss(self, deltas: Float[Array, 'B R K|1 4'], targets: RoITargets, batch: Batch) -> Float[Array, '']:
-    """Regression summed over positives, divided by all sampled RoIs; the loss is `settings.loss`."""
+    """Regression loss `settings.loss` summed over positives, divided by the number of sampled RoIs."""
     gt_boxes = jnp.take_along_axis(batch.objects.boxes, targets.gt_index[..., None], axis=1)
     own = _of_class(deltas, targets.labels)
     s = self.settings
@@ -132,11 +139,11 @@ class StandardStage:
 
 
 def class_loss_name(head: str) -> str:
-  """Under which a box head's class loss keeps its state: 'class_loss0' for 'box_head0'."""
+  """Name of the state of a box head's class loss: 'class_loss0' for 'box_head0'."""
   return head.replace('box_head', 'class_loss')
 
 
 def _of_class(deltas: Float[Array, 'B R K 4'], labels: Int[Array, 'B R']) -> Float[Array, 'B R 4']:
-  """The deltas of each RoI's own class; those of class-agnostic heads serve every class."""
+  """Deltas of each RoI's own class; class-agnostic deltas are used for every class."""
   index = jnp.minimum(labels, deltas.shape[2] - 1)
   return jnp.take_along_axis(deltas, index[..., None, None], axis=2)[:, :, 0]

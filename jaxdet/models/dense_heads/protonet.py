@@ -1,4 +1,4 @@
-"""YOLACT's mask branch (Bolya et al., 2019): prototypes of masks, and semantic logits that only training needs."""
+"""YOLACT's mask branch (Bolya et al., 2019): mask prototypes, and semantic logits used only in training."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxdet.models.layers.upsample import upsample_bilinear
 class Protonet(nn.Module):
   """'prototypes' [B, 2 H, 2 W, P], at least 0, and 'semantic' logits [B, H, W, K], of the pyramid's finest level.
 
-  Submodules are `conv<i>`, of which the last is at twice the size, `prototypes` and `semantic`.
+  Submodules are `conv<i>` (the last one at twice the size), `prototypes` and `semantic`.
   """
 
   num_classes: int

@@ -1,4 +1,4 @@
-"""The head of a region proposal network (Ren et al., 2015), shared by all levels."""
+"""Head of a region proposal network (Ren et al., 2015), shared by all levels."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ class RPNHead(nn.Module):
 
   num_convs: int
   channels: int
-  num_anchors: int  # a cell
+  num_anchors: int  # per cell
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -22,7 +22,7 @@ class RPNHead(nn.Module):
     del train  # there is no norm
     init = nn.initializers.normal(0.01)
     convs = [Conv(self.channels, kernel_init=init, dtype=self.dtype, name=f'conv{i}') for i in range(self.num_convs)]
-    # float32, so that top-k ranks logits of different value as different.
+    # float32, so that rounding makes no ties in top-k.
     wide = jnp.promote_types(self.dtype, jnp.float32)
     last = {'size': 1, 'kernel_init': init, 'dtype': self.dtype, 'output_dtype': wide}
     to_logits = Conv(self.num_anchors, **last, name='logits')

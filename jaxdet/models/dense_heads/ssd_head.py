@@ -1,4 +1,4 @@
-"""The head of SSD (Liu et al., 2016): one convolution a level for classes, and one for boxes."""
+"""Head of SSD (Liu et al., 2016): per level one convolution for classes, and one for boxes."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ xavier = nn.initializers.xavier_uniform()
 class SSDHead(nn.Module):
   """Class logits [B, H, W, A, K + 1], background last, and box regression [B, H, W, A, C].
 
-  They are returned by name, 'logits' and 'box_regression', each as {level: map}. Nothing is shared by levels;
+  They are returned by name, 'logits' and 'box_regression', each as {level: map}. Levels share no weights;
   submodules are `logits<level>` and `boxes<level>`.
   """
 
   num_classes: int
-  num_anchors: Sequence[int]  # a cell, of each level
-  box_channels: int  # numbers an anchor that move its box
+  num_anchors: Sequence[int]  # per cell, of each level
+  box_channels: int  # box regression channels per anchor
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -28,7 +28,7 @@ class SSDHead(nn.Module):
     self, features: dict[int, Float[Array, 'B _ _ _']], *, train: bool = False
   ) -> dict[str, dict[int, Float[Array, 'B _ _ A _']]]:
     del train  # there is no norm
-    # float32, so that top-k ranks logits of different value as different.
+    # float32, so that rounding makes no ties in top-k.
     wide = jnp.promote_types(self.dtype, jnp.float32)
     outputs = {'logits': {}, 'box_regression': {}}
     for (level, x), count in zip(sorted(features.items()), self.num_anchors, strict=True):

@@ -1,16 +1,13 @@
-"""The head of most dense detectors (RetinaNet, Lin et al., 2017): a tower for classes and one for boxes."""
+"""Head of most dense detectors (RetinaNet, Lin et al., 2017): a tower for classes and one for boxes."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdet.models.layers.conv import Conv
+from jaxdet.models.layers.conv import Conv, torch_uniform
 from jaxdet.models.layers.deformable_conv import DeformableConv
 from jaxdet.models.layers.norm import norm
-
-# mmcv's deformable convolutions begin with these kernels.
-mmcv_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 PRIOR = 0.01  # the probability of every class that training begins with
 
@@ -18,7 +15,7 @@ Outputs = dict[str, dict[int, Float[Array, 'B _ _ ...']]]
 
 
 class TwoTowerHead(nn.Module):
-  """Class logits [B, H, W, A, K], box regression [B, H, W, A, C] and, if asked for, centerness [B, H, W, A].
+  """Class logits [B, H, W, A, K], box regression [B, H, W, A, C] and optionally centerness [B, H, W, A].
 
   They are returned by name, 'logits', 'box_regression' and 'centerness', each as {level: map}. Submodules are
   `class_conv<i>` and `box_conv<i>` with norms `class_conv<i>_norm`, then `logits`, `boxes` and `centerness`; with
@@ -26,20 +23,20 @@ class TwoTowerHead(nn.Module):
   """
 
   num_classes: int
-  num_anchors: int  # a cell
-  box_channels: int  # numbers an anchor that move its box
+  num_anchors: int  # per cell
+  box_channels: int  # box regression channels per anchor
   num_convs: int = 4
   channels: int = 256
-  norm: str = ''  # '': none; else a kind of layers/norm.py without statistics of the batch, which all levels share
+  norm: str = ''  # '': none; else a kind of layers/norm.py without batch statistics, shared by all levels
   conv_bias: bool = True  # of the convolutions in the towers
-  deformable_last: bool = False  # the last one of each tower samples where it likes, see layers/deformable_conv.py
-  centerness: str = ''  # the tower that it is read off, 'class' or 'box'; '': there is none
+  deformable_last: bool = False  # last convolution of each tower is deformable, see layers/deformable_conv.py
+  centerness: str = ''  # tower that predicts it, 'class' or 'box'; '': no centerness
   scales: bool = False
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, features: dict[int, Float[Array, 'B _ _ C']], *, train: bool = False) -> Outputs:
-    # float32, so that top-k ranks logits of different value as different.
+    # float32, so that rounding makes no ties in top-k.
     wide = jnp.promote_types(self.dtype, jnp.float32)
     init = nn.initializers.normal(0.01)
     towers = {name: self._tower(f'{name}_conv', train, init) for name in ('class', 'box')}
@@ -68,7 +65,7 @@ class TwoTowerHead(nn.Module):
     settings = {'use_bias': self.conv_bias, 'dtype': self.dtype}
     for i in range(self.num_convs):
       if self.deformable_last and i == self.num_convs - 1:
-        settings |= {'kernel_init': mmcv_uniform, 'offset_init': init}
+        settings |= {'kernel_init': torch_uniform, 'offset_init': init}  # mmcv's
         layers.append(DeformableConv('v2', 1, self.channels, **settings, name=f'{name}{i}'))
       else:
         layers.append(Conv(self.channels, kernel_init=init, **settings, name=f'{name}{i}'))

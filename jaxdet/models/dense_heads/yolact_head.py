@@ -1,4 +1,4 @@
-"""YOLACT's head (Bolya et al., 2019): convolutions that classes, boxes and mask coefficients share."""
+"""YOLACT's head (Bolya et al., 2019): classes, boxes and mask coefficients from shared convolutions."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -17,8 +17,8 @@ class YOLACTHead(nn.Module):
   """
 
   num_classes: int
-  num_anchors: int  # a cell
-  box_channels: int  # numbers an anchor that move its box
+  num_anchors: int  # per cell
+  box_channels: int  # box regression channels per anchor
   num_prototypes: int  # P
   num_convs: int = 1
   channels: int = 256
@@ -29,7 +29,7 @@ class YOLACTHead(nn.Module):
     del train  # there is no norm
     init = nn.initializers.xavier_uniform()
     convs = [Conv(self.channels, kernel_init=init, dtype=self.dtype, name=f'conv{i}') for i in range(self.num_convs)]
-    # float32, so that top-k ranks logits of different value as different.
+    # float32, so that rounding makes no ties in top-k.
     last = {'kernel_init': init, 'dtype': self.dtype, 'output_dtype': jnp.promote_types(self.dtype, jnp.float32)}
     readers = {
       'logits': Conv(self.num_anchors * (self.num_classes + 1), **last, name='logits'),

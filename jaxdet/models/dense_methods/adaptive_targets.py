@@ -1,4 +1,4 @@
-"""Targets of methods whose objects choose their anchors by adaptive training sample selection: ATSS, GFL."""
+"""Targets by adaptive training sample selection, for ATSS and GFL."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxdet.structures import Batch, Objects
 def adaptive_targets(
   outputs: Outputs, anchors: Anchors, batch: Batch, num_classes: int, settings: FrozenConfigDict
 ) -> tuple[Int[Array, 'B N'], Bool[Array, 'B N'], Float[Array, 'B N 4']]:
-  """The class of every anchor, `num_classes` for background; which anchors take part; the boxes of their objects.
+  """Targets of all anchors: class (`num_classes` for background), mask of anchors that take part, ground-truth box.
 
   Args:
     outputs: of the head, for the sizes of its maps.

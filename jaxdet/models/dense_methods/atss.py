@@ -1,4 +1,4 @@
-"""ATSS (Zhang et al., 2020): one square anchor a cell, and objects that choose their anchors themselves.
+"""ATSS (Zhang et al., 2020): one square anchor per cell, assigned by adaptive training sample selection.
 
 `settings` is `config.model.head`.
 """
@@ -20,7 +20,7 @@ from jaxdet.structures import Batch
 
 
 class ATSS(DenseMethod):
-  """Anchors with deltas and a centerness."""
+  """Anchors with class logits, deltas and centerness."""
 
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
     settings, by_level = self.settings, self.anchors(outputs)

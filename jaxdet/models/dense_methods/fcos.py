@@ -1,6 +1,6 @@
-"""FCOS (Tian et al., 2019): every point inside an object regresses the distances to its sides, and its centerness.
+"""FCOS (Tian et al., 2019): points inside an object regress the distances to its sides, and centerness.
 
-`settings` is `config.model.head`; its comments say where Detectron2 and mmdetection differ.
+`settings` is `config.model.head`; its comments mark differences between Detectron2 and mmdetection.
 """
 
 import jax
@@ -22,7 +22,7 @@ from jaxdet.structures import Batch, Objects
 
 
 class FCOS(DenseMethod):
-  """Points; an anchor is a square with a side of one stride, and its point is the middle."""
+  """Points, as the centres of square anchors with a side of one stride."""
 
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
     settings, by_level = self.settings, self.anchors(outputs)

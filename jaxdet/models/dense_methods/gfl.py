@@ -1,6 +1,6 @@
-"""Generalized focal loss (GFL, Li et al., 2020): class scores that tell the box's quality, distances as distributions.
+"""Generalized focal loss (GFL, Li et al., 2020): class scores predict the box's IoU, distances are distributions.
 
-`settings` is `config.model.head`. Anchors are chosen as in ATSS; distances are from their centres.
+`settings` is `config.model.head`. Anchors are assigned as in ATSS; distances are from their centres.
 """
 
 import jax
@@ -18,11 +18,11 @@ from jaxdet.ops import box_coder
 from jaxdet.ops.iou import iou
 from jaxdet.structures import Batch
 
-BELOW_LARGEST = 0.1  # targets stay by so much below the largest number that a distribution knows
+BELOW_LARGEST = 0.1  # target distances are at most `settings.largest` minus this
 
 
 class GFL(DenseMethod):
-  """Anchors with a distribution of every distance, in strides from 0 to `settings.largest`."""
+  """Anchors with a distribution for each distance, in strides from 0 to `settings.largest`."""
 
   @property
   def box_channels(self) -> int:

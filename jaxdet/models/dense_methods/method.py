@@ -1,12 +1,12 @@
-"""A dense method: what the anchors of a one-stage detector stand for, are trained to become, and are read as.
+"""Base class of dense methods: anchors, losses, decoding and postprocessing of one-stage detectors.
 
-Most methods differ in their targets and losses alone; what they share is here, and each part can be overridden.
+Most methods differ only in targets and losses; each shared part can be overridden.
 `settings` is `config.model.head`, `test` is `config.model.test`.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -26,7 +26,7 @@ from jaxdet.ops.nms import nms_top_k
 from jaxdet.ops.per_image import per_image
 from jaxdet.structures import Batch, Detections
 
-STATE = 'loss'  # under which a method's loss keeps its state
+STATE = 'loss'  # name of the state of a method's loss
 
 
 @flax.struct.dataclass
@@ -42,47 +42,57 @@ class Candidates:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseMethod:
-  """The common part; a method defines `loss` and `decode`."""
+  """Base class; a method defines `loss` and `decode`."""
 
   settings: FrozenConfigDict
   test: FrozenConfigDict
   num_classes: int
 
-  box_channels: ClassVar[int] = 4  # numbers that the head makes for the box of an anchor
+  box_channels: ClassVar[int] = 4  # box regression channels per anchor
+
+  @property
+  def head_arguments(self) -> dict[str, Any]:
+    """What the head's network must know of the method, beside its own settings."""
+    return {'num_anchors': self.num_anchors, 'box_channels': self.box_channels}
 
   @property
   def num_anchors(self) -> int:
-    """Anchors a cell."""
+    """Anchors per cell."""
     return anchors_per_cell(self.settings.anchors)
 
   @property
   def coder(self) -> BoxCoder:
-    """What the head's numbers for the box of an anchor stand for."""
+    """Box coder of the head's regression, from `settings.coder`."""
     return make_coder(self.settings.coder)
 
   def anchors(self, outputs: Outputs) -> Anchors:
-    """The anchors that the predictions of each level belong to."""
+    """Anchors of each level, in the order of the predictions."""
     return level_anchors(outputs['logits'], self.settings.anchors)
 
   def strides(self, anchors: Anchors) -> dict[int, float]:
-    """Canvas pixels a cell of each level."""
+    """Stride of each level, in canvas pixels per cell."""
     return level_strides(anchors, self.settings.anchors)
 
+  def place(self, images: Float[Array, 'B H W 3'], sizes: Int[Array, 'B 2']) -> Float[Array, 'B H W 3']:
+    """Normalised images where detection wants them on the canvas, at whose top left they come; zeros around them."""
+    del sizes
+    return images
+
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
-    """The losses over the batch by name.
+    """Losses over the batch by name.
 
     Args:
       call: keeps state from step to step.
       outputs: of the head.
       batch: ground truth.
-      key: of what is drawn at random.
+      key: random key of the step.
     """
     raise NotImplementedError
 
   def decode(
     self, predictions: Predictions, anchors: Float[Array, 'k 4'], strides: Float[Array, '']
   ) -> Float[Array, 'k 4']:
-    """Boxes in canvas pixels, not clipped; `strides` are canvas pixels a cell of the level."""
+    """Decodes boxes in canvas pixels, not clipped; `strides` is the level's stride in canvas pixels."""
     raise NotImplementedError
 
   def scores(self, predictions: Predictions) -> Float[Array, 'N K']:
@@ -90,12 +100,12 @@ class DenseMethod:
     return jax.nn.sigmoid(predictions['logits'])
 
   def final_scores(self, scores: Float[Array, 'k'], predictions: Predictions) -> Float[Array, 'k']:
-    """The scores of detections, by which suppression goes too."""
+    """Scores of detections, also used to rank boxes in suppression."""
     del predictions
     return scores
 
   def divisor(self, call: Call, positive: Bool[Array, 'B N']) -> Float[Array, '']:
-    """The number that losses are divided by, as `settings.normalizer` says (losses/normalizer.py)."""
+    """Divisor of the losses, by `settings.normalizer` (losses/normalizer.py)."""
     settings = self.settings.normalizer
     state = call.state(STATE, lambda: normalizer.initial_state(settings))
     divisor, state = normalizer.normalizer(positive, settings, state)
@@ -103,7 +113,7 @@ class DenseMethod:
     return divisor
 
   def detect(self, call: Call, outputs: Outputs, batch: Batch) -> Detections:
-    """The best (anchor, class) pairs after suppression."""
+    """Selects the best (anchor, class) pairs after suppression."""
 
     def from_outputs(outputs: Outputs, image_size: Int[Array, 'B 2']) -> Detections:
       anchors = self.anchors(outputs)
@@ -116,7 +126,7 @@ class DenseMethod:
     return call.step('detections', jax.named_scope('detections')(from_outputs), outputs, batch.image_size, gradient=0)
 
   def candidates(self, by_level: dict[int, Predictions], anchors: Anchors) -> Candidates:
-    """The best `test.pre_nms_topk` pairs above the threshold of every level of one image, decoded."""
+    """Selects and decodes the best `test.pre_nms_topk` pairs above the threshold of every level of one image."""
     strides, parts = self.strides(anchors), []
     for level, predictions in by_level.items():
       index, labels, scores = self.best_pairs(predictions, self.test.pre_nms_topk)
@@ -128,10 +138,10 @@ class DenseMethod:
     return jax.tree.map(lambda *levels: jnp.concatenate(levels), *parts)
 
   def postprocess(self, candidates: Candidates, size: Int[Array, '2']) -> Detections:
-    """The detections of one image: candidates of all levels suppressed together, class by class.
+    """Suppresses the candidates of all levels of one image together, class by class.
 
-    With `test.clip_before_nms` boxes are clipped to the image and those without area dropped before suppression
-    (mmdetection), otherwise afterwards (Detectron2).
+    With `test.clip_before_nms` boxes are clipped to the image and empty ones dropped before suppression (mmdetection),
+    otherwise afterwards (Detectron2).
     """
     test, valid, decoded = self.test, candidates.valid, candidates.boxes
     clipped = boxes.clip(decoded, size - int(test.legacy_plus_one))
@@ -148,9 +158,9 @@ class DenseMethod:
   def best_pairs(
     self, predictions: Predictions, limit: int
   ) -> tuple[Int[Array, 'k'], Int[Array, 'k'], Float[Array, 'k']]:
-    """The anchors, the classes and the scores of the best pairs, best first; scores that are not numbers come last.
+    """Anchors, classes and scores of the best pairs, best first; NaN scores come last.
 
-    A pair among the best k has one of the k anchors whose best class is best: so many are enough to rank.
+    The best k pairs belong to the k anchors with the best maximum over classes, so only these are ranked.
     """
 
     def ranking(predictions: Predictions) -> Float[Array, 'N K']:
@@ -166,10 +176,10 @@ class DenseMethod:
 
 
 def stacked(anchors: Anchors) -> Float[np.ndarray, 'N 4']:
-  """The anchors of all levels, finest first."""
+  """Concatenates the anchors of all levels, finest first."""
   return np.concatenate(list(anchors.values()))
 
 
 def stacked_strides(anchors: Anchors, strides: Mapping[int, float]) -> Float[np.ndarray, 'N']:
-  """Canvas pixels a cell, for every anchor of all levels."""
+  """Stride in canvas pixels, for every anchor of all levels."""
   return np.concatenate([np.full(len(x), strides[level], np.float32) for level, x in anchors.items()])

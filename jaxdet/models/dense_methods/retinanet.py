@@ -1,6 +1,6 @@
-"""RetinaNet (Lin et al., 2017): anchors matched by overlap, and a focal loss over all of them.
+"""RetinaNet (Lin et al., 2017): anchors matched by IoU, and a focal loss over all of them.
 
-`settings` is `config.model.head`; its comments say where Detectron2 and mmdetection differ.
+`settings` is `config.model.head`; its comments mark differences between Detectron2 and mmdetection.
 """
 
 import jax
@@ -19,7 +19,7 @@ from jaxdet.structures import Batch, Objects
 
 
 class RetinaNet(DenseMethod):
-  """Anchors with deltas."""
+  """Anchors with class logits and deltas."""
 
   def loss(self, call: Call, outputs: Outputs, batch: Batch, key: Array) -> Losses:
     settings, by_level = self.settings, self.anchors(outputs)

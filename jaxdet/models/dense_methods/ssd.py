@@ -1,4 +1,4 @@
-"""SSD (Liu et al., 2016): anchors of each level's own shapes, a softmax over classes and background, hard negatives.
+"""SSD (Liu et al., 2016): own anchor shapes per level, a softmax with background, and hard negative mining.
 
 `settings` is `config.model.head`.
 """
@@ -22,11 +22,11 @@ from jaxdet.structures import Batch, Objects
 
 
 class SSD(DenseMethod):
-  """Anchors with deltas, whose number differs from level to level."""
+  """Anchors with class logits and deltas; levels differ in anchors per cell."""
 
   @property
   def num_anchors(self) -> tuple[int, ...]:
-    """Anchors a cell, of each level."""
+    """Anchors per cell of each level."""
     return tuple(len(cell) for cell in self._cells())
 
   def anchors(self, outputs: Outputs) -> Anchors:
@@ -72,6 +72,6 @@ class SSD(DenseMethod):
     return self.coder.decode(predictions['box_regression'], anchors)
 
   def _cells(self) -> list[Float[np.ndarray, 'A 4']]:
-    """The anchors of a cell of each level, around the origin."""
+    """Anchors of one cell of each level, around the origin."""
     sizes, ratios = self.settings.anchors.sizes, self.settings.anchors.aspect_ratios
     return [anchor_ops.ssd_cell_anchors(*pair, of_level) for pair, of_level in zip(sizes, ratios, strict=True)]

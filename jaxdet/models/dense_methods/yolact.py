@@ -1,4 +1,4 @@
-"""YOLACT (Bolya et al., 2019): a mask is a sum of prototypes, whose coefficients are read off each anchor.
+"""YOLACT (Bolya et al., 2019): a mask is a sum of prototypes, with coefficients predicted at each anchor.
 
 `settings` is `config.model.head`. Outputs are those of dense_heads/yolact_head.py and dense_heads/protonet.py.
 """
@@ -30,7 +30,7 @@ from jaxdet.structures import Batch, Detections, ImageMasks, Objects
 
 
 class AnchorCandidates(NamedTuple):
-  """The n best anchors of one image, of all classes."""
+  """The n best anchors of one image, with the scores of all classes."""
 
   boxes: Float[Array, 'n 4']  # in canvas pixels, not clipped
   scores: Float[Array, 'n K']
@@ -77,7 +77,7 @@ class YOLACT(DenseMethod):
     batch: Batch,
     key: Array,
   ) -> Losses:
-    """The losses of masks, of at most `masks.positives` anchors an image, and of the semantic map."""
+    """Losses of masks, for at most `masks.positives` anchors per image, and of the semantic map."""
     settings, canvas = self.settings.masks, batch.image.shape[1:3]
     extents = {'canvas': jnp.broadcast_to(jnp.asarray(canvas), batch.image_size.shape), 'image': batch.image_size}
     most = min(settings.positives, positive.shape[1])
@@ -118,7 +118,7 @@ class YOLACT(DenseMethod):
     return self.coder.decode(predictions['box_regression'], anchors)
 
   def detect(self, call: Call, outputs: Outputs, batch: Batch) -> Detections:
-    """The best (anchor, class) pairs after suppression, with masks on the prototypes' grid."""
+    """Selects the best (anchor, class) pairs after suppression, with masks on the prototypes' grid."""
 
     def from_outputs(outputs: Outputs, image_size: Int[Array, 'B 2']) -> Detections:
       anchors = self.anchors(outputs)
@@ -133,7 +133,7 @@ class YOLACT(DenseMethod):
     return call.step('detections', jax.named_scope('detections')(from_outputs), outputs, batch.image_size, gradient=0)
 
   def candidates(self, by_level: dict[int, Predictions], anchors: Anchors) -> AnchorCandidates:
-    """The `test.pre_nms_topk` anchors of every level whose best class is best."""
+    """Selects the `test.pre_nms_topk` anchors of every level with the best maximum over classes."""
     parts = []
     for level, predictions in by_level.items():
       best = self.scores(predictions).max(-1)
@@ -146,7 +146,7 @@ class YOLACT(DenseMethod):
     return jax.tree.map(lambda *levels: jnp.concatenate(levels), *parts)
 
   def postprocess(self, candidates: AnchorCandidates, size: Int[Array, '2']) -> tuple[Detections, Float[Array, 'K P']]:
-    """The detections of one image, still without masks, and their coefficients."""
+    """Detections of one image, without masks yet, and their coefficients."""
     test, clipped = self.test, boxes.clip(candidates.boxes, size)
     kept = fast_nms(clipped, candidates.scores, test.iou, test.score_threshold, test.per_class, test.detections)
     incomplete = jnp.zeros((), bool)  # the cuts at `pre_nms_topk` and `per_class` are part of the method
@@ -155,5 +155,5 @@ class YOLACT(DenseMethod):
 
 
 def combined(prototypes: Float[Array, 'h w P'], coefficients: Float[Array, 'K P']) -> Float[Array, 'K h w']:
-  """Logits of masks."""
+  """Mask logits: the sum of prototypes times coefficients."""
   return jnp.einsum('hwp,kp->khw', prototypes, coefficients)

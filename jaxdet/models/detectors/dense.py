@@ -1,10 +1,10 @@
-"""Dense one-stage detectors: every anchor or point of every level is classified and moved, at once."""
+"""Dense one-stage detectors: classify and regress every anchor or point of every level."""
 
 import dataclasses
 from collections.abc import Mapping
 
 import flax.linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxdet.models.dense_methods.method import DenseMethod
 from jaxdet.models.dense_methods.predictions import Outputs
@@ -12,12 +12,12 @@ from jaxdet.models.forward import Call, Losses
 from jaxdet.models.preprocess import Preprocess
 from jaxdet.structures import Batch, Detections
 
-MASK_BRANCH = 'mask_branch'  # a second network on the pyramid, for what masks are made of; methods of boxes have none
+MASK_BRANCH = 'mask_branch'  # optional second network on the pyramid, for mask prototypes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseDetector:
-  """Networks `backbone`, `neck`, `head` and maybe MASK_BRANCH, and the method that trains and reads their outputs."""
+  """A detector with `backbone`, `neck`, `head`, optionally MASK_BRANCH, and the method for their outputs."""
 
   preprocess: Preprocess
   networks: Mapping[str, nn.Module]
@@ -25,14 +25,15 @@ class DenseDetector:
 
   def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
     """The losses of the method."""
-    return self.method.loss(call, self._outputs(call, batch), batch, key)
+    return self.method.loss(call, self._outputs(call, self.preprocess(batch)), batch, key)
 
   def predict(self, call: Call, batch: Batch) -> Detections:
     """Detections in pixels of the resized image."""
-    return self.method.detect(call, self._outputs(call, batch), batch)
+    images = self.method.place(self.preprocess(batch), batch.image_size)
+    return self.method.detect(call, self._outputs(call, images), batch)
 
-  def _outputs(self, call: Call, batch: Batch) -> Outputs:
-    pyramid = call('neck', call('backbone', self.preprocess(batch)))
+  def _outputs(self, call: Call, images: Float[Array, 'B H W 3']) -> Outputs:
+    pyramid = call('neck', call('backbone', images))
     outputs = call('head', pyramid)
     if MASK_BRANCH in self.networks:
       outputs = {**outputs, **call(MASK_BRANCH, pyramid)}

@@ -1,4 +1,4 @@
-"""DETR (Carion et al., 2020): learned queries read one feature map through a transformer."""
+"""DETR (Carion et al., 2020): learned queries attend to one feature map in a transformer."""
 
 from jaxtyping import Array, Float
 
@@ -11,6 +11,6 @@ class DETR(QueryDetector):
   """A query detector on the backbone's last stage."""
 
   def transform(self, call: Call, features: Float[Array, 'B S C'], cells: Cells) -> Outputs:
-    """The memory, and logits and boxes of every decoder layer."""
+    """Memory, and logits and boxes of every decoder layer."""
     memory = call('encoder', features, cells)
     return Outputs(memory, *call('decoder', memory, cells))

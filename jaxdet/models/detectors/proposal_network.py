@@ -1,4 +1,4 @@
-"""A region proposal network as a detector of its own (Ren et al., 2015): boxes of objects, without classes."""
+"""Region proposal network as a detector of its own (Ren et al., 2015): class-agnostic boxes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class ProposalNetwork:
     return self.proposals.train(call, self._pyramid(call, batch), batch, image_keys(key, batch))[0]
 
   def predict(self, call: Call, batch: Batch) -> Detections:
-    """The proposals, best first, as detections of class 0 with the probability that they are an object."""
+    """Proposals, best first, as detections of class 0 with their objectness probability as score."""
     proposals = self.proposals.propose(call, self._pyramid(call, batch), batch)
     return Detections(
       boxes=proposals.boxes,

@@ -1,4 +1,4 @@
-"""Query detectors: learned queries read the image through a transformer, and are matched with the objects as a set."""
+"""Query detectors: learned queries attend to the image in a transformer, and are matched one-to-one with objects."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -21,35 +21,35 @@ from jaxdet.structures import Batch, Detections
 
 @flax.struct.dataclass
 class Outputs:
-  """Outputs of the networks; boxes are (cx, cy, width, height), 1 being the image's side."""
+  """Outputs of the networks; boxes are (cx, cy, width, height) in image sides."""
 
   memory: Float[Array, 'B S C']
   logits: Float[Array, 'L B Q K']
   boxes: Float[Array, 'L B Q 4']
-  # Of the first of two stages, for every cell.
+  # First stage of two, for every cell.
   proposal_logits: Float[Array, 'B S K'] | None = None
-  proposal_changes: Float[Array, 'B S 4'] | None = None  # of its own box, before the sigmoid
+  proposal_changes: Float[Array, 'B S 4'] | None = None  # added to the logits of the cell's box
   proposal_boxes: Float[Array, 'B S 4'] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class QueryDetector:
-  """Networks `backbone`, `neck`, `encoder`, `decoder` and those that a method adds."""
+  """A detector with `backbone`, `neck`, `encoder`, `decoder` and the networks that a method adds."""
 
   preprocess: Preprocess
   settings: FrozenConfigDict  # config.model, with the number of classes
   networks: Mapping[str, nn.Module]
-  sample_classes: Callable = sample_classes  # how a federated loss draws them
+  sample_classes: Callable = sample_classes  # draws the classes of a federated loss
 
   def transform(self, call: Call, features: Float[Array, 'B S C'], cells: Cells) -> Outputs:
-    """The outputs of the method's networks for the cells' features."""
+    """Outputs of the method's networks for the cells' features."""
     raise NotImplementedError
 
   def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
-    """The losses of every decoder layer, all to be summed.
+    """Losses of every decoder layer, all to be summed.
 
-    Those of the last layer have plain names, `loss_class`, `loss_box` and `loss_giou`; at the end of the others is
-    the number of their layer, or `proposals`, for which every object is of class 0.
+    The last layer's losses are `loss_class`, `loss_box` and `loss_giou`. The others end with the number of their layer,
+    or with `proposals` (first stage, where every object has class 0).
     """
     decoder_key, proposal_key = jax.random.split(key)
     outputs, settings, losses = self.outputs(call, batch), self.settings, {}
@@ -68,13 +68,13 @@ class QueryDetector:
     return losses
 
   def predict(self, call: Call, batch: Batch) -> Detections:
-    """Detections of the last layer in pixels of the resized image, without masks."""
+    """Detections of the last decoder layer, in pixels of the resized image, without masks."""
     outputs = self.outputs(call, batch)
     best = partial(detect, settings=self.settings)
     return call.step('detections', best, outputs.logits[-1], outputs.boxes[-1], batch.image_size, gradient=0)
 
   def outputs(self, call: Call, batch: Batch) -> Outputs:
-    """The outputs of all networks."""
+    """Outputs of all networks."""
     images = self.preprocess(batch)
     pyramid = call('neck', call('backbone', images))
     features, cells = cells_of(pyramid, batch.image_size, images.shape[1:3], self.settings.position_offset)
@@ -83,7 +83,7 @@ class QueryDetector:
   def _set_losses(
     self, call: Call, logits: Float[Array, 'L B Q K'], boxes: Float[Array, 'L B Q 4'], batch: Batch, labels, key: Array
   ) -> dict[str, Float[Array, 'L']]:
-    """The losses of L layers; `labels` [B, N] count in place of the batch's."""
+    """Losses of L layers; `labels` [B, N] replace the batch's."""
     objects = batch.objects.replace(labels=labels, masks=None)
     assign = partial(assign_queries, settings=self.settings)
     found = call.step('assignment', assign, logits, boxes, objects, batch.image_size, gradient=0)

@@ -1,6 +1,6 @@
-"""Detection as the prediction of a set (Carion et al., 2020): which query stands for which object, and what follows.
+"""Set prediction (Carion et al., 2020): matches queries with objects, and computes losses and detections.
 
-Queries have class logits and boxes (cx, cy, width, height) in [0, 1], 1 being the image's side. `settings` is
+Queries have class logits and boxes (cx, cy, width, height) in image sides, in [0, 1]. `settings` is
 `config.model`.
 """
 
@@ -28,14 +28,14 @@ CLASS_LOSSES = ('cross_entropy', 'focal', 'federated_focal')
 
 @flax.struct.dataclass
 class Assignment:
-  """Of L layers with Q queries each, for N objects."""
+  """Assignment of Q queries to N objects, for each of L layers."""
 
-  queries: Int[Array, 'L B N']  # of every object; -1: none
-  labels: Int[Array, 'L B Q']  # of every query, K for background
+  queries: Int[Array, 'L B N']  # query of every object; -1: none
+  labels: Int[Array, 'L B Q']  # class of every query, K for background
 
 
 def is_sigmoid(settings: FrozenConfigDict) -> bool:
-  """Whether class logits are of independent classes, without one for background.
+  """True if class logits are sigmoids, without a column for background.
 
   Raises:
     ValueError: on an unknown class loss.
@@ -54,13 +54,13 @@ def assign_queries(
   image_size: Int[Array, 'B 2'],
   settings: FrozenConfigDict,
 ) -> Assignment:
-  """The assignment of least cost in every layer; without gradient.
+  """Assigns queries to objects at least cost, in every layer; without gradient.
 
   Args:
     logits, boxes: of the queries.
     objects: ground truth.
     image_size: (height, width) in pixels.
-    settings: `match` and `class_loss` are read.
+    settings: reads `match` and `class_loss`.
   """
   weights = settings.match
 
@@ -104,21 +104,21 @@ def set_losses(
   settings: FrozenConfigDict,
   draw: Callable = sample_classes,
 ) -> dict[str, Float[Array, 'L']]:
-  """'class', 'box' (L1) and 'giou' of every layer, without weights, divided by the objects of the batch.
+  """Losses 'class', 'box' (L1) and 'giou' of every layer, unweighted, divided by the objects of the batch.
 
-  Cross entropy is divided by the weights of the queries instead, of which background has `background_weight`. Upstream
-  divides on each GPU and averages; here it is the whole batch.
+  Cross entropy is divided by the sum of the queries' weights instead; background has weight `background_weight`.
+  Upstream divides on each GPU and averages; here sums are over the whole batch.
 
   Args:
-    logits, boxes, objects, image_size, settings: as `assign_queries` takes them.
+    logits, boxes, objects, image_size, settings: as in `assign_queries`.
     found: the assignment.
-    key: for class losses that draw.
+    key: random key, for class losses that sample classes.
     draw: samples the classes of a federated loss.
   """
   matched = found.queries >= 0
   count = jnp.maximum(matched.sum((1, 2)), 1)
   scale = _image_scale(image_size)[:, None]
-  # A unit box in place of what is not matched keeps all gradients finite.
+  # Unit boxes for unmatched objects keep all gradients finite.
   own = jnp.take_along_axis(boxes, jnp.maximum(found.queries, 0)[..., None], axis=2)
   unit = jnp.array([0.5, 0.5, 1.0, 1.0])
   own = jnp.where(matched[..., None], own, unit)
@@ -153,10 +153,10 @@ def _class_losses(
       return draw(labels, matched, counts, key, loss.slots, loss.power)
 
     classes = jax.vmap(sample)(jax.random.split(key, len(logits)), matched)
-    # Certain to be absent: neither loss nor gradient.
+    # Classes that were not sampled: probability 0, so neither loss nor gradient.
     logits = jnp.where(classes[:, None, None], logits, -1e4)
-  everywhere = jnp.ones(targets.shape[1:], bool)
-  total = jax.vmap(lambda logits, targets: focal_loss(logits, targets, everywhere, loss.alpha, loss.gamma))
+  all_valid = jnp.ones(targets.shape[1:], bool)
+  total = jax.vmap(lambda logits, targets: focal_loss(logits, targets, all_valid, loss.alpha, loss.gamma))
   return total(logits, targets) / jnp.maximum(matched.sum((1, 2)), 1)
 
 
@@ -167,9 +167,9 @@ def detect(
   image_size: Int[Array, 'B 2'],
   settings: FrozenConfigDict,
 ) -> Detections:
-  """The best `test.detections` without suppression, in pixels of the resized image.
+  """Selects the best `test.detections` without suppression, in pixels of the resized image.
 
-  With sigmoids the best pairs of a query and a class, else the best queries, each with its likeliest class.
+  With sigmoids the best (query, class) pairs, else the best queries, each with its likeliest class.
   """
   test = settings.test
 
@@ -192,5 +192,5 @@ def detect(
 
 
 def _image_scale(size: Int[Array, '*B 2']) -> Float[Array, '*B 4']:
-  """(width, height, width, height) in pixels; at least 1, for images of no size that fill up a batch."""
+  """(width, height, width, height) in pixels; at least 1, for padding images of size 0."""
   return jnp.maximum(jnp.tile(size[..., ::-1], 2), 1).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""A convolution that pads as torch does and is a matrix product where its kernel is 1 x 1."""
+"""Convolution with torch's padding; 1 x 1 kernels are matrix products."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 
 from jaxdet.ops.conv import conv2d, pointwise
 
-# The initialisers that detectors use, by the names under which the field knows them.
+# Initialisers of detectors, by their usual names.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')  # torchvision's ResNet, Caffe2's MSRA
 caffe2_xavier = nn.initializers.variance_scaling(1.0, 'fan_in', 'uniform')
+torch_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')  # of torch's own layers
 
 
 class Conv(nn.Module):
@@ -49,14 +50,14 @@ class Conv(nn.Module):
 
 
 def at_least_float32(x: Float[Array, '...']) -> Float[Array, '...']:
-  """A bfloat16 array in float32; float64, with which one asks whose rounding a difference is, stays."""
+  """Converts bfloat16 to float32; keeps float64, which is used to find whose rounding a difference is."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def standardized(kernel: Float[Array, 'S S I O']) -> Float[Array, 'S S I O']:
-  """Weight standardisation (Qiao et al., 2019): mean 0 and deviation 1 over the weights of each output channel.
+  """Weight standardisation (Qiao et al., 2019): mean 0 and standard deviation 1 over each output channel's weights.
 
-  As mmcv has it: the unbiased deviation, and 1e-5 added to it.
+  As in mmcv: the unbiased deviation, plus 1e-5.
   """
   axes = (0, 1, 2)
   return (kernel - kernel.mean(axes)) / (kernel.std(axes, ddof=1) + 1e-5)

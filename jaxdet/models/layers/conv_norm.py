@@ -1,4 +1,4 @@
-"""A convolution with or without a norm after it, as necks and heads have them."""
+"""Convolution with an optional norm after it, for necks and heads."""
 
 from collections.abc import Callable
 
@@ -24,8 +24,7 @@ def conv_norm(
 ) -> Float[Array, 'B H W F']:
   """Applies a convolution `name` and, where `norm` is a kind of layers/norm.py, a norm `<name>_norm`.
 
-  The convolution has a bias where no norm follows. To be called in a compact method, to which the two submodules
-  then belong.
+  The convolution has a bias if no norm follows. Call it in a compact method, which then owns the two submodules.
   """
   conv = Conv(
     features,

@@ -1,4 +1,4 @@
-"""A convolution that samples where another one says (Dai et al., 2017; Zhu et al., 2019)."""
+"""Deformable convolution layer with learned offsets (Dai et al., 2017; Zhu et al., 2019)."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ from jaxdet.ops.deformable_conv import deformable_conv
 
 
 class DeformableConv(nn.Module):
-  """A square convolution, `kernel` and `bias`, and `offset`, a plain one of its shape that moves its samples.
+  """Square deformable convolution (`kernel`, `bias`); a plain convolution `offset` predicts its samples' offsets.
 
-  Channels of `offset`: the (y, x) of each sample, group after group; with version 'v2' then a logit for each, of what
-  the sample is multiplied with.
+  Channels of `offset`: (y, x) of each sample, group after group; with version 'v2' then a logit of each sample's
+  factor.
   """
 
   version: str  # 'v1' or 'v2'

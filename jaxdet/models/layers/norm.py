@@ -1,4 +1,4 @@
-"""Normalisation by name: batch norm in three degrees of freezing, and group norm.
+"""Normalisation layers by name: batch norm in three degrees of freezing, and group norm.
 
 | name        | scale, bias | mean, var     | in training normalises by     | upstream                              |
 |-------------|-------------|---------------|-------------------------------|---------------------------------------|
@@ -27,21 +27,21 @@ MOMENTUM = 0.1  # torch's: the weight of the new value
 AFFINE = {'frozen_bn': 'constants', 'bn_eval': 'params', 'sync_bn': 'params', 'gn': 'params', 'gn_ws': 'params'}
 STATISTICS = {'frozen_bn': 'constants', 'bn_eval': 'constants', 'sync_bn': 'batch_stats'}
 
-# Of the last norm of a residual branch where the statistics are constants. Until weights are loaded nothing
-# normalises there, and every block with scale 1 would double the variance: 2**33 in ResNet-101.
+# Initial scale of the last norm of a residual branch if the statistics are constants. Until weights are loaded such a
+# norm does not normalise, and every block with scale 1 would double the variance: 2**33 in ResNet-101.
 RESIDUAL_SCALE = 0.2
 
 
 def norm(
   kind: str, *, train: bool = False, ends_branch: bool = False, dtype: jnp.dtype = jnp.float32, name: str | None = None
 ) -> nn.Module:
-  """The layer that the table above calls `kind`.
+  """Makes the layer `kind` of the table above.
 
   Args:
     kind: 'frozen_bn', 'bn_eval', 'sync_bn', 'gn' or 'gn_ws'.
-    train: whether 'sync_bn' takes and updates statistics; the others ignore it.
-    ends_branch: whether the layer is the last of a residual branch.
-    dtype: of the result; the arithmetic is float32, or float64 on such an array.
+    train: True: 'sync_bn' uses and updates batch statistics; the others ignore it.
+    ends_branch: True for the last layer of a residual branch.
+    dtype: of the result; the arithmetic is float32, or float64 for float64 input.
     name: of the submodule.
   """
   if kind not in AFFINE:
@@ -60,15 +60,15 @@ def norm(
 
 
 def standardizes(kind: str) -> bool:
-  """Whether the convolution before a norm of this kind standardises its kernel."""
+  """True if the convolution before a norm of this kind standardises its kernel."""
   return kind == 'gn_ws'
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation as one multiplication and one addition a channel (Ioffe & Szegedy, 2015).
+  """Batch normalisation as one multiplication and one addition per channel (Ioffe & Szegedy, 2015).
 
-  In training the statistics are those of all rows of the array; under jit with a sharded batch that is the
-  global batch. The running variance is the unbiased one, as in torch; the batch is normalised by the biased.
+  In training the statistics are over all rows of the array; under jit with a sharded batch that is the global batch.
+  As in torch, the running variance is unbiased, and the batch is normalised by the biased variance.
   """
 
   affine: str  # collection that holds scale and bias
@@ -105,17 +105,18 @@ class BatchNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-  """Group normalisation (Wu & He, 2018) with 32 groups, fewer in channels too few for them.
+  """Group normalisation (Wu & He, 2018) with 32 groups or another number, fewer in channels too few for them.
 
-  The number of groups is the largest that divides the channels, is at most 32 and leaves two channels each.
+  The number of groups is the largest that divides the channels, is at most `groups` and leaves two channels each.
   """
 
+  groups: int = 32
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H W C']:
     channels = x.shape[-1]
-    groups = max(g for g in range(1, 33) if channels % g == 0 and (g == 1 or 2 * g <= channels))
+    groups = max(g for g in range(1, self.groups + 1) if channels % g == 0 and (g == 1 or 2 * g <= channels))
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     wide = at_least_float32(x)

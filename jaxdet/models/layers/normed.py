@@ -1,4 +1,4 @@
-"""Cosines in the place of inner products in a last layer: mmdetection's NormedLinear, and NormedConv2d of 1 x 1."""
+"""Cosine layers in place of inner products: mmdetection's NormedLinear, and NormedConv2d of 1 x 1."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,16 +12,16 @@ def normed_predictor(
   power: float = 1.0,
   eps: float = 1e-6,
 ) -> Float[Array, '*B O']:
-  """`temperature` times the cosine of features and kernel, and a bias; on vectors, or on NHWC maps pixel by pixel.
+  """`temperature` times the cosine of features and kernel, plus a bias; for vectors, or pixels of NHWC maps.
 
-  Each side is divided by its length ** `power` + `eps`.
+  Both are divided by length ** `power` + `eps`.
   """
   return temperature * normed(features, -1, power, eps) @ normed(kernel, 0, power, eps) + bias
 
 
 def normed(x: Float[Array, '*B C'], axis: int, power: float = 1.0, eps: float = 1e-6) -> Float[Array, '*B C']:
-  """Vectors along `axis`, divided by their length ** `power` + `eps`; one of zeros has gradient 0, as in torch."""
+  """Divides vectors along `axis` by length ** `power` + `eps`; zero vectors have gradient 0, as in torch."""
   squared = (x**2).sum(axis, keepdims=True)
-  # The root has no finite gradient at 0; upstream's is 0 there.
+  # The square root has no finite gradient at 0; upstream's gradient is 0 there.
   length = jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
   return x / (length**power + eps)

@@ -1,22 +1,22 @@
-"""Rematerialisation: intermediate values that the backward pass computes again, so that nothing has to keep them."""
+"""Rematerialisation: the backward pass recomputes intermediate values, so that they need not be stored."""
 
 from typing import Any
 
 import flax.linen as nn
 
-# Of config.model.remat. 'blocks': of every residual block of a ResNet and every layer of a transformer only the inputs
-# are kept, for which the training step computes each of them twice. XLA for a CPU merges the two, and saves nothing.
+# Values of config.model.remat. 'blocks': only the inputs of every residual block and every transformer layer
+# are stored, and the training step computes each block twice. XLA for CPUs merges the two and saves no memory.
 KINDS = ('', 'blocks')
 
 
 def apply_block(remat: str, block: nn.Module, *inputs: Any, **settings: Any) -> Any:
-  """`block(*inputs, **settings)`, a block or layer in the sense of KINDS; parameters and results are the same.
+  """Calls `block(*inputs, **settings)`, rematerialised if `remat` asks for it; parameters and results are the same.
 
   Args:
-    remat: of KINDS.
-    block: a submodule that has its name.
+    remat: one of KINDS.
+    block: a named submodule.
     inputs: trees of arrays.
-    settings: what is no array.
+    settings: static arguments.
 
   Raises:
     ValueError: there is no such kind.

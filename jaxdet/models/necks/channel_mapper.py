@@ -1,4 +1,4 @@
-"""Every backbone stage brought to one width by itself, with no path between levels."""
+"""Maps every backbone stage to the same number of channels, without paths between levels."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ xavier = nn.initializers.xavier_uniform()
 class ChannelMapper(nn.Module):
   """A 1 x 1 convolution of each stage; levels above the backbone's last by 3 x 3 convolutions of stride 2.
 
-  The first of these sees the backbone's last stage. Submodules are `level<level>` with a norm `level<level>_norm`.
+  The first of these reads the backbone's last stage. Submodules are `level<level>` with a norm `level<level>_norm`.
   """
 
   levels: tuple[int, ...]

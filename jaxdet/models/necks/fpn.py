@@ -8,31 +8,31 @@ from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import caffe2_xavier
 from jaxdet.models.layers.conv_norm import conv_norm
-from jaxdet.models.layers.upsample import upsample_bilinear
+from jaxdet.models.layers.upsample import upsample_bilinear, upsample_nearest
 from jaxdet.parts import find
 
 
 class FPN(nn.Module):
-  """Pyramid of one width: a top-down path of upsampling over lateral 1 x 1 convolutions.
+  """Top-down pyramid: upsampled levels added to lateral 1 x 1 convolutions, all with the same channels.
 
   Levels above the backbone's last come from `extra`:
 
-  - 'pool': every other pixel of the level below, as in Faster R-CNN upstream.
+  - 'pool': every other pixel of the level below, as in upstream's Faster R-CNN.
   - 'input': 3 x 3 convolutions of stride 2, one after the other, on the backbone's last map (RetinaNet; mmdetection's
     `on_input`, Detectron2's LastLevelP6P7 from res5).
-  - 'output': the same on the pyramid's own last map (FCOS; `on_output`, LastLevelP6P7 from p5).
+  - 'output': the same convolutions on the pyramid's last map (FCOS; `on_output`, LastLevelP6P7 from p5).
 
   Submodules are `lateral<level>` and `output<level>`, with a norm `lateral<level>_norm` and so on.
 
   Raises:
-    ValueError: for another `extra` or `upsample`.
+    ValueError: for an unknown `extra` or `upsample`.
   """
 
   levels: tuple[int, ...]
   channels: int
-  norm: str = ''  # '': none, and biases; else a kind of layers/norm.py
+  norm: str = ''  # '': none, with biases; else a kind of layers/norm.py
   extra: str = 'pool'
-  extra_relu: bool = False  # before every such convolution but the first
+  extra_relu: bool = False  # before every extra convolution but the first
   upsample: str = 'nearest'  # or 'bilinear'
   dtype: jnp.dtype = jnp.float32
 
@@ -61,18 +61,6 @@ class FPN(nn.Module):
         x = conv(x, stride=2, name=f'output{level}')
       pyramid[level] = x
     return {level: pyramid[level] for level in self.levels}
-
-
-def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:
-  """Every pixel twice along both axes, cropped to `size`.
-
-  A stride of 2 makes n pixels of 2 n or 2 n - 1, and for both this is nearest interpolation to the exact size.
-  """
-  batch, height, width, channels = x.shape
-  # Along the channels, which lie beside one another in memory: a TPU pads an axis of two pixels to eight.
-  x = jnp.concatenate([x, x], axis=-1).reshape(batch, height, 1, 2 * width, channels)
-  x = jnp.broadcast_to(x, (batch, height, 2, 2 * width, channels))
-  return x.reshape(batch, 2 * height, 2 * width, channels)[:, : size[0], : size[1]]
 
 
 UPSAMPLE = {'nearest': upsample_nearest, 'bilinear': upsample_bilinear}

@@ -1,4 +1,4 @@
-"""No pyramid: one stage of the backbone is all that the heads see (Faster R-CNN's C4 and DC5)."""
+"""Neck without a pyramid: heads use one stage of the backbone (Faster R-CNN's C4 and DC5)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 class SingleLevel(nn.Module):
-  """The features of one backbone stage, as the pyramid's only level.
+  """Features of one backbone stage, as the only level.
 
   A dilated fifth stage has stride 16 and so is level 4.
   """

@@ -1,4 +1,4 @@
-"""The extra layers of SSD (Liu et al., 2016): ever smaller maps after the backbone's last."""
+"""Extra layers of SSD (Liu et al., 2016): smaller and smaller maps after the backbone's last."""
 
 from collections.abc import Sequence
 
@@ -13,24 +13,24 @@ xavier = nn.initializers.xavier_uniform()
 
 
 class SSDNeck(nn.Module):
-  """The backbone's maps, the first with pixels of a learned length, and a level from each pair of convolutions.
+  """The backbone's maps, the first L2-normalised, and one level from each pair of convolutions.
 
-  A pair is a 1 x 1 to half of the channels and a larger one to all. Submodules are `l2_norm`, and `reduce<level>` and
-  `output<level>` of the levels above the backbone's.
+  A pair is a 1 x 1 to half of the channels and a larger one to all channels. Submodules are `l2_norm`, and
+  `reduce<level>` and `output<level>` of the levels above the backbone's.
   """
 
   channels: Sequence[int]  # of the levels above the backbone's
   strides: Sequence[int]  # of the second convolutions
-  padding: Sequence[int]  # of the same; one that is less than half of a kernel has stride 1
-  last_size: int = 3  # of the last level's second convolution; the others are 3 x 3
-  scale: float = 20.0  # the length of the first map's pixels that training begins with
+  padding: Sequence[int]  # of the second convolutions; less than half of the kernel only with stride 1
+  last_size: int = 3  # kernel size of the last level's second convolution; the others are 3 x 3
+  scale: float = 20.0  # initial factor of the first map's L2 norm
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(
     self, features: dict[int, Float[Array, 'B _ _ _']], *, train: bool = False
   ) -> dict[int, Float[Array, 'B _ _ _']]:
-    del train  # there is no norm of the batch
+    del train  # there is no batch norm
     first, last = min(features), max(features)
     levels = {**features, first: L2Norm(self.scale, name='l2_norm')(features[first])}
     x, end = features[last], last + len(self.channels)
@@ -45,7 +45,7 @@ class SSDNeck(nn.Module):
 
 
 class L2Norm(nn.Module):
-  """Pixels divided by their length over the channels, times a learned factor a channel (Liu et al., 2015)."""
+  """Divides each pixel by its L2 norm over channels, times a learned factor per channel (Liu et al., 2015)."""
 
   initial: float
 
@@ -56,10 +56,10 @@ class L2Norm(nn.Module):
 
 
 def without_border(x: Float[Array, 'B H W C'], border: int, stride: int) -> Float[Array, 'B H2 W2 C']:
-  """The result of a convolution that was padded by `border` pixels less than Conv pads.
+  """Crops `border` pixels per side: the result of a convolution with so much less padding than Conv's.
 
   Raises:
-    ValueError: with a border and a stride, of which the pixels would be others.
+    ValueError: a border together with a stride above 1, where cropping would give other pixels.
   """
   if not border:
     return x

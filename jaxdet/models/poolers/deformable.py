@@ -1,4 +1,4 @@
-"""Features of RoIs whose bins move, by a network that learns where to (Dai et al., 2017; Zhu et al., 2019)."""
+"""Deformable RoI pooling with learned offsets of the bins (Dai et al., 2017; Zhu et al., 2019)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ NETWORK = 'roi_pool'
 class DeformablePooler:
   """Pools S x S features of every RoI by the network `roi_pool` (roi_heads/deformable_roi_pool.py)."""
 
-  levels: tuple[int, ...]  # of the pyramid that are pooled from
+  levels: tuple[int, ...]  # pyramid levels to pool from
   networks: Mapping[str, nn.Module]
 
   def __call__(

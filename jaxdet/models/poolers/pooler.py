@@ -1,4 +1,4 @@
-"""The interface of poolers: from a pyramid and RoIs to features of one size."""
+"""Interface of poolers: from a pyramid and RoIs to features of one size."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -14,7 +14,7 @@ class Pooler(Protocol):
 
   @property
   def networks(self) -> Mapping[str, nn.Module]:
-    """The networks that it calls, by name."""
+    """Networks that the pooler calls, by name."""
 
   def __call__(
     self, call: Call, pyramid: Mapping[int, Array], boxes: Float[Array, 'B R 4']

@@ -1,4 +1,4 @@
-"""Features of RoIs by RoIAlign on the pyramid level that suits each (He et al., 2017; Lin et al., 2017)."""
+"""RoIAlign on the pyramid level that suits each RoI's size (He et al., 2017; Lin et al., 2017)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ Levels = Mapping[int, Float[Array, 'B _ _ C']]
 class RoIAlign:
   """Pools S x S features of every RoI."""
 
-  levels: tuple[int, ...]  # of the pyramid that are pooled from
+  levels: tuple[int, ...]  # pyramid levels to pool from
   size: int  # S
-  sampling_ratio: int  # samples a bin and axis; 0: as many as it has feature pixels
+  sampling_ratio: int  # samples per bin and axis; 0: as many as it has feature pixels
   aligned: bool  # see ops/roi_align.py
-  canonical_size: float  # side in pixels of a RoI that is pooled from
-  canonical_level: int  # this level
+  canonical_size: float  # side in pixels of RoIs on `canonical_level`
+  canonical_level: int
 
   @property
   def networks(self) -> Mapping[str, nn.Module]:

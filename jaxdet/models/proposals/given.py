@@ -1,4 +1,4 @@
-"""Proposals that come with the batch, as Fast R-CNN (Girshick, 2015) is given them."""
+"""Precomputed proposals of the batch, as in Fast R-CNN (Girshick, 2015)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from jaxdet.structures import Batch, Proposals
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Given:
-  """A generator of proposals without a network."""
+  """Proposal generator without a network."""
 
   networks: Mapping[str, nn.Module] = dataclasses.field(default_factory=dict)
 
   def train(self, call: Call, pyramid: Mapping[int, Array], batch: Batch, keys: Array) -> tuple[Losses, Proposals]:
-    """No losses, and the batch's proposals."""
+    """Returns no losses, and the batch's proposals."""
     return {}, self.propose(call, pyramid, batch)
 
   def propose(self, call: Call, pyramid: Mapping[int, Array], batch: Batch) -> Proposals:
-    """The batch's proposals.
+    """Returns the batch's proposals.
 
     Raises:
       ValueError: the batch has none.

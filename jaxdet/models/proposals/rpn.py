@@ -1,6 +1,6 @@
 """Region proposal network (Ren et al., 2015) on a feature pyramid (Lin et al., 2017).
 
-`settings` is `config.model.proposals`; its comments say where Detectron2 and mmdetection differ.
+`settings` is `config.model.proposals`; its comments mark differences between Detectron2 and mmdetection.
 """
 
 import dataclasses
@@ -33,13 +33,13 @@ HEAD = 'rpn_head'  # name of the network
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RPN:
-  """A generator of proposals: objectness and deltas of every anchor."""
+  """Proposal generator from the objectness and deltas of every anchor."""
 
   settings: FrozenConfigDict
   networks: Mapping[str, nn.Module]
 
   def train(self, call: Call, pyramid: Levels, batch: Batch, keys: Array) -> tuple[Losses, Proposals]:
-    """The two losses of the head, and its proposals for the second stage; `keys` [B] choose the sampled anchors."""
+    """The head's two losses, and proposals for the second stage; `keys` [B] choose the sampled anchors."""
     logits, deltas = call(HEAD, pyramid)
     of_anchors = partial(losses, settings=self.settings)
     made = call.step('RPN losses', of_anchors, logits, deltas, batch.objects, batch.image_size, keys, gradient=2)
@@ -47,7 +47,7 @@ class RPN:
     return made, self._propose(call, logits, deltas, batch.image_size, limits)
 
   def propose(self, call: Call, pyramid: Levels, batch: Batch) -> Proposals:
-    """The proposals of inference."""
+    """Proposals for inference."""
     logits, deltas = call(HEAD, pyramid)
     return self._propose(call, logits, deltas, batch.image_size, self.settings.test_proposals)
 
@@ -57,7 +57,7 @@ class RPN:
 
 
 def make_rpn(settings: FrozenConfigDict, dtype: jnp.dtype) -> RPN:
-  """The region proposal network of `config.model.proposals`."""
+  """Makes the region proposal network of `config.model.proposals`."""
   head = RPNHead(settings.num_convs, settings.channels, anchors_per_cell(settings.anchors), dtype)
   return RPN(settings, {HEAD: head})
 
@@ -75,7 +75,7 @@ def propose(
     logits: {level: [B, H, W, A]}
     deltas: {level: [B, H, W, A, 4]}
     image_size: (height, width) in pixels.
-    settings: `anchors`, `coder` and `clip_border` are read.
+    settings: reads `anchors`, `coder` and `clip_border`.
     limits: `pre_nms_topk`, `post_nms_topk`, `iou` and `min_size`.
   """
   anchors, coder = level_anchors(logits, settings.anchors), make_coder(settings.coder)
@@ -92,7 +92,7 @@ def propose(
       finite = jnp.isfinite(decoded).all(-1) & jnp.isfinite(scores)
       decoded = jnp.where(finite[:, None], decoded, 0.0)
       per_level.append((decoded, scores, finite & boxes.nonempty(decoded, limits.min_size)))
-    # Levels are suppressed side by side: padded to equal length, one vmap.
+    # One vmap suppresses all levels, padded to equal length.
     length = max(scores.shape[0] for _, scores, _ in per_level)
     level_boxes, scores, valid = (
       jnp.stack([_pad_rows(part, length) for part in parts]) for parts in zip(*per_level, strict=True)

@@ -1,6 +1,6 @@
-"""The last layer of a box head: class logits from a region's features, in the forms that long tails ask for.
+"""Last layer of a box head: class logits from RoI features, in the forms used for long tails.
 
-Columns are the classes, then what the class loss wants besides (background in most).
+Columns are the classes, then those that the class loss adds (in most background).
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ NORMAL = nn.initializers.normal(0.01)
 
 
 class LinearClassifier(nn.Module):
-  """A linear layer; with `tau` its vectors are normalised as Kang et al. (2020) do after training.
+  """Linear layer; with `tau` its weight vectors are normalised after training (Kang et al., 2020).
 
-  A class's vector w becomes w (m / |w|) ** tau with m the mean length over the classes, which leaves the classes'
-  logits against background as they are on average. Background, and every bias, stays.
+  A class's vector w becomes w (m / |w|) ** tau with m the mean length over the classes, which keeps the classes' logits
+  against background on average. Background's vector and all biases are not changed.
   """
 
   num_classes: int
   num_logits: int
-  class_bias: float = 0.0  # that the classes begin with
+  class_bias: float = 0.0  # initial bias of the classes
   tau: float = 0.0
 
   @nn.compact
@@ -41,13 +41,13 @@ class LinearClassifier(nn.Module):
 
 
 class CosineClassifier(nn.Module):
-  """Scaled cosines of the angles between a region's features and a vector for each class (Gidaris & Komodakis, 2018).
+  """Scaled cosines of a RoI's features and a vector for each class (Gidaris & Komodakis, 2018).
 
-  DisAlign's form on cvpods: background has a vector like the classes; the scale is learned, and there is no bias.
+  By default DisAlign's form in cvpods: background has a vector too, the scale is learned, and there is no bias.
   """
 
   num_logits: int
-  scale: float = 20.0  # where it is learned, what it begins with
+  scale: float = 20.0  # the initial value if it is learned
   learned_scale: bool = True
   bias: bool = False
 
@@ -62,7 +62,7 @@ class CosineClassifier(nn.Module):
 
 
 class NormedClassifier(nn.Module):
-  """mmdetection's cosines for the seesaw loss: 20 times the cosine, and a bias."""
+  """mmdetection's classifier for the seesaw loss: 20 times the cosine, plus a bias."""
 
   num_logits: int
 
@@ -74,10 +74,10 @@ class NormedClassifier(nn.Module):
 
 
 class DisAlign(nn.Module):
-  """Logits of a trained classifier moved towards a balanced distribution (Zhang et al., 2021).
+  """Calibrates a trained classifier's logits towards a balanced distribution (Zhang et al., 2021).
 
   A foreground logit s becomes c (a s + b) + (1 - c) s with a scale a and a bias b for each class, and a confidence c
-  for each region; that of background stays. Submodule: `confidence`, a linear layer.
+  for each RoI; the background logit is not changed. Submodule: `confidence`, a linear layer.
   """
 
   num_classes: int
@@ -93,7 +93,7 @@ class DisAlign(nn.Module):
 
 
 class LearnableScaling(nn.Module):
-  """Logits of a trained classifier times a learned factor for each class (LWS, Kang et al., 2020); background stays."""
+  """Multiplies a trained classifier's logits, except background, by a learned factor per class (LWS, Kang, 2020)."""
 
   num_classes: int
 
@@ -107,6 +107,6 @@ CALIBRATIONS: dict[str, Callable[..., nn.Module]] = {'disalign': DisAlign, 'lws'
 
 
 def _unit(x: Float[Array, '...'], axis: int) -> Float[Array, '...']:
-  """Vectors of length 1; a vector of zeros stays one, as in torch's `normalize`."""
+  """Scales vectors to length 1; zero vectors stay zero, as in torch's `normalize`."""
   square = (x * x).sum(axis, keepdims=True)
   return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

@@ -1,7 +1,7 @@
-"""Class logits and box deltas of pooled regions (Girshick, 2015), in the forms that upstream uses.
+"""Box head: class logits and box deltas from pooled RoI features (Girshick, 2015), in upstream's forms.
 
-Two fully connected layers are the standard; four convolutions and one such layer go with group norm (Wu & He, 2018);
-no layer at all, but the mean over the region, follows a stage of the backbone (C4).
+Standard are two fully connected layers; with group norm four convolutions and one such layer (Wu & He, 2018); after a
+stage of the backbone (C4) only the mean over the RoI.
 """
 
 import flax.linen as nn
@@ -16,21 +16,24 @@ from jaxdet.models.roi_heads.classifiers import CALIBRATIONS, CosineClassifier, 
 class ConvFCBoxHead(nn.Module):
   """Convolutions `conv0`, ..., hidden layers `fc0`, ..., then `logits` and `deltas` in float32; `calibration` if any.
 
+  A head without box regression has no `deltas`; something else then finds the boxes (Grid R-CNN).
+
   Regions are flattened as (y, x, channel) or, where there is no hidden layer, averaged. What the logits mean is the
   class loss's affair (losses/class_loss.py); in most, background is the last of K + 1.
   """
 
   num_classes: int
-  num_logits: int  # K + 1, unless the class loss wants other columns
+  num_logits: int  # K + 1, unless the class loss has other columns
   num_convs: int
   conv_channels: int
   norm: str  # of the convolutions; '': none, and biases; else a kind of layers/norm.py
   num_fcs: int
   channels: int  # of the hidden layers
   class_agnostic: bool  # one box a region, not one a class
+  box_regression: bool = True  # False: classes alone
   classifier: str = 'linear'  # or 'cosine', 'normed'; see classifiers.py
-  class_bias: float = 0.0  # of a linear classifier, that the classes begin with
-  tau: float = 0.0  # of a linear classifier: how far its vectors are normalised, 0: not at all
+  class_bias: float = 0.0  # of a linear classifier: initial bias of the classes
+  tau: float = 0.0  # of a linear classifier: exponent of its weight normalisation, 0: none
   cosine_scale: float = 20.0  # of a cosine classifier
   cosine_scale_learned: bool = True
   cosine_bias: bool = False
@@ -40,7 +43,7 @@ class ConvFCBoxHead(nn.Module):
   @nn.compact
   def __call__(
     self, roi_features: Float[Array, 'B R S S C'], *, train: bool = False
-  ) -> tuple[Float[Array, 'B R L'], Float[Array, 'B R K|1 4']]:
+  ) -> tuple[Float[Array, 'B R L'], Float[Array, 'B R K|1 4'] | None]:
     regions = roi_features.shape[:2]
     x = roi_features.reshape(-1, *roi_features.shape[2:])
     for i in range(self.num_convs):
@@ -53,6 +56,8 @@ class ConvFCBoxHead(nn.Module):
     logits = self._classifier()(x)
     if self.calibration:
       logits = self._calibration()(logits, x)
+    if not self.box_regression:
+      return logits, None
     boxes = 1 if self.class_agnostic else self.num_classes
     deltas = nn.Dense(4 * boxes, kernel_init=nn.initializers.normal(0.001), name='deltas')(x)
     return logits, deltas.reshape(*regions, boxes, 4)

@@ -1,4 +1,4 @@
-"""Instance masks of pooled regions by a small fully convolutional network (He et al., 2017)."""
+"""Mask head: instance masks from pooled RoI features, by a small fully convolutional network (He et al., 2017)."""
 
 from collections.abc import Callable
 
@@ -15,15 +15,15 @@ from jaxdet.ops.conv import pointwise
 class ConvMaskHead(nn.Module):
   """3 x 3 convolutions `conv0`, ..., a transposed convolution `deconv` that doubles the side, and `logits`.
 
-  With labels only the mask of each region's class is made: the last layer's weights are gathered by label,
-  so that the number of classes costs nothing.
+  With labels only the mask of each RoI's class is computed: the last layer's weights are gathered by label, so that
+  the cost does not depend on the number of classes.
   """
 
   num_classes: int
   num_convs: int
   channels: int
   norm: str  # of the 3 x 3 convolutions; '': none, and biases; else a kind of layers/norm.py
-  class_agnostic: bool  # one mask a region, whatever its label
+  class_agnostic: bool  # one mask per RoI for all classes
   dtype: jnp.dtype = jnp.float32
   predictor: str = 'conv'  # the last layer; 'normed': cosines, see layers/normed.py
 
@@ -31,7 +31,7 @@ class ConvMaskHead(nn.Module):
   def __call__(
     self, roi_features: Float[Array, 'B R S S C'], labels: Int[Array, 'B R'] | None, *, train: bool = False
   ) -> Float[Array, 'B R 2*S 2*S'] | Float[Array, 'B R 2*S 2*S K']:
-    """Mask logits in float32, of the given classes or, without labels, of all (one where class agnostic)."""
+    """Mask logits in float32, of the given classes or, without labels, of all (one if class-agnostic)."""
     batch, rois, size = roi_features.shape[:3]
     x = roi_features.reshape(-1, *roi_features.shape[2:])
     for i in range(self.num_convs):
@@ -40,7 +40,7 @@ class ConvMaskHead(nn.Module):
     x = x.reshape(batch, rois, -1, self.channels)
     masks = 1 if self.class_agnostic else self.num_classes
     y = self._predictor()(masks, self.dtype, name='logits')(x, None if self.class_agnostic else labels)
-    # The last layer sees pixels one by one: they are put in order after it, on the smallest array.
+    # The last layer treats pixels independently: they are reordered after it, when the array is smallest.
     y = y.reshape(batch, rois, size, size, 2, 2, -1).transpose(0, 1, 2, 4, 3, 5, 6)
     y = y.reshape(batch, rois, 2 * size, 2 * size, -1)
     return y if labels is None else y[..., 0]
@@ -52,9 +52,9 @@ class ConvMaskHead(nn.Module):
 
 
 class Deconv(nn.Module):
-  """Transposed 2 x 2 convolution of stride 2: the pixel (2 y + a, 2 x + b) is at [y, x], in part 2 a + b of 4 F.
+  """Transposed 2 x 2 convolution of stride 2: pixel (2 y + a, 2 x + b) is at [y, x], in part 2 a + b of 4 F channels.
 
-  Side by side in one axis, since a TPU would pad axes of two pixels to eight.
+  The four pixels share the channel axis, since a TPU would pad axes of two to eight.
   """
 
   features: int
@@ -69,7 +69,7 @@ class Deconv(nn.Module):
 
 
 class ClassLogits(nn.Module):
-  """1 x 1 convolution with an output a class, or only the outputs that `labels` name."""
+  """1 x 1 convolution with one output per class, or only the outputs of `labels`."""
 
   num_classes: int
   dtype: jnp.dtype
@@ -91,12 +91,12 @@ class ClassLogits(nn.Module):
   def prepare(
     self, x: Float[Array, 'B R P C'], kernel: Float[Array, 'C K']
   ) -> tuple[Float[Array, 'B R P C'], Float[Array, 'C K']]:
-    """What is multiplied in the place of features and kernel."""
+    """Transforms features and kernel before their product; here unchanged."""
     return x, kernel
 
 
 class NormedClassLogits(ClassLogits):
-  """20 times the cosines of features and kernel, and a bias: mmdetection's predictor for the seesaw loss."""
+  """mmdetection's mask predictor for the seesaw loss: 20 times the cosine of features and kernel, plus a bias."""
 
   def prepare(self, x, kernel):
     return 20.0 * normed(x, -1), normed(kernel, 0)

@@ -1,29 +1,26 @@
-"""Regions that are pooled where they themselves say (Dai et al., 2017), and weighted (Zhu et al., 2019).
+"""Deformable RoI pooling layer with learned offsets (Dai et al., 2017) and weights (Zhu et al., 2019).
 
-The layer is mmcv's DeformRoIPoolPack and its modulated form, one for each level of the pyramid as mmdetection has them.
+The layer is mmcv's DeformRoIPoolPack and its modulated form, one for each level of the pyramid as in mmdetection.
 """
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdet.models.layers.conv import at_least_float32
+from jaxdet.models.layers.conv import at_least_float32, torch_uniform
 from jaxdet.ops.deformable_roi_pool import deformable_roi_pool
 from jaxdet.ops.roi_align import multilevel_roi_align
 from jaxdet.ops.roi_levels import pyramid_levels, roi_levels
 
-OFFSET_SCALE = 0.1  # heights and widths of a region that an output of 1 moves a bin by
-
-# What torch begins a linear layer with.
-torch_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+OFFSET_SCALE = 0.1  # an output of 1 moves a bin by this share of the RoI's height or width
 
 
 class DeformableRoIPool(nn.Module):
-  """The size x size bins of every region, moved by what two hidden layers make of the bins as they lay before.
+  """Pools size x size bins of every RoI, moved by offsets that linear layers predict from the unmoved bins.
 
-  The layers of level l are `offset<l>_fc0` to `offset<l>_fc2`, with (x, y) of all bins, x first, and with version 'v2'
-  `weight<l>_fc0` and `weight<l>_fc1`, one logit a bin; a bin is multiplied with its sigmoid. The last ones begin with
-  zeros.
+  The layers of level l are `offset<l>_fc0` to `offset<l>_fc2`, with (x, y) of all bins, x first; with version 'v2' also
+  `weight<l>_fc0` and `weight<l>_fc1`, one logit per bin, whose sigmoid multiplies the bin. Last layers are initialised
+  with zeros.
 
   Raises:
     ValueError: for an unknown version.
@@ -52,7 +49,7 @@ class DeformableRoIPool(nn.Module):
     x = x.reshape(*boxes.shape[:2], -1)
 
     def of_level(name: str, hidden: int, outputs: int) -> Float[Array, 'B R O']:
-      # Every region goes through the layers of every level: with fixed shapes none is known to have fewer.
+      # Every RoI passes through the layers of every level: with static shapes the RoIs of a level are not known.
       total = 0.0
       for level in levels:
         y = self._layers(x, f'{name}{level}', hidden, outputs)

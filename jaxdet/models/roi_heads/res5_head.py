@@ -1,4 +1,4 @@
-"""The backbone's last stage, applied to each region (Faster R-CNN's C4; He et al., 2016)."""
+"""The backbone's last stage, applied to each RoI (Faster R-CNN's C4; He et al., 2016)."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -7,9 +7,9 @@ from jaxdet.models.backbones.resnet import ResNet, residual_stage
 
 
 class Res5Head(nn.Module):
-  """Features of a region of stride 16 to features of stride 32, for the box head and the mask head alike."""
+  """Maps RoI features of stride 16 to stride 32, for the box head and the mask head."""
 
-  resnet: ResNet  # the backbone, of which stage 5 is made here
+  resnet: ResNet  # the backbone, whose stage 5 is a submodule here
 
   @nn.compact
   def __call__(self, roi_features: Float[Array, 'B R S S C'], *, train: bool = False) -> Float[Array, 'B R S/2 S/2 F']:

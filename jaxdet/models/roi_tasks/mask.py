@@ -1,4 +1,4 @@
-"""The mask task: the mask of every RoI's class by a small network (Mask R-CNN, He et al., 2017)."""
+"""Mask task: a small network predicts the mask of every RoI's class (Mask R-CNN, He et al., 2017)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,16 +20,23 @@ from jaxdet.structures import Batch, BoxMasks, Detections, InstanceMasks
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MaskTask:
-  """Masks by one network, or one a stage of a cascade, whose probabilities are averaged."""
+  """Masks from one network, or from one per cascade stage, averaged as probabilities."""
 
-  networks: Mapping[str, nn.Module]  # the mask heads, by the order of the stages that train them
-  pooler: Pooler | None  # None: the mask heads see the features of the box heads (C4)
+  networks: Mapping[str, nn.Module]  # mask heads, in the order of the stages that train them
+  pooler: Pooler | None  # None: the mask heads use the box heads' features (C4)
   most_positives: int | None  # leading RoIs of an image that can be positive; None: all
 
   def loss(
-    self, call: Call, stage: int, pyramid: Mapping[int, Array], features: Array, targets: RoITargets, batch: Batch
+    self,
+    call: Call,
+    stage: int,
+    pyramid: Mapping[int, Array],
+    features: Array,
+    targets: RoITargets,
+    batch: Batch,
+    key: Array,
   ) -> Losses:
-    """`loss_mask` of a stage; {} where the stage trains no mask head.
+    """`loss_mask` of a stage; {} if the stage trains no mask head.
 
     Args:
       call: runs networks.
@@ -38,7 +45,9 @@ class MaskTask:
       features: of the box head, for all RoIs.
       targets: the RoIs.
       batch: ground truth.
+      key: not used, nothing is drawn.
     """
+    del key
     if stage >= len(self.networks):
       return {}
     rois = targets.leading(self.most_positives)
@@ -49,15 +58,24 @@ class MaskTask:
     logits = call.on_valid_rows(list(self.networks)[stage], rois.positive, features, rois.labels)
     return {'loss_mask': call.step('mask loss', mask_loss, logits, rois, batch, gradient=1)}
 
-  def predict(self, call: Call, pyramid: Mapping[int, Array], box_features, detections: Detections) -> Detections:
+  def predict(
+    self,
+    call: Call,
+    pyramid: Mapping[int, Array],
+    box_features,
+    detections: Detections,
+    image_size: Int[Array, 'B 2'],
+  ) -> Detections:
     """The detections with masks.
 
     Args:
       call: runs networks.
       pyramid: of the neck.
-      box_features: (call, pyramid, boxes) -> features of the box head.
+      box_features: function (call, pyramid, boxes) -> features of the box head.
       detections: without masks.
+      image_size: not used, masks are relative to their boxes.
     """
+    del image_size
     features = (self.pooler or box_features)(call, pyramid, detections.boxes)
     logits = [call.on_valid_rows(head, detections.valid, features, detections.labels) for head in self.networks]
     probabilities = [jax.nn.sigmoid(x) for x in logits]
@@ -66,9 +84,9 @@ class MaskTask:
 
 @jax.named_scope('mask_loss')
 def mask_loss(logits: Float[Array, 'B R S S'], rois: RoITargets, batch: Batch) -> Float[Array, '']:
-  """Binary cross entropy of the true class's mask: the mean over pixels and positives of the batch.
+  """Binary cross entropy of the target class's mask: mean over pixels and over positives of the batch.
 
-  The mean is over the positives of the whole batch, where upstream takes it per GPU and averages those means.
+  The mean is over the positives of the whole batch; upstream averages the means of the GPUs.
 
   Args:
     logits: of the RoIs' own classes.
@@ -84,7 +102,7 @@ def mask_loss(logits: Float[Array, 'B R S S'], rois: RoITargets, batch: Batch) -
 def mask_targets(
   rois: RoITargets, masks: InstanceMasks, image_size: Int[Array, 'B 2'], side: int
 ) -> Float[Array, 'B R S S']:
-  """The masks of the RoIs' objects within the RoIs: from polygons where an object has some, else from its bits."""
+  """Mask targets of the RoIs' objects within the RoIs: from polygons if an object has them, else from its bits."""
 
   def from_bits(masks: InstanceMasks, size, rois: RoITargets):
     unpacked = unpack_masks(masks.bits)

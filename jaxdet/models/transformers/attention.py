@@ -1,7 +1,7 @@
-"""What the layers of transformers are made of: attention, deformable attention and the feed-forward network.
+"""Blocks of transformer layers: attention, deformable attention and the feed-forward network, with residuals.
 
-Each adds its input to its result, without the position encoding; the norm is behind it (post-norm), as in DETR and
-Deformable DETR. Sequences are batch first.
+The residual has no position encoding. The norm comes after the block (post-norm), as in DETR and Deformable DETR.
+Sequences are batch first.
 """
 
 import math
@@ -22,7 +22,7 @@ layer_norm = partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 
 
 class Attention(nn.Module):
-  """Multi-head attention (Vaswani et al., 2017) and its residual.
+  """Multi-head attention (Vaswani et al., 2017) with a residual.
 
   Submodules are `in_proj` (queries, keys and values side by side, as in torch) and `out_proj`.
   """
@@ -42,7 +42,7 @@ class Attention(nn.Module):
     *,
     train: bool,
   ) -> Float[Array, 'B Q C']:
-    """Attends to `memory` where it is valid, without a memory to `x` itself."""
+    """Attends to the valid part of `memory`, or to `x` itself without a memory."""
     if memory is None:
       memory, memory_position = x, x_position
     channels = x.shape[-1]
@@ -59,7 +59,7 @@ class Attention(nn.Module):
 
 
 class InProjection(nn.Module):
-  """Three linear layers of one kernel (C, 3 C), each on an input of its own."""
+  """Three linear layers in one kernel (C, 3 C), each with its own input."""
 
   dtype: jnp.dtype = jnp.float32
 
@@ -73,13 +73,13 @@ class InProjection(nn.Module):
 
 
 class DeformableAttention(nn.Module):
-  """Attention to a few points round a reference on every level (Zhu et al., 2021), and its residual.
+  """Attention to a few points around a reference on every level (Zhu et al., 2021), with a residual.
 
   Submodules are `sampling_offsets`, `attention_weights`, `value_proj` and `output_proj`.
   """
 
   heads: int
-  points: int  # a head and level
+  points: int  # per head and level
   dropout: float  # of the result
   dtype: jnp.dtype = jnp.float32
 
@@ -94,16 +94,16 @@ class DeformableAttention(nn.Module):
     *,
     train: bool,
   ) -> Float[Array, 'B Q C']:
-    """Reads the memory round the references.
+    """Samples the memory around the references.
 
     Args:
-      x: queries, with
-      x_position: their positions.
-      references: points (x, y) or boxes (x, y, width, height), 1 being the image's side. Offsets are cells round a
-        point and eighths (of half the sides, by four points) round a box.
-      memory: features of
-      cells: all levels.
-      train: whether there is dropout.
+      x: queries.
+      x_position: position encodings of the queries.
+      references: points (x, y) or boxes (x, y, width, height) in image sides. Offsets are in cells around a point, and
+        in half sides divided by the number of points around a box (eighths of the sides for four points).
+      memory: features of all levels.
+      cells: the cells of the memory.
+      train: True: applies dropout.
     """
     batch, queries, channels = x.shape
     grid = (self.heads, len(cells.shapes), self.points)
@@ -116,7 +116,7 @@ class DeformableAttention(nn.Module):
     weights = dense(math.prod(grid), kernel_init=zeros, name='attention_weights')(positioned)
     weights = jax.nn.softmax(at_least_float32(weights).reshape(batch, queries, self.heads, -1))
 
-    # From the image to a level's map, of which it may be a part.
+    # From image sides to sides of a level's map, which covers the canvas.
     references = references[:, :, None] * jnp.tile(cells.shares, (1, 1, references.shape[-1] // 2))[:, None]
     references = references[:, :, None, :, None]
     if references.shape[-1] == 2:
@@ -129,7 +129,7 @@ class DeformableAttention(nn.Module):
     return x + nn.Dropout(self.dropout, deterministic=not train)(read)
 
   def _directions(self, key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, 'N']:
-    """Every head looks in a direction of its own, every point a cell further."""
+    """Initial offsets: each head in its own direction, each point one cell further."""
     del key
     angles = 2 * np.pi * np.arange(self.heads) / self.heads
     direction = np.stack([np.cos(angles), np.sin(angles)], -1)
@@ -141,7 +141,7 @@ class DeformableAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-  """Two linear layers with ReLU between them (`linear1`, `linear2`), and their residual."""
+  """Two linear layers with ReLU between them (`linear1`, `linear2`), with a residual."""
 
   width: int  # of the hidden layer
   dropout: float

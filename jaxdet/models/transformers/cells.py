@@ -1,4 +1,4 @@
-"""The cells of feature maps as one sequence: which lie on the image, and where."""
+"""Flattens feature maps to one sequence of cells, with their validity and positions."""
 
 import math
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ class Cells:
   """S cells of all levels, finest level first, each level row by row."""
 
   valid: Bool[Array, 'B S']  # the cell lies on the image, not on the canvas's padding
-  shares: Float[Array, 'B L 2']  # of a level's width and height that lies on the image
-  encoding: Float[Array, 'B S C']  # of the cell's position, see `sine_encoding`
+  shares: Float[Array, 'B L 2']  # shares of a level's width and height that lie on the image
+  encoding: Float[Array, 'B S C']  # position encoding, see `sine_encoding`
   shapes: tuple[tuple[int, int], ...] = flax.struct.field(pytree_node=False)  # (height, width) of every level
 
 
@@ -26,13 +26,13 @@ def cells_of(
   canvas: tuple[int, int],
   offset: float,
 ) -> tuple[Float[Array, 'B S C'], Cells]:
-  """The features of a pyramid as a sequence, and what their cells are.
+  """Flattens the features of a pyramid to a sequence, and describes its cells.
 
   Args:
     pyramid: features by level.
     image_size: (height, width) of the images, in pixels.
     canvas: (height, width), in pixels.
-    offset: as `sine_encoding` takes it.
+    offset: as in `sine_encoding`.
   """
   levels = sorted(pyramid)
   features, valid, shares, encoding, shapes = [], [], [], [], []
@@ -42,7 +42,7 @@ def cells_of(
     on_map = on_y[:, :, None] & on_x[:, None]
     features.append(pyramid[level].reshape(batch, -1, channels))
     valid.append(on_map.reshape(batch, -1))
-    # At least a cell, for images of no size that fill up a batch.
+    # At least one cell, for padding images of size 0.
     shares.append(jnp.stack([jnp.maximum(on.sum(1), 1) / on.shape[1] for on in (on_x, on_y)], -1))
     encoding.append(sine_encoding(on_map, channels, offset).reshape(batch, -1, channels))
     shapes.append((height, width))
@@ -56,7 +56,7 @@ def cells_of(
 
 
 def centres(cells: Cells) -> Float[Array, 'B S 2']:
-  """(x, y) of every cell's centre, 1 being the image's side; beyond it on the padding."""
+  """Centre (x, y) of every cell in image sides; above 1 on the padding."""
   points = []
   for level, (height, width) in enumerate(cells.shapes):
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing='ij')
@@ -66,19 +66,19 @@ def centres(cells: Cells) -> Float[Array, 'B S 2']:
 
 
 def on_image(image_side: Int[Array, 'B'], canvas_side: int, side: int) -> Bool[Array, 'B N']:
-  """Which cells along an axis lie on the image: those whose nearest pixel, taken from above or left, does."""
+  """True for cells along an axis that lie on the image: their pixel index, i * canvas_side // side, is on it."""
   pixels = jnp.arange(side) * canvas_side // side
   return pixels < image_side[:, None]
 
 
 def sine_encoding(valid: Bool[Array, 'B H W'], channels: int, offset: float) -> Float[Array, 'B H W C']:
-  """Sines and cosines of a cell's row, then of its column, within the valid part of the map (Carion et al., 2020).
+  """Encodes a cell's row, then its column, within the valid part of the map, by sines and cosines (Carion, 2020).
 
   Args:
-    valid: cells on the image; only these are counted.
+    valid: True for cells on the image; rows and columns count only these.
     channels: a multiple of four.
-    offset: added to the row and column, which count from 1, before they are divided by the last one. Deformable DETR
-      has -0.5, for the centres of cells.
+    offset: added to row and column, which count from 1, before division by the last one. Deformable DETR: -0.5, for
+      the centres of cells.
   """
   halves = []
   for axis in (1, 2):
@@ -89,13 +89,13 @@ def sine_encoding(valid: Bool[Array, 'B H W'], channels: int, offset: float) -> 
 
 
 def box_encoding(boxes: Float[Array, '... 4'], channels: int) -> Float[Array, '... C']:
-  """The same of the four numbers of a box, each in [0, 1]."""
+  """Encodes the four coordinates of a box, each in [0, 1], by sines and cosines."""
   waves = _waves(boxes, channels // 4)
   return waves.reshape(*boxes.shape[:-1], channels)
 
 
 def _waves(position: Float[Array, '...'], channels: int) -> Float[Array, '... C']:
-  """sin, cos, sin, cos, .. of a position in [0, 1], two of each frequency."""
+  """Interleaves sin and cos of a position in [0, 1] at channels / 2 frequencies."""
   frequencies = TEMPERATURE ** (-2 * jnp.arange(channels // 2, dtype=jnp.float32) / channels)
   angles = position[..., None] * (2 * math.pi * frequencies)
   return jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1).reshape(*position.shape, channels)

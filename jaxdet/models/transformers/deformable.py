@@ -15,9 +15,9 @@ zeros = nn.initializers.zeros
 
 
 class DeformableEncoder(nn.Module):
-  """Every cell attends to points round itself on all levels, in layers `layer0`, `layer1`, ..
+  """Encoder: every cell attends to points around itself on all levels, in layers `layer0`, `layer1`, ..
 
-  The embedding `levels` tells levels apart.
+  The level embedding is `levels`.
   """
 
   layers: int
@@ -45,7 +45,7 @@ class DeformableEncoder(nn.Module):
 
 
 class DeformableEncoderLayer(nn.Module):
-  """Deformable self-attention and a feed-forward network, each with a norm behind it."""
+  """Deformable self-attention and a feed-forward network, each followed by a norm."""
 
   heads: int
   points: int
@@ -63,7 +63,7 @@ class DeformableEncoderLayer(nn.Module):
 
 
 class QueryProposals(nn.Module):
-  """What every cell of the memory proposes to the decoder: class logits, and how its own box is to change."""
+  """Class logits and box changes of every memory cell, for the first stage of two."""
 
   num_logits: int
   dtype: jnp.dtype = jnp.float32
@@ -72,7 +72,7 @@ class QueryProposals(nn.Module):
   def __call__(
     self, memory: Float[Array, 'B S C'], usable: Bool[Array, 'B S'], *, train: bool
   ) -> tuple[Float[Array, 'B S K'], Float[Array, 'B S 4']]:
-    """Logits and changes of the logits of boxes; `usable` are the cells whose features count."""
+    """Class logits, and changes of the box logits; features of cells that are not `usable` are zeroed."""
     del train  # there is no dropout
     x = jnp.where(usable[..., None], memory, 0)
     x = nn.Dense(x.shape[-1], kernel_init=xavier, dtype=self.dtype, name='memory_proj')(x)
@@ -81,11 +81,11 @@ class QueryProposals(nn.Module):
 
 
 class DeformableDecoder(nn.Module):
-  """Queries that attend to each other and to points of the memory, in layers `layer0`, `layer1`, ..
+  """Decoder: queries attend to each other and to points of the memory, in layers `layer0`, `layer1`, ..
 
-  Queries are learned (`queries`, `reference_points`), or made of proposals (`query_proj`, `query_norm`). The heads
-  `prediction` serve every layer; with `refine` each has its own, `prediction0` and so on, and the box of one layer is
-  the reference of the next.
+  Queries are learned (`queries`, `reference_points`), or made from proposals (`query_proj`, `query_norm`). The heads
+  `prediction` are shared by all layers; with `refine` each layer has its own, `prediction0` and so on, and the box of
+  one layer is the reference of the next.
   """
 
   queries: int
@@ -103,13 +103,13 @@ class DeformableDecoder(nn.Module):
   def __call__(
     self, memory: Float[Array, 'B S C'], cells: Cells, proposals: Float[Array, 'B Q 4'] | None, *, train: bool
   ) -> tuple[Float[Array, 'L B Q K'], Float[Array, 'L B Q 4']]:
-    """Class logits and boxes (cx, cy, width, height), 1 being the image's side, of every layer.
+    """Class logits and boxes (cx, cy, width, height) in image sides, of every layer.
 
     Args:
       memory: of the encoder.
       cells: its cells.
-      proposals: logits of the boxes that queries begin with; None: they are learned.
-      train: whether there is dropout.
+      proposals: logits of the queries' initial boxes; None: learned reference points.
+      train: True: applies dropout.
     """
     batch, _, channels = memory.shape
     if proposals is None:
@@ -124,7 +124,7 @@ class DeformableDecoder(nn.Module):
       queries = nn.Dense(2 * channels, kernel_init=xavier, dtype=self.dtype, name='query_proj')(queries)
       position, x = jnp.split(layer_norm(dtype=self.dtype, name='query_norm')(queries), 2, -1)
 
-    # A box begins small where it begins as a point.
+    # Learned reference points have no size: their boxes start small.
     small = (0.0, 0.0, -2.0, -2.0) if proposals is None else (0.0,) * 4
     shared = None if self.refine else self._prediction('prediction', small)
     all_logits, all_boxes = [], []
@@ -147,7 +147,7 @@ class DeformableDecoder(nn.Module):
 
 
 class DeformableDecoderLayer(nn.Module):
-  """Self-attention, deformable attention to the memory and a feed-forward network, each with a norm behind it."""
+  """Self-attention, deformable attention to the memory and a feed-forward network, each followed by a norm."""
 
   heads: int
   points: int
@@ -167,5 +167,5 @@ class DeformableDecoderLayer(nn.Module):
 
 
 def inverse_sigmoid(x: Float[Array, '...'], eps: float = 1e-5) -> Float[Array, '...']:
-  """log(x / (1 - x)), with both at least `eps`."""
+  """Computes log(x / (1 - x)), with both clipped to at least `eps`."""
   return jnp.log(jnp.maximum(x, eps)) - jnp.log(jnp.maximum(1 - x, eps))

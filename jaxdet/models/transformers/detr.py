@@ -12,7 +12,7 @@ from jaxdet.models.transformers.prediction import Prediction
 
 
 class DetrEncoder(nn.Module):
-  """Self-attention of the cells of one map, in layers `layer0`, `layer1`, .."""
+  """Encoder: self-attention of the cells of one map, in layers `layer0`, `layer1`, .."""
 
   layers: int
   heads: int
@@ -31,7 +31,7 @@ class DetrEncoder(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-  """Self-attention and a feed-forward network, each with a norm behind it."""
+  """Self-attention and a feed-forward network, each followed by a norm."""
 
   heads: int
   feed_forward: int
@@ -48,9 +48,9 @@ class EncoderLayer(nn.Module):
 
 
 class DetrDecoder(nn.Module):
-  """Learned queries that attend to each other and to the memory, in layers `layer0`, ..
+  """Decoder: learned queries attend to each other and to the memory, in layers `layer0`, ..
 
-  The norm `post_norm` and the heads `prediction` are the same for the result of every layer.
+  The norm `post_norm` and the heads `prediction` are shared by all layers.
   """
 
   queries: int
@@ -66,7 +66,7 @@ class DetrDecoder(nn.Module):
   def __call__(
     self, memory: Float[Array, 'B S C'], cells: Cells, *, train: bool
   ) -> tuple[Float[Array, 'L B Q K'], Float[Array, 'L B Q 4']]:
-    """Class logits and boxes (cx, cy, width, height), 1 being the image's side, of every layer."""
+    """Class logits and boxes (cx, cy, width, height) in image sides, of every layer."""
     batch, _, channels = memory.shape
     embedding = nn.Embed(self.queries, channels, embedding_init=nn.initializers.normal(1.0), name='queries')
     position = embedding(jnp.arange(self.queries))[None].astype(self.dtype)
@@ -82,7 +82,7 @@ class DetrDecoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-  """Self-attention, attention to the memory and a feed-forward network, each with a norm behind it."""
+  """Self-attention, attention to the memory and a feed-forward network, each followed by a norm."""
 
   heads: int
   feed_forward: int

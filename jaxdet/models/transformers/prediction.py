@@ -1,4 +1,4 @@
-"""The heads of query detectors: a query's class logits, and its box."""
+"""Heads of query detectors: class logits and box of each query."""
 
 import math
 from collections.abc import Callable
@@ -10,26 +10,26 @@ from jaxtyping import Array, Float
 
 from jaxdet.models.layers.conv import at_least_float32
 
-# torch's for linear layers, in which DETR leaves its heads.
+# torch's initial weights of linear layers, which DETR's heads keep.
 torch_linear = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-PRIOR = 0.01  # probability of every class that sigmoids begin with (Lin et al., 2017)
+PRIOR = 0.01  # initial probability of every class, with sigmoids (Lin et al., 2017)
 
 
 prior_bias = nn.initializers.constant(-math.log(1 / PRIOR - 1))
 
 
 class Prediction(nn.Module):
-  """A linear layer `logits`, and a network of three layers, `box0` to `box2`, for four numbers of a box."""
+  """A linear layer `logits`, and three layers `box0` to `box2` for the four box coordinates."""
 
   num_logits: int
   class_bias_init: Callable = nn.initializers.zeros
   box_kernel_init: Callable = torch_linear  # of the last layer
-  box_bias: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # that it begins with
+  box_bias: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # initial bias of the last box layer
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, '*B C']) -> tuple[Float[Array, '*B K'], Float[Array, '*B 4']]:
-    """Logits and what becomes a box in a sigmoid; both at least float32."""
+    """Class logits and box logits (their sigmoid is the box); both at least float32."""
     dense = partial(nn.Dense, kernel_init=torch_linear, dtype=self.dtype)
     logits = dense(self.num_logits, bias_init=self.class_bias_init, name='logits')(x)
     for i in range(2):

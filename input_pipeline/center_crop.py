@@ -1,0 +1,68 @@
+"""CornerNet's windows in training (Law & Deng, 2018): a square around a random point, beside the image a plain ground.
+
+mmdetection's RandomCenterCropPad. The side is one of a few multiples of the canvas's. The point is drawn from the image
+but for a border, which is halved for an image too small for it. Of 50 points the first is taken whose window has the
+middle of an object in it; if there is none, another side is drawn. Objects whose middle lies outside are left out. A
+window of odd side shows the image to its last column and row, where upstream leaves those to the ground.
+
+`recipe` is `config.data.resize.center_crop`.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from input_pipeline.random_crop import Crop
+from input_pipeline.resize import Size
+from input_pipeline.ssd_augmentation import has_middle
+
+TRIES = 50  # at a point, before another side is drawn
+
+
+def check(resize: ConfigDict, canvases: int) -> None:
+  """Raises a ValueError where config.data.resize asks for windows that cannot be."""
+  settings = resize.center_crop
+  if resize.name != 'center_crop':
+    return
+  if not settings.scales or min(settings.scales) <= 0 or settings.border < 0:
+    raise ValueError(
+      f'data.resize.center_crop has scales {settings.scales} and border {settings.border}: give scales above 0, and a '
+      'border of at least 0 pixels'
+    )
+  if resize.crop.probability or canvases > 1:
+    raise ValueError(
+      f"data.resize.name 'center_crop' goes with one canvas and without data.resize.crop; here it is on {canvases}, "
+      f'cropped with probability {resize.crop.probability}'
+    )
+
+
+def draw(
+  file_size: Size, canvas: Size, boxes: Float[np.ndarray, 'N 4'], recipe: ConfigDict, stream: np.random.Generator
+) -> Crop:
+  """A random window.
+
+  Args:
+    file_size: (height, width) of the file.
+    canvas: (height, width) that the window is stretched to.
+    boxes: of all objects in the file, in its pixels.
+  """
+  whole = np.array(file_size)
+  wanted = boxes[has_middle(boxes, np.array([[0, 0, *whole[::-1]]]))[0]]  # no window has the middle of another
+  borders = np.array([border_within(recipe.border, side) for side in file_size])
+  while True:
+    size = (np.array(canvas) * stream.choice(recipe.scales)).astype(np.int64)
+    offsets = stream.integers(borders, whole - borders, (TRIES, 2)) - size // 2
+    if len(wanted):
+      parts = np.concatenate([offsets[:, ::-1], (offsets + size)[:, ::-1]], axis=1)
+      offsets = offsets[has_middle(wanted, parts).any(axis=1)]
+    if len(offsets):
+      return Crop(
+        file_size, tuple(offsets[0].tolist()), tuple(size.tolist()), ground=tuple(recipe.ground), by_middle=True
+      )
+
+
+def border_within(border: int, side: int) -> int:
+  """The border, halved until twice of it is less than the side."""
+  while 2 * border >= side:
+    border //= 2
+  return border

@@ -1,0 +1,101 @@
+"""Kinds of annotation by name, and those that a configuration asks for."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from input_pipeline.fields.boxes import Boxes
+from input_pipeline.fields.columns import Columns
+from input_pipeline.fields.field import Companion, ImageField, Kind, ObjectField
+from input_pipeline.fields.image_labels import ImageLabels
+from input_pipeline.fields.keypoints import Keypoints
+from input_pipeline.fields.masks import Masks
+from input_pipeline.fields.placed import BEYOND_MAX, PlacedObjects
+from input_pipeline.fields.scene import Scene
+from input_pipeline.fields.semantic import Semantic
+from input_pipeline.records import Records
+from input_pipeline.resize import Size
+
+KINDS: Mapping[str, type[Kind]] = {
+  'boxes': Boxes,
+  'masks': Masks,
+  'keypoints': Keypoints,
+  'image_labels': ImageLabels,
+  'semantic': Semantic,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+  """The kinds of annotation that batches have."""
+
+  objects: tuple[ObjectField, ...]
+  images: tuple[ImageField, ...]
+  max_objects: int  # of an image
+
+  @property
+  def wanted(self) -> tuple[str, ...]:
+    """Features that not all records have, and these fields need."""
+    return tuple(name for field in (*self.objects, *self.images) for name in field.OPTIONAL)
+
+  @property
+  def companions(self) -> tuple[Companion, ...]:
+    """Files that records must hold for these fields."""
+    return tuple(companion for field in (*self.objects, *self.images) for companion in field.companions)
+
+  def check(self, records: Records, path: str) -> None:
+    """Raises a ValueError where records, made from annotations at `path`, cannot give one of the fields."""
+    for field in (*self.objects, *self.images):
+      field.check(records, path)
+
+  def columns(self, images: int, canvas: Size) -> Columns:
+    """Empty arrays for so many images."""
+    columns = {}
+    for field in self.objects:
+      columns |= field.columns(images, self.max_objects)
+    for field in self.images:
+      columns |= field.columns(images, canvas)
+    return columns
+
+  def place(self, scene: Scene) -> PlacedObjects:
+    """The objects that training uses, in the order of the annotation file.
+
+    Left out are those that a kind does not keep or does not know, then those beyond `max_objects`.
+    """
+    keep = np.logical_and.reduce([field.keep(scene) for field in self.objects])
+    left_out = {}
+    for field in self.objects:
+      if field.LACKING:
+        known = field.known(scene)
+        left_out[field.LACKING] = int((keep & ~known).sum())
+        keep &= known
+    rows = np.flatnonzero(keep)
+    left_out[BEYOND_MAX] = max(len(rows) - self.max_objects, 0)
+    rows = rows[: self.max_objects]
+    return PlacedObjects({field.name: field.place(scene, rows) for field in self.objects}, left_out)
+
+  def write(self, scene: Scene, placed: PlacedObjects, columns: Columns, row: int) -> None:
+    """Puts objects, and what is known of the image, into a batch's row that is still empty."""
+    for field in self.objects:
+      field.write(placed[field.name], columns, row)
+    for field in self.images:
+      field.write(field.place(scene), columns, row)
+
+
+def training_fields(data: ConfigDict, num_classes: int) -> Fields:
+  """What config.data asks for in training.
+
+  Raises:
+    ValueError: a setting does not fit.
+  """
+  found = [field for kind in KINDS.values() if (field := kind.of(data, num_classes)) is not None]
+  objects = tuple(field for field in found if isinstance(field, ObjectField))
+  return Fields(objects, tuple(field for field in found if isinstance(field, ImageField)), data.max_objects)
+
+
+def evaluation_fields(data: ConfigDict) -> Fields:
+  """Rooms for no object: the annotation file says what is true. Outlines are for targets alone."""
+  masks = (Masks(data.mask_size, max_vertices=0),) if data.mask_size else ()
+  return Fields((Boxes(), *masks), (), max_objects=0)

@@ -1,0 +1,64 @@
+"""Detections of categories scored from a results file: average precision by the rules of LVIS, COCO or VOC."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+
+from ml_collections import ConfigDict
+
+from jaxdet.evaluation import report, results
+from jaxdet.evaluation.average_precision import Scores, average_precision
+from jaxdet.evaluation.calibration import calibration_errors
+from jaxdet.evaluation.diagnose import diagnose
+from jaxdet.evaluation.evaluator import Metrics
+from jaxdet.evaluation.ground_truth import GroundTruth
+from jaxdet.evaluation.operating_point import group_metrics
+from jaxdet.evaluation.selection import PROTOCOLS, Columns, Protocol, read_for, select
+from jaxdet.evaluation.voc import VocScores, voc_average_precision
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionRules:
+  """How detections are judged, and what is shown of it."""
+
+  protocol: Protocol
+  rule: Callable[[GroundTruth, Columns, Protocol, str], Scores | VocScores]  # the last: 'bbox' or 'segm'
+  columns: tuple[str, ...]  # metrics of the printed table
+
+
+SIZES = ('APs', 'APm', 'APl')
+GROUPS = ('APr', 'APc', 'APf')
+LVIS = DetectionRules(PROTOCOLS['lvis'], average_precision, ('AP', 'AP50', 'AP75', *SIZES, *GROUPS, 'AR@300'))
+LVIS_FIXED = DetectionRules(PROTOCOLS['lvis_fixed'], average_precision, ('AP', 'AP50', 'AP75', *SIZES, *GROUPS, 'AR'))
+COCO = DetectionRules(PROTOCOLS['coco'], average_precision, ('AP', 'AP50', 'AP75', *SIZES, 'AR@1', 'AR@10', 'AR@100'))
+VOC = DetectionRules(
+  PROTOCOLS['voc'], voc_average_precision, ('AP50_11', 'AP50', 'AP', 'AP75', 'AP_11', 'AP75_11', 'AR')
+)
+
+
+def score_detections(
+  rules: DetectionRules,
+  config: ConfigDict,
+  truth: GroundTruth,
+  results_path: str,
+  workdir: str,
+  incomplete: int,
+  findings: Sequence[str],
+) -> Metrics:
+  """As `evaluate_results`: prints the tables and writes `metrics.json` and `per_category.csv`."""
+  protocol = rules.protocol
+  table = read_for(truth, results.read_results(results_path), protocol)
+  columns = select(truth, table, protocol)
+  scores = {name: rules.rule(truth, columns, protocol, name) for name in config.eval.iou_types}
+  metrics = {name: report.in_percent(all_metrics(of_type)) for name, of_type in scores.items()}
+  print(report.table(metrics, rules.columns))
+  print(report.group_table(metrics, scores))
+  report.write_per_category(truth, scores, os.path.join(workdir, 'per_category.csv'))
+  threshold = config.model.test.score_threshold
+  findings = [*findings, *diagnose(truth, table, metrics, threshold, protocol)]
+  return report.finish(metrics, config, truth, workdir, incomplete, findings)
+
+
+def all_metrics(scores: Scores | VocScores) -> dict[str, float | None]:
+  """The protocol's metrics, and jaxdet's own of each frequency group; as fractions."""
+  return scores.summary() | group_metrics(scores) | calibration_errors(scores)

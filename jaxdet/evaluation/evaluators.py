@@ -1,0 +1,60 @@
+"""Evaluators by name, as `eval.protocol` has it: one table."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+from ml_collections import ConfigDict
+
+from jaxdet.evaluation.detection_scores import COCO, LVIS, LVIS_FIXED, VOC, score_detections
+from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics
+from jaxdet.evaluation.ground_truth import GroundTruth
+from jaxdet.evaluation.panoptic_evaluator import PanopticEvaluator
+from jaxdet.evaluation.proposals import score_proposals
+from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ScoreResults
+from jaxdet.evaluation.semantic_evaluator import SemanticEvaluator
+from jaxdet.parts import find
+
+RESULTS: Mapping[str, ScoreResults] = {  # these read a results file, of whatever program
+  'lvis': functools.partial(score_detections, LVIS),
+  'lvis_fixed': functools.partial(score_detections, LVIS_FIXED),
+  'coco': functools.partial(score_detections, COCO),
+  'voc': functools.partial(score_detections, VOC),
+  'proposals': score_proposals,
+}
+EVALUATORS: Mapping[str, Callable[[Evaluation], Evaluator]] = {
+  **{name: functools.partial(ResultsEvaluator, score) for name, score in RESULTS.items()},
+  'panoptic': functools.partial(PanopticEvaluator, RESULTS['coco']),
+  'semantic': SemanticEvaluator,
+}
+
+
+def find_evaluator(config: ConfigDict) -> Callable[[Evaluation], Evaluator]:
+  """The evaluator that `eval.protocol` names; raises a ValueError where there is none."""
+  return find(EVALUATORS, config.eval.protocol, 'eval.protocol')
+
+
+def evaluate_results(
+  config: ConfigDict,
+  truth: GroundTruth,
+  results_path: str,
+  workdir: str,
+  incomplete: int = 0,
+  findings: Sequence[str] = (),
+) -> Metrics:
+  """Scores a results file, prints the table, and writes `metrics.json` and `per_category.csv` into `workdir`.
+
+  Args:
+    config: `eval.protocol` and `eval.iou_types` are read, and `model.test.score_threshold` for the diagnosis;
+      `eval.image_ids` is noted.
+    truth: the split's objects, from `load_ground_truth`; results of other images are left out.
+    incomplete: images whose candidates were cut off.
+    findings: what is known to be wrong already.
+
+  Returns:
+    What `metrics.json` holds: {'bbox': {'AP': ...}, 'segm': {...}, ...} in percent.
+
+  Raises:
+    ValueError: there is no such protocol for results files, or it does not know one of the IoU types.
+  """
+  score = find(RESULTS, config.eval.protocol, 'eval.protocol of results files')
+  return score(config, truth, results_path, workdir, incomplete, findings)

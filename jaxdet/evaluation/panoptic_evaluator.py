@@ -1,0 +1,117 @@
+"""An evaluator of panoptic segmentation: PQ and semantic metrics beside those of boxes and masks."""
+
+import concurrent.futures
+import functools
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from jaxdet.annotations import panoptic
+from jaxdet.annotations.panoptic import PanopticSegment
+from jaxdet.evaluation import report
+from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics, barrier
+from jaxdet.evaluation.panoptic import count_matches, panoptic_quality
+from jaxdet.evaluation.panoptic_result import panoptic_result, semantic_result
+from jaxdet.evaluation.process_parts import gather
+from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ScoreResults
+from jaxdet.evaluation.semantic import confusion, semantic_metrics
+from jaxdet.evaluation.semantic_evaluator import COLUMNS
+from jaxdet.ops.panoptic_merge import Segment
+from jaxdet.structures import Batch, Detections
+
+NAME = 'panoptic_val'  # of the results: a JSON file, and the folder of their PNGs
+
+
+class PanopticEvaluator(Evaluator):
+  """Scores boxes and masks by a results file, and panoptic and semantic maps against COCO's panoptic annotations.
+
+  Writes the results in COCO's panoptic format into the workdir, beside what ResultsEvaluator writes.
+  """
+
+  def __init__(self, score: ScoreResults, evaluation: Evaluation):
+    config, dataset = evaluation.config, evaluation.dataset
+    settings = config.eval.panoptic
+    self._evaluation = evaluation
+    self._truth = panoptic.read(*(os.path.join(config.data.dir, settings[key]) for key in ('annotations', 'maps')))
+    things = panoptic.thing_ids(self._truth.categories)
+    if things != [category.id for category in dataset.categories]:
+      raise ValueError(
+        f'{self._truth.path} has other things than {dataset.annotations} has categories: the two belong to different '
+        'data sets'
+      )
+    self._ids = {True: things, False: [0, *panoptic.stuff_classes(self._truth.categories)]}  # of labels
+    self._folder = os.path.join(evaluation.workdir, NAME)
+    os.makedirs(self._folder, exist_ok=True)
+    self._counts: Float[np.ndarray, 'C 4'] = np.zeros((len(self._truth.categories), 4))
+    self._matrix: Int64[np.ndarray, 'K K'] = np.zeros((len(self._ids[False]),) * 2, np.int64)
+    self._entries = []
+    self._results = ResultsEvaluator(score, evaluation)
+    self._pool = concurrent.futures.ThreadPoolExecutor()
+
+  def add(self, batch: Batch, detections: Detections) -> None:
+    self._results.add(batch, detections)
+    one = functools.partial(self._one_image, batch, detections)
+    for entry, counts, matrix in self._pool.map(one, np.flatnonzero(batch.valid)):
+      self._entries.append(entry)
+      self._counts += counts
+      self._matrix += matrix
+
+  def finish(self, findings: Sequence[str]) -> Metrics:
+    workdir = self._evaluation.workdir
+    metrics = self._results.finish(findings)
+    part = {'entries': self._entries, 'counts': self._counts.tolist(), 'matrix': self._matrix.tolist()}
+    path = os.path.join(workdir, 'metrics.json')
+    if parts := gather(os.path.join(workdir, 'panoptic_parts'), part):
+      entries = [entry for part in parts for entry in part['entries']]
+      panoptic.write_results(f'{self._folder}.json', self._truth.categories, entries)
+      counts, matrix = (np.sum([part[name] for part in parts], axis=0) for name in ('counts', 'matrix'))
+      is_thing = np.array([category.is_thing for category in self._truth.categories])
+      metrics |= {
+        'panoptic': report.in_percent(panoptic_quality(counts, is_thing)),
+        'semantic': report.in_percent(semantic_metrics(matrix)),
+      }
+      print(panoptic_table(metrics['panoptic']))
+      print(report.table({'semantic': metrics['semantic']}, COLUMNS))
+      report.write_metrics(metrics, path)
+    barrier('panoptic metrics written')
+    with open(path) as file:
+      return json.load(file)
+
+  def __exit__(self, kind, error, trace) -> None:
+    self._pool.shutdown()
+    self._results.__exit__(kind, error, trace)
+
+  def _one_image(self, batch: Batch, detections: Detections, image: int):
+    """The results' entry of an image, whose PNG is written, its counts, and its confusion matrix."""
+    image_id = int(self._evaluation.dataset.image_ids[batch.index[image]])
+    of_image, true_ids = self._truth.of(image_id), self._truth.ids(image_id)
+    semantic = semantic_result(batch, detections, image)
+    ids, segments = panoptic_result(batch, detections, image, semantic, self._evaluation.config.model.test.panoptic)
+    panoptic.write_ids(os.path.join(self._folder, of_image.file_name), ids)
+    found = [PanopticSegment(each.id, self._category(each)) for each in segments]
+    true_classes = panoptic.semantic_map(true_ids, of_image.segments, self._truth.categories)
+    try:
+      counts = count_matches(true_ids, of_image.segments, ids, found, self._truth.categories)
+      matrix = confusion(semantic, true_classes, len(self._matrix), panoptic.IGNORED)
+    except ValueError as error:
+      raise ValueError(f'{self._truth.path}: image {image_id}: {error}') from error
+    return self._entry(image_id, of_image.file_name, segments), counts, matrix
+
+  def _entry(self, image_id: int, file_name: str, segments: Sequence[Segment]) -> dict:
+    info = [
+      {'id': each.id, 'category_id': self._category(each), 'score': each.score, 'area': each.area} for each in segments
+    ]
+    return {'image_id': image_id, 'file_name': file_name, 'segments_info': info}
+
+  def _category(self, segment: Segment) -> int:
+    return self._ids[segment.is_thing][segment.label]
+
+
+def panoptic_table(metrics: dict[str, float | None]) -> str:
+  """An aligned table with a row for all categories, for things and for stuff."""
+  rows = {'panoptic': '', 'things': '_th', 'stuff': '_st'}
+  names = ('PQ', 'SQ', 'RQ')
+  return report.table({row: {name: metrics[name + end] for name in names} for row, end in rows.items()}, names)
