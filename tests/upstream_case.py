@@ -12,8 +12,8 @@ import parity_kit
 from jaxdet.configuration import load_config
 from jaxdet.parity import case as cases
 from jaxdet.parity.case import Case as UpstreamCase
+from jaxdet.parity.model_under_test import ModelUnderTest, make_model_under_test
 from jaxdet.parity.overrides import case_config
-from jaxdet.parity.subject import Subject, make_subject
 from jaxdet.parity.upstream import Entry, find_config
 from jaxdet.zoo.lines import read_zoo
 
@@ -38,10 +38,10 @@ def model_config(case: UpstreamCase, **backbone) -> ConfigDict:
 
 
 @functools.lru_cache(maxsize=1)  # a checkpoint takes hundreds of MB
-def load_subject(name: str) -> Subject:
+def load_subject(name: str) -> ModelUnderTest:
   """The detector of a case with the recorded weights."""
   case = load_case(name)
-  return make_subject(case, _entry(case))
+  return make_model_under_test(case, _entry(case))
 
 
 def _entry(case: UpstreamCase) -> Entry:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxdet.evaluation.ground_truth import GroundTruth, run_lengths
 from jaxdet.evaluation.matching import IGNORED, MATCHED, UNMATCHED, box_ious, mask_ious, match
-from jaxdet.evaluation.selection import Columns, Protocol, rank_in_group
+from jaxdet.evaluation.selection import DetectionTable, Protocol, rank_in_group
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -22,12 +22,12 @@ PART = 2**17  # detections compared at once: there may be millions
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class MatchedDetections:
   """The N detections that count at IoU 0.5, of all sizes, without ignored ones."""
 
   label: Int[np.ndarray, 'N']
   score: Float[np.ndarray, 'N']
-  hit: Bool[np.ndarray, 'N']  # matched with an object; else a false positive
+  true_positive: Bool[np.ndarray, 'N']  # matched with an object; else a false positive
   num_objects: Int[np.ndarray, 'K']  # counted objects of each category
 
 
@@ -37,7 +37,7 @@ class Scores:
 
   precision: Float[np.ndarray, 'T R K A']
   recall: Float[np.ndarray, 'T K A M']
-  judged: Judged
+  matched: MatchedDetections
   protocol: Protocol
   frequencies: tuple[str, ...]
 
@@ -78,7 +78,7 @@ def mean(values: Float[np.ndarray, '...']) -> float | None:
   return float(present.mean()) if present.size else None
 
 
-def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, iou_type: str) -> Scores:
+def average_precision(truth: GroundTruth, columns: DetectionTable, protocol: Protocol, iou_type: str) -> Scores:
   """Computes precision and recall of 'bbox' or 'segm'.
 
   Areas of detections are those of boxes or of masks; areas of objects are the file's for both.
@@ -132,13 +132,13 @@ def average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, 
       for m, limit in enumerate(protocol.limits):
         recall[:, k, a, m] = ((found == MATCHED) & (rank[order] < limit)).sum(1) / counted[a]
   counts = np.flatnonzero(state[:, 0, 0] != IGNORED)
-  judged = Judged(
+  matched = MatchedDetections(
     columns.label[detections[counts]],
     columns.scores[detections[counts]],
     state[counts, 0, 0] == MATCHED,
     np.bincount(truth.label[objects[~ignore[:, 0]]], minlength=num_categories),
   )
-  return Scores(precision, recall, judged, protocol, tuple(category.frequency for category in truth.categories))
+  return Scores(precision, recall, matched, protocol, tuple(category.frequency for category in truth.categories))
 
 
 def interpolated_precision(state: Int[np.ndarray, 'T n'], num_objects: int) -> Float[np.ndarray, 'T R']:
@@ -159,7 +159,7 @@ def outside_areas(areas: Float[np.ndarray, 'N']) -> Bool[np.ndarray, 'N A']:
 
 def overlaps(
   truth: GroundTruth,
-  columns: Columns,
+  columns: DetectionTable,
   iou_type: str,
   detections: Int[np.ndarray, 'D'],
   objects: Int[np.ndarray, 'G'],

@@ -8,7 +8,7 @@ bins of |precision - mean score|, each bin weighted by its detections.
 import numpy as np
 from jaxtyping import Float
 
-from jaxdet.evaluation.average_precision import Judged, Scores, mean
+from jaxdet.evaluation.average_precision import MatchedDetections, Scores, mean
 from jaxdet.evaluation.voc import VocScores
 
 BINS = 10
@@ -18,16 +18,16 @@ def calibration_errors(scores: Scores | VocScores) -> dict[str, float | None]:
   """Computes ECE and cwECE of all categories and of each frequency group (ECEr, cwECEr, ..), as fractions.
 
   ECE is over all detections of a group; cwECE (classwise) is the mean over the errors of categories with detections.
-  Precision is at IoU 0.5. The detections are those of `Judged`: of the protocol's pairs of image and category, without
-  ignored ones.
+  Precision is at IoU 0.5. The detections are those of `MatchedDetections`: of the protocol's pairs of image and
+  category, without ignored ones.
 
   None without detections, and for all metrics if a score is not within 0..1.
   """
-  judged = scores.judged
+  matched = scores.matched
   names = [f'{name}{group}' for group in scores.groups for name in ('ECE', 'cwECE')]
-  if ((judged.score < 0) | (judged.score > 1)).any():
+  if ((matched.score < 0) | (matched.score > 1)).any():
     return dict.fromkeys(names)
-  count, gap = calibration_bins(judged, len(scores.frequencies))
+  count, gap = calibration_bins(matched, len(scores.frequencies))
   by_category = _errors(count, gap)
   values = []
   for group in scores.groups:
@@ -38,12 +38,12 @@ def calibration_errors(scores: Scores | VocScores) -> dict[str, float | None]:
 
 
 def calibration_bins(
-  judged: Judged, num_categories: int
+  matched: MatchedDetections, num_categories: int
 ) -> tuple[Float[np.ndarray, 'K bins'], Float[np.ndarray, 'K bins']]:
   """(detections, true positives minus the sum of scores) of each category in each bin of scores within 0..1."""
-  row = np.minimum((judged.score * BINS).astype(np.int64), BINS - 1)  # 1 is in the last bin
-  cell = judged.label * BINS + row
-  columns = (None, judged.hit - judged.score)
+  row = np.minimum((matched.score * BINS).astype(np.int64), BINS - 1)  # 1 is in the last bin
+  cell = matched.label * BINS + row
+  columns = (None, matched.true_positive - matched.score)
   sums = (np.bincount(cell, weights, num_categories * BINS) for weights in columns)
   count, gap = (each.reshape(num_categories, BINS) for each in sums)
   return count, gap

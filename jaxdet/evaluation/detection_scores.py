@@ -13,7 +13,7 @@ from jaxdet.evaluation.diagnose import diagnose
 from jaxdet.evaluation.evaluator import Metrics
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.operating_point import group_metrics
-from jaxdet.evaluation.selection import PROTOCOLS, Columns, Protocol, read_for, select
+from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, Protocol, read_for, select
 from jaxdet.evaluation.voc import VocScores, voc_average_precision
 
 
@@ -22,7 +22,7 @@ class DetectionRules:
   """How detections are judged, and what is shown of it."""
 
   protocol: Protocol
-  rule: Callable[[GroundTruth, Columns, Protocol, str], Scores | VocScores]  # the last: 'bbox' or 'segm'
+  rule: Callable[[GroundTruth, DetectionTable, Protocol, str], Scores | VocScores]  # the last: 'bbox' or 'segm'
   columns: tuple[str, ...]  # metrics of the printed table
 
 

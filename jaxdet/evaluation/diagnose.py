@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.ground_truth import GroundTruth, positions
 from jaxdet.evaluation.result_table import ResultTable
-from jaxdet.evaluation.selection import PROTOCOLS, Columns, Protocol
+from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, Protocol
 from jaxdet.structures import Category
 
 LOW = 1.0  # percent of AP below which mistakes are tested
@@ -201,5 +201,5 @@ def _ap50(truth: GroundTruth, found: Survey, label: Int[np.ndarray, 'N'], boxes:
   keep = (label >= 0) & (label < len(truth.categories))
   boxes = boxes[keep]
   areas, no_masks = {'bbox': boxes[:, 2] * boxes[:, 3]}, np.zeros((0, 2), np.int32)
-  results = Columns(found.image[keep], label[keep], found.scores[keep], boxes, [], no_masks, areas)
+  results = DetectionTable(found.image[keep], label[keep], found.scores[keep], boxes, [], no_masks, areas)
   return average_precision(sample, results, PROTOCOLS['coco'], 'bbox').summary()['AP50'] or 0.0

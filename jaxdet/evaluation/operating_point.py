@@ -23,24 +23,26 @@ def group_metrics(scores: Scores | VocScores) -> dict[str, float | None]:
     members = scores.members(group)
     if group:
       result[scores.protocol.recall_name(group)] = mean(scores.recall[:, members, 0, -1])
-    judged = scores.judged
-    mine = np.isin(judged.label, members)
-    values = best_f1(judged.score[mine], judged.hit[mine], int(judged.num_objects[members].sum()))
+    matched = scores.matched
+    mine = np.isin(matched.label, members)
+    values = best_f1(matched.score[mine], matched.true_positive[mine], int(matched.num_objects[members].sum()))
     result |= dict(zip((f'F1{group}', f'P{group}@F1', f'R{group}@F1', f'T{group}@F1'), values, strict=True))
   return result
 
 
-def best_f1(score: Float[np.ndarray, 'N'], hit: Bool[np.ndarray, 'N'], num_objects: int) -> tuple[float | None, ...]:
+def best_f1(
+  score: Float[np.ndarray, 'N'], true_positive: Bool[np.ndarray, 'N'], num_objects: int
+) -> tuple[float | None, ...]:
   """(F1, precision, recall, score) at the score threshold with the best F1; the highest such threshold.
 
   Zeros and no score if nothing is found; None without objects.
   """
   if not num_objects:
     return None, None, None, None
-  if not hit.any():
+  if not true_positive.any():
     return 0.0, 0.0, 0.0, None
   order = np.argsort(-score, kind='stable')
-  score, found = score[order], np.cumsum(hit[order])
+  score, found = score[order], np.cumsum(true_positive[order])
   last = np.flatnonzero(np.append(score[1:] < score[:-1], True))  # equal scores are taken together
   f1 = 2 * found[last] / (last + 1 + num_objects)
   best = f1.argmax()

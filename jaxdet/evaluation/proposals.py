@@ -15,7 +15,7 @@ from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.diagnose import diagnose
 from jaxdet.evaluation.evaluator import Metrics
 from jaxdet.evaluation.ground_truth import GroundTruth
-from jaxdet.evaluation.selection import PROTOCOLS, Columns, read_for, select
+from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, read_for, select
 from jaxdet.structures import Category
 
 COLUMNS = ('AR@100', 'AR@300', 'AR@1000', 'ARs@1000', 'ARm@1000', 'ARl@1000')
@@ -40,14 +40,14 @@ def score_proposals(
   return report.finish(metrics, config, truth, workdir, incomplete, findings)
 
 
-def proposal_recall(truth: GroundTruth, columns: Columns) -> dict[str, float | None]:
+def proposal_recall(truth: GroundTruth, columns: DetectionTable) -> dict[str, float | None]:
   """Mean recall over IoU 0.5 to 0.95 by COLUMNS, as fractions; None for a size of which there are no objects."""
   truth, columns = without_categories(truth, columns)
   summary = average_precision(truth, columns, PROTOCOLS['proposals'], 'bbox').summary()
   return {name: summary[name] for name in COLUMNS}
 
 
-def without_categories(truth: GroundTruth, columns: Columns) -> tuple[GroundTruth, Columns]:
+def without_categories(truth: GroundTruth, columns: DetectionTable) -> tuple[GroundTruth, DetectionTable]:
   """Objects and detections with one category for all, in the order of their categories, as upstream has them."""
   objects, detections = (np.argsort(labels, kind='stable') for labels in (truth.label, columns.label))
   per_object = ('annotation_ids', 'image', 'boxes', 'areas', 'ignore', 'crowd')
@@ -58,7 +58,7 @@ def without_categories(truth: GroundTruth, columns: Columns) -> tuple[GroundTrut
     segmentations=tuple(truth.segmentations[i] for i in objects),
     **{name: getattr(truth, name)[objects] for name in per_object},
   )
-  columns = Columns(
+  columns = DetectionTable(
     image=columns.image[detections],
     label=np.zeros_like(columns.label),
     scores=columns.scores[detections],

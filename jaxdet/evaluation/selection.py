@@ -46,7 +46,7 @@ PROTOCOLS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Columns:
+class DetectionTable:
   """Detections of known images and categories that can be evaluated, in the order of the results."""
 
   image: Int[np.ndarray, 'N']
@@ -62,7 +62,7 @@ class Columns:
     return {'size': self.mask_sizes[i].tolist(), 'counts': self.masks[i]}
 
 
-def read_columns(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> Columns:
+def read_detections(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> DetectionTable:
   """Reads and selects the detections that are evaluated; see `read_for` and `select`."""
   return select(truth, read_for(truth, records, protocol), protocol)
 
@@ -72,7 +72,7 @@ def read_for(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol)
   return read_table(records, truth, judged_pairs(truth) if protocol.federated else None)
 
 
-def select(truth: GroundTruth, table: ResultTable, protocol: Protocol) -> Columns:
+def select(truth: GroundTruth, table: ResultTable, protocol: Protocol) -> DetectionTable:
   """Selects the detections that are evaluated.
 
   Records of images or categories that are not in the ground truth are left out; `diagnose` reports them.
@@ -91,7 +91,7 @@ def select(truth: GroundTruth, table: ResultTable, protocol: Protocol) -> Column
     keep &= np.isin(truth.pairs(image, label), judged_pairs(truth))
   kept = np.flatnonzero(keep)
   boxes, masks = table.boxes[kept], [table.masks[i] for i in kept.tolist()]
-  columns = Columns(image[kept], label[kept], scores[kept], boxes, masks, table.mask_sizes[kept], {})
+  columns = DetectionTable(image[kept], label[kept], scores[kept], boxes, masks, table.mask_sizes[kept], {})
   # One by one: given more than 255 masks at once, pycocotools 2.0.x fails.
   mask_areas = np.asarray(
     [np.nan if mask is None else rle_codec.area(columns.mask(i)) for i, mask in enumerate(masks)], np.float64

@@ -14,10 +14,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from jaxdet.evaluation.average_precision import Judged, mean, overlaps
+from jaxdet.evaluation.average_precision import MatchedDetections, mean, overlaps
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.matching import IGNORED, MATCHED, UNMATCHED
-from jaxdet.evaluation.selection import Columns, Protocol
+from jaxdet.evaluation.selection import DetectionTable, Protocol
 
 IOU_THRESHOLDS = np.arange(50, 100, 5) / 100
 ELEVEN_RECALLS = np.arange(0.0, 1.1, 0.1)  # includes 0.30000000000000004, as upstream
@@ -30,7 +30,7 @@ class VocScores:
   area: Float[np.ndarray, 'T K']  # AP: the area under precision by recall (VOC2010 and later)
   eleven: Float[np.ndarray, 'T K']  # AP: the mean of precision at eleven recalls (VOC2007)
   recall: Float[np.ndarray, 'T K']
-  judged: Judged
+  matched: MatchedDetections
   protocol: Protocol
 
   groups = ('',)
@@ -56,7 +56,7 @@ class VocScores:
     return {name: [mean(values[:, k]) for k in range(values.shape[1])] for name, values in columns.items()}
 
 
-def voc_average_precision(truth: GroundTruth, columns: Columns, protocol: Protocol, iou_type: str) -> VocScores:
+def voc_average_precision(truth: GroundTruth, columns: DetectionTable, protocol: Protocol, iou_type: str) -> VocScores:
   """Computes precision and recall of boxes.
 
   Objects with 'ignore', and COCO's crowds, are difficult. Of equal scores the first in the results comes first, of
@@ -90,8 +90,8 @@ def voc_average_precision(truth: GroundTruth, columns: Columns, protocol: Protoc
     area[:, k], eleven[:, k] = voc_precision(found, num_objects[k])
     recall[:, k] = (found == MATCHED).sum(1) / num_objects[k]
   counts = state[:, 0] != IGNORED
-  judged = Judged(columns.label[counts], columns.scores[counts], state[counts, 0] == MATCHED, num_objects)
-  return VocScores(area, eleven, recall, judged, protocol)
+  matched = MatchedDetections(columns.label[counts], columns.scores[counts], state[counts, 0] == MATCHED, num_objects)
+  return VocScores(area, eleven, recall, matched, protocol)
 
 
 def most_overlapped(

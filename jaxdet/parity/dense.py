@@ -9,8 +9,8 @@ from jaxdet.models.detectors.dense import DenseDetector
 from jaxdet.models.forward import Variables
 from jaxdet.models.recording import Record
 from jaxdet.parity.compare import Comparison
+from jaxdet.parity.model_under_test import ModelUnderTest
 from jaxdet.parity.names import level_names
-from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections, ImageMasks
 
 NAMES = {
@@ -36,12 +36,12 @@ class Inference:
   detections: Detections
 
 
-def compare_inference(subject: Subject, comparison: Comparison) -> None:
+def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
   """Adds the checks of all recorded tensors of an inference pass."""
-  case = subject.case
-  made = jax.device_get(jax.jit(infer, static_argnums=0)(subject.detector, subject.variables, subject.batch))
-  if case.program == 'mmdet' and subject.config.model.head.name == 'fcos':
-    made.maps.update(recorded_distances(made.maps['head/reg'], subject.config.model.head.distances))
+  case = tested.case
+  made = jax.device_get(jax.jit(infer, static_argnums=0)(tested.detector, tested.variables, tested.batch))
+  if case.program == 'mmdet' and tested.config.model.head.name == 'fcos':
+    made.maps.update(recorded_distances(made.maps['head/reg'], tested.config.model.head.distances))
   comparison.tensor('input', 'input', made.input[..., ::-1] if case.bgr else made.input)
   for part, maps in made.maps.items():
     for level, name in level_names(case, part, list(maps)).items():

@@ -13,8 +13,8 @@ from jaxdet.convert.rules import export_state
 from jaxdet.models import forward
 from jaxdet.parity.case import Case
 from jaxdet.parity.compare import DELTA, GRADIENT, LOSS, TRAINING, Comparison
+from jaxdet.parity.model_under_test import ModelUnderTest
 from jaxdet.parity.names import loss_name, merged_losses
-from jaxdet.parity.subject import Subject
 from jaxdet.training import freezing
 from jaxdet.training.optimizer import build_optimizer, decay_rule
 
@@ -22,28 +22,28 @@ Params = dict
 Gradient = Callable[[Params, Params], tuple[Params, tuple[dict, Params]]]
 
 
-def compare_learning(subject: Subject, comparison: Comparison) -> None:
+def compare_learning(tested: ModelUnderTest, comparison: Comparison) -> None:
   """Adds the checks of 'losses' and 'gradients'."""
-  params = subject.variables['params']
-  trained, _ = freezing.split(params, freezing.trainable(params, subject.config.model.frozen))
-  grads, (losses, _) = gradient_function(subject)(trained, subject.variables['batch_stats'])
-  _compare_losses(comparison, 'losses', '', losses, subject.case.meta['losses'], LOSS)
-  _compare_gradients(subject, comparison, grads)
+  params = tested.variables['params']
+  trained, _ = freezing.split(params, freezing.trainable(params, tested.config.model.frozen))
+  grads, (losses, _) = gradient_function(tested)(trained, tested.variables['batch_stats'])
+  _compare_losses(comparison, 'losses', '', losses, tested.case.meta['losses'], LOSS)
+  _compare_gradients(tested, comparison, grads)
 
 
-def compare_training(subject: Subject, comparison: Comparison) -> None:
+def compare_training(tested: ModelUnderTest, comparison: Comparison) -> None:
   """Adds the checks of 'training': losses before each step, and the change of the parameters."""
-  case = subject.case
+  case = tested.case
   recorded = case.meta['train']
-  history, trained = train(subject, gradient_function(subject), len(recorded))
+  history, trained = train(tested, gradient_function(tested), len(recorded))
   for step, (ours, theirs) in enumerate(zip(history, recorded, strict=True)):
     _compare_losses(comparison, 'training', f'step {step}: ', ours, theirs, TRAINING)
-  after = by_upstream_name(subject, trained)
+  after = by_upstream_name(tested, trained)
   for name in case.meta['train_after']:
     if name not in after:
       comparison.missing('training', name)
       continue
-    before = case.samples(name, subject.state[name])
+    before = case.samples(name, tested.state[name])
     moved = case.samples(name, after[name]).astype(np.float64) - before
     delta = case.arrays.get(f't/delta/{name}', case.arrays[f't/after/{name}'].astype(np.float64) - before)
     # Every step rounds the parameter again: for small steps rounding is most of the difference.
@@ -51,12 +51,12 @@ def compare_training(subject: Subject, comparison: Comparison) -> None:
     comparison.add('training', f'change of {name}', _rms(beyond) / _rms(delta), DELTA)
 
 
-def gradient_function(subject: Subject) -> Gradient:
+def gradient_function(tested: ModelUnderTest) -> Gradient:
   """Makes a function from (trained parameters, `batch_stats`) to (gradient, (losses with 'total', new statistics))."""
-  params = subject.variables['params']
-  _, frozen = freezing.split(params, freezing.trainable(params, subject.config.model.frozen))
-  constants = subject.variables['constants']
-  return lambda trained, stats: _gradient(trained, subject.detector, frozen, constants, stats, subject.batch)
+  params = tested.variables['params']
+  _, frozen = freezing.split(params, freezing.trainable(params, tested.config.model.frozen))
+  constants = tested.variables['constants']
+  return lambda trained, stats: _gradient(trained, tested.detector, frozen, constants, stats, tested.batch)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -122,12 +122,12 @@ def _check_decay(config: ConfigDict, norms: float, biases: float) -> None:
     raise ValueError(f'norms and biases decay by {ours} of the weight decay here, there by {[norms, biases]}')
 
 
-def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[str, float]], Params]:
+def train(tested: ModelUnderTest, gradient: Gradient, steps: int) -> tuple[list[dict[str, float]], Params]:
   """Trains on the same batch; returns the losses before each step, and the trained parameters after the last."""
-  params = subject.variables['params']
-  config = training_config(subject.config, subject.case)
+  params = tested.variables['params']
+  config = training_config(tested.config, tested.case)
   optimizer = build_optimizer(config, params)
-  trained, _ = freezing.split(params, freezing.trainable(params, subject.config.model.frozen))
+  trained, _ = freezing.split(params, freezing.trainable(params, tested.config.model.frozen))
 
   @jax.jit
   def update(trained, state, grads):
@@ -135,7 +135,7 @@ def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[s
     return optax.apply_updates(trained, updates), state
 
   state = optimizer.init(trained)
-  batch_stats = subject.variables['batch_stats']
+  batch_stats = tested.variables['batch_stats']
   history = []
   for _ in range(steps):
     grads, (losses, batch_stats) = gradient(trained, batch_stats)
@@ -144,10 +144,10 @@ def train(subject: Subject, gradient: Gradient, steps: int) -> tuple[list[dict[s
   return history, trained
 
 
-def by_upstream_name(subject: Subject, params: Params) -> dict[str, np.ndarray]:
+def by_upstream_name(tested: ModelUnderTest, params: Params) -> dict[str, np.ndarray]:
   """Trained parameters, or their gradients, by upstream's names and in its layout."""
   paths = {f'params/{path}' for path, value in flatten_dict(params, sep='/').items() if value is not None}
-  rules = [rule for rule in subject.rules if rule.path in paths and not rule.copy]
+  rules = [rule for rule in tested.rules if rule.path in paths and not rule.copy]
   return export_state({'params': jax.device_get(params)}, rules)
 
 
@@ -160,9 +160,9 @@ def _compare_losses(comparison: Comparison, stage: str, prefix: str, ours, recor
       comparison.missing(stage, prefix + theirs)
 
 
-def _compare_gradients(subject: Subject, comparison: Comparison, grads: Params) -> None:
-  ours = by_upstream_name(subject, grads)
-  recorded = subject.case.meta['grad_norms']
+def _compare_gradients(tested: ModelUnderTest, comparison: Comparison, grads: Params) -> None:
+  ours = by_upstream_name(tested, grads)
+  recorded = tested.case.meta['grad_norms']
   for name, norm in recorded.items():
     if name in ours:
       comparison.number('gradients', name, np.linalg.norm(ours[name].astype(np.float64)), norm, GRADIENT)

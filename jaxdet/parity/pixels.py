@@ -10,21 +10,21 @@ from jaxdet.models.forward import Variables
 from jaxdet.models.recording import Record
 from jaxdet.ops.semantic_map import interpolated_logits
 from jaxdet.parity.compare import PIXELS, Comparison
+from jaxdet.parity.model_under_test import ModelUnderTest
 from jaxdet.parity.names import level_names
-from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections
 
 
-def compare_inference(subject: Subject, comparison: Comparison) -> None:
+def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
   """Adds the checks of everything that was recorded of an inference pass of tasks on the pyramid."""
-  case = subject.case
+  case = tested.case
   run = jax.jit(infer, static_argnums=0)
-  image, maps, detections = jax.device_get(run(subject.detector, subject.variables, subject.batch))
+  image, maps, detections = jax.device_get(run(tested.detector, tested.variables, tested.batch))
   comparison.tensor('input', 'input', image[..., ::-1] if case.bgr else image)
   for part, by_level in maps.items():
     for level, name in level_names(case, part, list(by_level)).items():
       comparison.tensor(part, name, by_level[level])
-  compare_pixels(subject, comparison, detections)
+  compare_pixels(tested, comparison, detections)
 
 
 def infer(
@@ -36,11 +36,11 @@ def infer(
   return detector.preprocess(batch), {part: call.result(part) for part in ('backbone', 'neck')}, detections
 
 
-def compare_pixels(subject: Subject, comparison: Comparison, detections: Detections) -> None:
+def compare_pixels(tested: ModelUnderTest, comparison: Comparison, detections: Detections) -> None:
   """Adds the checks of logits, classes and segments of pixels; none for a detector without a semantic task."""
   if detections.semantic is None:
     return
-  case, batch = subject.case, subject.batch
+  case, batch = tested.case, tested.batch
   comparison.tensor('head', 'roi/semantic/logits_stride4', detections.semantic)
   for image, size in enumerate(batch.original_size.tolist()):
     logits = interpolated_logits(detections.semantic[image], batch.image.shape[1:3], size, size)
@@ -49,17 +49,17 @@ def compare_pixels(subject: Subject, comparison: Comparison, detections: Detecti
     classes = logits.argmax(-1)
     comparison.add('pixels', name, (classes != case.arrays[name]).mean(), PIXELS)
     if f'panoptic{image}/ids' in case.arrays:
-      _compare_segments(subject, comparison, detections, image, classes)
+      _compare_segments(tested, comparison, detections, image, classes)
 
 
 def _compare_segments(
-  subject: Subject, comparison: Comparison, detections: Detections, image: int, classes: Int[np.ndarray, 'H W']
+  tested: ModelUnderTest, comparison: Comparison, detections: Detections, image: int, classes: Int[np.ndarray, 'H W']
 ) -> None:
   """Adds the checks of an image's panoptic map, and of the segments in it."""
-  settings = subject.config.model.test.panoptic
-  ids, segments = panoptic_result(subject.batch, detections, image, classes, settings)
+  settings = tested.config.model.test.panoptic
+  ids, segments = panoptic_result(tested.batch, detections, image, classes, settings)
   ours = [(each.is_thing, each.label) for each in segments]
-  recorded = [(each['isthing'], each['category_id']) for each in subject.case.meta['panoptic_segments'][image]]
+  recorded = [(each['isthing'], each['category_id']) for each in tested.case.meta['panoptic_segments'][image]]
   comparison.add('pixels', f'panoptic{image}/segments', float(ours != recorded), 0)
   name = f'panoptic{image}/ids'
-  comparison.add('pixels', name, np.mean(ids != subject.case.arrays[name]), PIXELS)
+  comparison.add('pixels', name, np.mean(ids != tested.case.arrays[name]), PIXELS)

@@ -12,17 +12,17 @@ from jaxdet.models.forward import Variables
 from jaxdet.models.recording import Record
 from jaxdet.models.transformers.cells import Cells
 from jaxdet.parity.compare import Comparison
+from jaxdet.parity.model_under_test import ModelUnderTest
 from jaxdet.parity.names import level_names
-from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections
 
 
-def compare_inference(subject: Subject, comparison: Comparison) -> None:
+def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
   """Adds the checks of all recorded tensors of an inference pass."""
-  images, maps, cells, outputs, detections = jax.device_get(infer(subject.detector, subject.variables, subject.batch))
-  comparison.tensor('input', 'input', images[..., ::-1] if subject.case.bgr else images)
+  images, maps, cells, outputs, detections = jax.device_get(infer(tested.detector, tested.variables, tested.batch))
+  comparison.tensor('input', 'input', images[..., ::-1] if tested.case.bgr else images)
   for part, by_level in maps.items():
-    for level, name in level_names(subject.case, part, list(by_level)).items():
+    for level, name in level_names(tested.case, part, list(by_level)).items():
       comparison.tensor(part, name, by_level[level])
   # The memory of padding is not used. Its position encodings are sines of values in the millions, which are noise.
   comparison.tensor('encoder', 'encoder/memory', outputs.memory, cells.valid)

@@ -10,9 +10,9 @@ from jaxdet.parity import dense, pixels, query, two_stage
 from jaxdet.parity.case import Case, load_case
 from jaxdet.parity.compare import Check, Comparison
 from jaxdet.parity.learning import compare_learning, compare_training
+from jaxdet.parity.model_under_test import ModelUnderTest, make_model_under_test
 from jaxdet.parity.overrides import OverrideNotUnderstood
 from jaxdet.parity.records import ERROR, NO_CONFIG, Record, summarize
-from jaxdet.parity.subject import Subject, make_subject
 from jaxdet.parity.upstream import Entry, find_config
 
 INFERENCE = {  # by `config.model.name`
@@ -60,23 +60,23 @@ def run_case(kit: pathlib.Path, name: str, zoo: Mapping[str, str]) -> tuple[Reco
 
 def compare_case(case: Case, entry: Entry) -> tuple[Comparison, tuple[str, ...]]:
   """Makes all checks of a case, and lists the differences between its config and the recording."""
-  subject = make_subject(case, entry)
+  tested = make_model_under_test(case, entry)
   with jax.default_matmul_precision('highest'):
-    comparison = _compare(subject)
+    comparison = _compare(tested)
     if not all(check.passed for check in comparison.checks):
       with jax.enable_x64(True):
-        comparison.measure_rounding(_compare(make_subject(case, entry, 'float64')))
+        comparison.measure_rounding(_compare(make_model_under_test(case, entry, 'float64')))
     if 'train' in case.meta:
-      compare_training(subject, comparison)
-  return comparison, subject.differences
+      compare_training(tested, comparison)
+  return comparison, tested.differences
 
 
-def _compare(subject: Subject) -> Comparison:
+def _compare(tested: ModelUnderTest) -> Comparison:
   """Makes the checks of inference, losses and gradients."""
-  comparison = Comparison(subject.case)
-  INFERENCE[subject.config.model.name](subject, comparison)
-  if 'losses' in subject.case.meta:
-    compare_learning(subject, comparison)
+  comparison = Comparison(tested.case)
+  INFERENCE[tested.config.model.name](tested, comparison)
+  if 'losses' in tested.case.meta:
+    compare_learning(tested, comparison)
   return comparison
 
 

@@ -20,9 +20,9 @@ from jaxdet.models.roi_tasks.grid_points import GRID_HEAD
 from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
+from jaxdet.parity.model_under_test import ModelUnderTest
 from jaxdet.parity.names import level_names, region_names
 from jaxdet.parity.pixels import compare_pixels
-from jaxdet.parity.subject import Subject
 from jaxdet.structures import Batch, Detections, Proposals
 
 Rows = list[np.ndarray]  # per image our row for each recorded one, -1 if there is none
@@ -56,9 +56,9 @@ class Inference:
   fixed_detections: Detections | None  # with the given RoIs as proposals
 
 
-def compare_inference(subject: Subject, comparison: Comparison) -> None:
+def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
   """Adds the checks of all recorded tensors of an inference pass."""
-  case = subject.case
+  case = tested.case
   regions, real = fixed_regions(case)
   threshold = case.meta.get('fixed_roi_score_thr', case.meta.get('score_thr'))
   # Masks of all classes are large: only for the recorded number of detections.
@@ -66,7 +66,7 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   # In Detectron2's recordings every stage of a cascade gets the same boxes.
   same_boxes = case.program != 'mmdet'
   given = Proposals(regions, np.zeros(real.shape, np.float32), real)
-  detector, variables, batch = subject.detector, subject.variables, subject.batch
+  detector, variables, batch = tested.detector, tested.variables, tested.batch
   if isinstance(detector, ProposalNetwork):
     made = jax.device_get(jax.jit(infer_proposals, static_argnums=0)(detector, variables, batch))
   else:
@@ -88,7 +88,7 @@ def compare_inference(subject: Subject, comparison: Comparison) -> None:
   if made.fixed_detections is not None and 'fixed_roi/det0/boxes' in case.arrays:
     found = [comparison.detections('fixed_roi/det', image, made.fixed_detections) for image in images]
     _compare_rows(comparison, 'fixed_roi', made.on_fixed_detections, made.fixed_detections.valid, found)
-  compare_pixels(subject, comparison, made.detections)
+  compare_pixels(tested, comparison, made.detections)
 
 
 def infer_proposals(detector: ProposalNetwork, variables: Variables, batch: Batch) -> Inference:

@@ -13,11 +13,11 @@ WIDE = 'mmdet/faster_rcnn_x101_32x4d_fpn'
 
 
 def test_every_recorded_tensor_of_a_resnext():
-  subject = load_subject(WIDE)
-  comparison = Comparison(subject.case)
+  tested = load_subject(WIDE)
+  comparison = Comparison(tested.case)
   with jax.default_matmul_precision('highest'):
-    compare_inference(subject, comparison)
-  assert comparison.covered == set(subject.case.tensors)
+    compare_inference(tested, comparison)
+  assert comparison.covered == set(tested.case.tensors)
   assert [check for check in comparison.checks if not check.passed] == []
 
 
@@ -26,7 +26,7 @@ def test_every_recorded_tensor_of_a_resnext():
   [WIDE, 'detectron2/cascade_mask_rcnn_R_50_FPN_1x', 'mmdet/mask_rcnn_r50_caffe_c4', 'mmdet/gn_mask_rcnn_r50_fpn'],
 )
 def test_export_gives_the_checkpoint_back_bit_by_bit(name):
-  subject = load_subject(name)
-  exported = export_state(subject.variables, subject.rules)
-  assert exported.keys() == subject.state.keys()
-  assert all(np.array_equal(exported[name], array) for name, array in subject.state.items())
+  tested = load_subject(name)
+  exported = export_state(tested.variables, tested.rules)
+  assert exported.keys() == tested.state.keys()
+  assert all(np.array_equal(exported[name], array) for name, array in tested.state.items())

@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+from jaxdet.evaluation.selection import PROTOCOLS, read_detections
 
 SIZE = 200  # pixels, of the synthetic images
 
@@ -21,7 +21,7 @@ SIZE = 200  # pixels, of the synthetic images
 def score(data, records, protocol, iou_type):
   truth = ground_truth(data, 'synthetic') if isinstance(data, dict) else load_ground_truth(data)
   protocol = PROTOCOLS.get(protocol, protocol)
-  return average_precision(truth, read_columns(truth, records, protocol), protocol, iou_type)
+  return average_precision(truth, read_detections(truth, records, protocol), protocol, iou_type)
 
 
 def polygon(x, y, width, height):

@@ -10,7 +10,7 @@ from metric_case import annotation, dataset, detection, referee, score, syntheti
 import parity_kit
 from jaxdet.evaluation.average_precision import AREAS, average_precision
 from jaxdet.evaluation.ground_truth import load_ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+from jaxdet.evaluation.selection import PROTOCOLS, read_detections
 
 
 class TestByHand:
@@ -118,7 +118,7 @@ def test_boxes_that_are_compared_in_parts_give_the_same(monkeypatch):
   whole = score(data, records, 'lvis', 'bbox')
   monkeypatch.setattr('jaxdet.evaluation.average_precision.PART', 3)
   parts = score(data, records, 'lvis', 'bbox')
-  assert len(parts.judged.label) > 9
+  assert len(parts.matched.label) > 9
   np.testing.assert_array_equal(parts.precision, whole.precision)
 
 
@@ -179,7 +179,7 @@ class TestOnRecordedReferences:
       records = json.load(file)
     expected = json.loads((folder / 'results.json').read_text())[iou_type]
     truth = load_ground_truth(str(folder / 'lvis_val_100.json'))
-    scores = average_precision(truth, read_columns(truth, records, PROTOCOLS['lvis']), PROTOCOLS['lvis'], iou_type)
+    scores = average_precision(truth, read_detections(truth, records, PROTOCOLS['lvis']), PROTOCOLS['lvis'], iou_type)
     for name, value in scores.summary().items():
       assert value == pytest.approx(expected[name], abs=1e-12), name
     values = zip(*scores.per_category().values(), strict=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from metric_case import annotation, dataset, detection, score
 
-from jaxdet.evaluation.average_precision import Judged, Scores
+from jaxdet.evaluation.average_precision import MatchedDetections, Scores
 from jaxdet.evaluation.calibration import calibration_bins, calibration_errors
 from jaxdet.evaluation.selection import PROTOCOLS
 
@@ -12,9 +12,11 @@ BOX, ELSEWHERE = (10, 10, 40, 40), (100, 100, 40, 40)
 
 
 def errors(label, scores, hits, frequencies='rcf', protocol='lvis'):
-  judged = Judged(np.array(label, int), np.array(scores, float), np.array(hits, bool), np.zeros(len(frequencies), int))
+  matched = MatchedDetections(
+    np.array(label, int), np.array(scores, float), np.array(hits, bool), np.zeros(len(frequencies), int)
+  )
   empty = np.full((10, 1, len(frequencies), 4), np.nan)
-  return calibration_errors(Scores(empty, empty, judged, PROTOCOLS[protocol], tuple(frequencies)))
+  return calibration_errors(Scores(empty, empty, matched, PROTOCOLS[protocol], tuple(frequencies)))
 
 
 def test_bins_are_weighted_by_their_detections():
@@ -35,7 +37,7 @@ def test_classwise_is_the_mean_over_categories_with_detections():
 
 def test_a_bin_begins_with_its_lower_edge_and_the_last_ends_with_one():
   scores = np.arange(11) / 10
-  count, gap = calibration_bins(Judged(np.zeros(11, int), scores, np.ones(11, bool), np.zeros(1, int)), 1)
+  count, gap = calibration_bins(MatchedDetections(np.zeros(11, int), scores, np.ones(11, bool), np.zeros(1, int)), 1)
   assert count.tolist() == [[1] * 9 + [2]]
   assert gap[0] == pytest.approx([1 - 0.1 * i for i in range(9)] + [0.1])
 
@@ -70,7 +72,7 @@ def test_only_judged_detections_that_are_not_ignored_count():
     detection(11, 7, ELSEWHERE, 0.25),  # counts: wrong, category 7 is known to be absent
   ]
   scores = score(data, records, 'lvis', 'bbox')
-  assert sorted(scores.judged.score) == [0.25, 0.35, 0.75]
+  assert sorted(scores.matched.score) == [0.25, 0.35, 0.75]
   metrics = calibration_errors(scores)
   assert metrics['ECE'] == pytest.approx((0.25 + 0.35 + 0.25) / 3)
   assert [metrics[f'ECE{group}'] for group in 'rcf'] == pytest.approx([0.25, 0.35, 0.25])

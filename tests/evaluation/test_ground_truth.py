@@ -6,7 +6,7 @@ from metric_case import score, synthetic
 
 from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.ground_truth import ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+from jaxdet.evaluation.selection import PROTOCOLS, read_detections
 
 
 @pytest.mark.parametrize('protocol', ['lvis', 'coco', 'lvis_fixed'])
@@ -17,7 +17,7 @@ def test_a_subset_scores_as_a_file_of_these_images(protocol):
     part = data | {'images': [image for image in data['images'] if image['id'] in ids]}
     expected = score(part, records, protocol, 'segm')
     truth = ground_truth(data, 'whole').subset(ids)
-    columns = read_columns(truth, records, PROTOCOLS[protocol])
+    columns = read_detections(truth, records, PROTOCOLS[protocol])
     found = average_precision(truth, columns, PROTOCOLS[protocol], 'segm')
     np.testing.assert_array_equal(found.precision, expected.precision)
     np.testing.assert_array_equal(found.recall, expected.recall)

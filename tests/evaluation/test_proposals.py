@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from jaxdet.evaluation import evaluate_results
 from jaxdet.evaluation.ground_truth import ground_truth
 from jaxdet.evaluation.proposals import COLUMNS, proposal_recall
-from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+from jaxdet.evaluation.selection import PROTOCOLS, read_detections
 
 CONFIG = {
   'eval': {'protocol': 'proposals', 'iou_types': ('bbox',), 'image_ids': ''},
@@ -24,7 +24,7 @@ CONFIG = {
 
 def recall(data, records):
   truth = ground_truth(data, 'synthetic')
-  return proposal_recall(truth, read_columns(truth, records, PROTOCOLS['proposals']))
+  return proposal_recall(truth, read_detections(truth, records, PROTOCOLS['proposals']))
 
 
 def referee(data, records):

@@ -7,7 +7,7 @@ from metric_case import SIZE, annotation, dataset
 from jaxdet.evaluation.calibration import calibration_errors
 from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
 from jaxdet.evaluation.operating_point import group_metrics
-from jaxdet.evaluation.selection import PROTOCOLS, read_columns
+from jaxdet.evaluation.selection import PROTOCOLS, read_detections
 from jaxdet.evaluation.voc import voc_average_precision
 from voc_case import write_split
 
@@ -16,7 +16,7 @@ A, B, FAR = (0, 0, 100, 100), (0, 0, 100, 80), (150, 150, 20, 20)
 
 def score(data, records):
   truth = data if not isinstance(data, dict) else ground_truth(data, 'by hand')
-  return voc_average_precision(truth, read_columns(truth, records, PROTOCOLS['voc']), PROTOCOLS['voc'], 'bbox')
+  return voc_average_precision(truth, read_detections(truth, records, PROTOCOLS['voc']), PROTOCOLS['voc'], 'bbox')
 
 
 def objects(*boxes, difficult=()):
@@ -99,7 +99,7 @@ class TestByHand:
   def test_masks_have_no_such_metric(self):
     truth = ground_truth(dataset(objects(A)), 'by hand')
     with pytest.raises(ValueError, match=r"'segm' has no metrics .*eval.iou_types to \('bbox',\)"):
-      voc_average_precision(truth, read_columns(truth, [], PROTOCOLS['voc']), PROTOCOLS['voc'], 'segm')
+      voc_average_precision(truth, read_detections(truth, [], PROTOCOLS['voc']), PROTOCOLS['voc'], 'segm')
 
 
 def devkit(truth, found, threshold):

@@ -11,11 +11,11 @@ from upstream_case import load_subject
 
 @pytest.mark.slow
 def test_everything_recorded_is_compared_and_agrees():
-  subject = load_subject('mmdet/grid_rcnn_r50_fpn_gn')
-  assert subject.differences == ()
-  comparison = Comparison(subject.case)
+  tested = load_subject('mmdet/grid_rcnn_r50_fpn_gn')
+  assert tested.differences == ()
+  comparison = Comparison(tested.case)
   with jax.default_matmul_precision('highest'):
-    compare_inference(subject, comparison)
-    compare_learning(subject, comparison)
-  assert comparison.covered == set(subject.case.tensors)
+    compare_inference(tested, comparison)
+    compare_learning(tested, comparison)
+  assert comparison.covered == set(tested.case.tensors)
   assert [check for check in comparison.checks if not check.passed] == []

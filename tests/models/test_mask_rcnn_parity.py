@@ -16,12 +16,12 @@ ABSENT = ('config', 'training', 'head', 'encoder', 'decoder', 'pixels')
 @pytest.fixture(scope='module', params=(DETECTRON2, MMDET))
 def compared(request) -> Comparison:
   """What all of a case's numbers came to."""
-  subject = load_subject(request.param)
-  assert subject.differences == ()
-  comparison = Comparison(subject.case)
+  tested = load_subject(request.param)
+  assert tested.differences == ()
+  comparison = Comparison(tested.case)
   with jax.default_matmul_precision('highest'):
-    compare_inference(subject, comparison)
-    compare_learning(subject, comparison)
+    compare_inference(tested, comparison)
+    compare_learning(tested, comparison)
   return comparison
 
 

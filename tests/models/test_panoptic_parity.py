@@ -21,12 +21,12 @@ CASES = {
 @pytest.mark.parametrize('name', CASES)
 def test_everything_recorded_is_compared_and_agrees(name):
   compare_inference, maps = CASES[name]
-  subject = load_subject(name)
-  assert subject.differences == ()
-  comparison = Comparison(subject.case)
+  tested = load_subject(name)
+  assert tested.differences == ()
+  comparison = Comparison(tested.case)
   with jax.default_matmul_precision('highest'):
-    compare_inference(subject, comparison)
-    compare_learning(subject, comparison)
-  assert comparison.covered == set(subject.case.tensors)
+    compare_inference(tested, comparison)
+    compare_learning(tested, comparison)
+  assert comparison.covered == set(tested.case.tensors)
   assert {check.name for check in comparison.checks if check.stage == 'pixels'} == maps
   assert [check for check in comparison.checks if not check.passed] == []

@@ -24,7 +24,7 @@ NAMES = {'mmdet': 'mmdet', 'detectron2': 'detectron2', 'detic': 'detectron2', 'd
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject:
+class ModelUnderTest:
   """Detector under test for a case: config, weights and batch."""
 
   case: Case
@@ -37,7 +37,7 @@ class Subject:
   differences: tuple[str, ...]  # between the config and the recorded run
 
 
-def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
+def make_model_under_test(case: Case, entry: Entry, dtype: str = 'float32') -> ModelUnderTest:
   """Builds the detector of a case's config with the recorded weights, all of which must be used.
 
   Raises:
@@ -56,7 +56,7 @@ def make_subject(case: Case, entry: Entry, dtype: str = 'float32') -> Subject:
   report.check()
   variables = _with_initial(variables, detector, report.unset)
   batch = cases.batch(case, outlines=bool(config.data.max_vertices))
-  return Subject(case, config, detector, variables, rules, state, batch, tuple(differences))
+  return ModelUnderTest(case, config, detector, variables, rules, state, batch, tuple(differences))
 
 
 def _with_initial(variables: dict[str, Any], detector: Any, paths: Sequence[str]) -> dict[str, Any]:
