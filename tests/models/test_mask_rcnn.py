@@ -47,8 +47,9 @@ def test_rows_without_objects_change_nothing():
   # Every anchor and region is taken: which ones are sampled depends on how many rows there are.
   config = small_config().copy_and_resolve_references()
   config.model.proposals.sampler.num = config.model.roi.sampler.num = 0
+  initial = variables()  # not within the trace: it is cached
   everything = jax.jit(
-    lambda batch: forward.loss(build_detector(config.model, CLASSES), variables(), batch, jax.random.key(1))[0]
+    lambda batch: forward.loss(build_detector(config.model, CLASSES), initial, batch, jax.random.key(1))[0]
   )
   few, many = everything(make_batch(3)), everything(make_batch(7))
   for name in few:
