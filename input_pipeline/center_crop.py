@@ -8,6 +8,8 @@ window of odd side shows the image to its last column and row, where upstream le
 `recipe` is `config.data.resize.center_crop`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
@@ -19,8 +21,8 @@ from input_pipeline.ssd_augmentation import has_middle
 TRIES = 50  # at a point, before another side is drawn
 
 
-def check(resize: ConfigDict, canvases: int) -> None:
-  """Raises a ValueError where config.data.resize asks for windows that cannot be."""
+def check(resize: ConfigDict, canvases: Sequence[Size]) -> None:
+  """Raises a ValueError where config.data.resize asks for impossible windows."""
   settings = resize.center_crop
   if resize.name != 'center_crop':
     return
@@ -29,10 +31,17 @@ def check(resize: ConfigDict, canvases: int) -> None:
       f'data.resize.center_crop has scales {settings.scales} and border {settings.border}: give scales above 0, and a '
       'border of at least 0 pixels'
     )
-  if resize.crop.probability or canvases > 1:
+  if resize.crop.probability or len(canvases) > 1:
     raise ValueError(
-      f"data.resize.name 'center_crop' goes with one canvas and without data.resize.crop; here it is on {canvases}, "
-      f'cropped with probability {resize.crop.probability}'
+      "data.resize.name 'center_crop' goes with one canvas and without data.resize.crop; here it is on "
+      f'{len(canvases)}, cropped with probability {resize.crop.probability}'
+    )
+  [canvas] = canvases
+  half = int(min(canvas) * max(settings.scales)) // 2
+  if half <= settings.border:  # `draw` would look for ever for an object in the image's corner
+    raise ValueError(
+      f'data.resize.center_crop.border {settings.border} and scales {settings.scales}: on a canvas of {canvas[0]} x '
+      f'{canvas[1]} pixels half the side of the largest window is {half}: give a border below that, or larger scales'
     )
 
 

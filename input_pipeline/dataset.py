@@ -214,7 +214,7 @@ def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count
     _check_canvases(own.canvases)
     random_crop.check(own.resize)
     ssd_augmentation.check(own.resize, len(own.canvases))
-    center_crop.check(own.resize, len(own.canvases))
+    center_crop.check(own.resize, own.canvases)
     photometric.check(own.photometric)
     if own.copy_paste.name:
       copy_paste.check(own)

@@ -84,11 +84,23 @@ def test_windows_fill_the_canvas_in_training_and_files_keep_their_size_in_detect
     ({'center_crop': {'scales': (), 'border': 1, 'ground': (0, 0, 0)}}, 1, r'scales \(\) and border 1'),
     ({'center_crop': {'scales': (1.0,), 'border': -1, 'ground': (0, 0, 0)}}, 1, 'border -1'),
     ({}, 2, 'goes with one canvas and without data.resize.crop; here it is on 2'),
+    (
+      {'center_crop': {'scales': (0.6, 1.29), 'border': 32, 'ground': (0, 0, 0)}},
+      1,
+      r'border 32 and scales \(0.6, 1.29\): .* 50 pixels',
+    ),
   ],
 )
 def test_settings_that_cannot_be_are_refused(changes, canvases, message):
   with pytest.raises(ValueError, match=message):
-    center_crop.check(ConfigDict({**recipe().to_dict(), **changes}), canvases)
+    center_crop.check(ConfigDict({**recipe().to_dict(), **changes}), (CANVAS,) * canvases)
+
+
+def test_the_widest_border_of_the_largest_window_leaves_no_object_out_of_reach():
+  settings = {'scales': (0.4, 0.68), 'border': 16}  # sides 20 and 34
+  center_crop.check(recipe(**settings), (CANVAS,))
+  corners = np.array([[0, 0, 1, 1], [79, 0, 80, 1], [0, 59, 1, 60], [79, 59, 80, 60]], np.float32)
+  assert all(len(draws(5, boxes=corners[[index]], **settings)) == 5 for index in range(4))
 
 
 def config_of(folder, of_file: bool = True, distort: bool = True):
