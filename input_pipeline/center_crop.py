@@ -1,9 +1,9 @@
-"""CornerNet's windows in training (Law & Deng, 2018): a square around a random point, beside the image a plain ground.
+"""CornerNet's random training windows (Law & Deng, 2018): a square around a random point, padded with a plain colour.
 
 mmdetection's RandomCenterCropPad. The side is one of a few multiples of the canvas's. The point is drawn from the image
-but for a border, which is halved for an image too small for it. Of 50 points the first is taken whose window has the
-middle of an object in it; if there is none, another side is drawn. Objects whose middle lies outside are left out. A
-window of odd side shows the image to its last column and row, where upstream leaves those to the ground.
+without a border, which is halved for an image too small for it. The first of 50 points is taken whose window contains
+the centre of an object; if there is none, another side is drawn. Objects with their centre outside are dropped. A
+window of odd side shows the image up to its last column and row, where upstream pads.
 
 `recipe` is `config.data.resize.center_crop`.
 """
@@ -18,7 +18,7 @@ from input_pipeline.random_crop import Crop
 from input_pipeline.resize import Size
 from input_pipeline.ssd_augmentation import has_middle
 
-TRIES = 50  # at a point, before another side is drawn
+TRIES = 50  # points per side, before another side is drawn
 
 
 def check(resize: ConfigDict, canvases: Sequence[Size]) -> None:
@@ -48,15 +48,15 @@ def check(resize: ConfigDict, canvases: Sequence[Size]) -> None:
 def draw(
   file_size: Size, canvas: Size, boxes: Float[np.ndarray, 'N 4'], recipe: ConfigDict, stream: np.random.Generator
 ) -> Crop:
-  """A random window.
+  """Draws a random window.
 
   Args:
     file_size: (height, width) of the file.
     canvas: (height, width) that the window is stretched to.
-    boxes: of all objects in the file, in its pixels.
+    boxes: all objects of the file, in its pixels.
   """
   whole = np.array(file_size)
-  wanted = boxes[has_middle(boxes, np.array([[0, 0, *whole[::-1]]]))[0]]  # no window has the middle of another
+  wanted = boxes[has_middle(boxes, np.array([[0, 0, *whole[::-1]]]))[0]]  # no window contains another object's centre
   borders = np.array([border_within(recipe.border, side) for side in file_size])
   while True:
     size = (np.array(canvas) * stream.choice(recipe.scales)).astype(np.int64)
@@ -71,7 +71,7 @@ def draw(
 
 
 def border_within(border: int, side: int) -> int:
-  """The border, halved until twice of it is less than the side."""
+  """Halves the border until the side is longer than two of it."""
   while 2 * border >= side:
     border //= 2
   return border

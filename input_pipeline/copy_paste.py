@@ -1,16 +1,14 @@
-"""Simple copy-paste (Ghiasi et al. 2021): objects of a second training image are put on top of an image.
+"""Simple copy-paste (Ghiasi et al. 2021): pastes objects of a second training image onto an image.
 
-Both images are resized, cropped and flipped for themselves first. The second one is drawn among the images of the
-same canvas that have objects; where it is larger than the first, a random part of it is taken. A random number of its
-objects, 0 to all, is pasted at the places they have in it. With 'rare', images and objects are drawn in proportion to
-their repeat factors (`image_factors`) instead of uniformly.
+Both images are first resized, cropped and flipped independently. The second one is drawn from the images of the same
+canvas that have objects; where it is larger than the first, a random part of it is taken. A random number of its
+objects, 0 to all, is pasted at their own position. With 'rare', images and objects are drawn in proportion to their
+repeat factors (`image_factors`) instead of uniformly.
 
-The pixels are those of the objects' polygons at full resolution, with hard edges: the paper smooths them by a
-Gaussian and finds no difference. What happens to the objects underneath is what mmdetection's CopyPaste does
-(fields/covered.py): their masks lose what is covered, their boxes are drawn anew, and those of which little is left are
-dropped. Unlike there,
-nothing is pasted beside the first image, boxes that nothing covers stay as they were annotated, and objects are
-pasted only as long as there is room for them.
+The pasted pixels are the objects' polygons at full resolution, with hard edges: the paper smooths them by a Gaussian
+and finds no difference. Objects underneath are handled as in mmdetection's CopyPaste (fields/covered.py): covered
+pixels leave their masks, their boxes are recomputed, and mostly covered objects are dropped. Differences: nothing is
+pasted beside the first image, boxes of uncovered objects stay as annotated, and an image gets at most `max_objects`.
 """
 
 import numpy as np
@@ -33,7 +31,7 @@ NAMES = ('simple', 'rare')
 
 
 def check(data: ConfigDict) -> None:
-  """Raises a ValueError where config.data asks for what there is not."""
+  """Raises a ValueError for settings of config.data that copy-paste does not support."""
   settings = data.copy_paste
   if settings.name not in NAMES:
     raise ValueError(
@@ -46,7 +44,7 @@ def check(data: ConfigDict) -> None:
 
 
 class CopyPaste:
-  """Pastes onto one image after the other, from several threads."""
+  """Pastes onto one image per call; thread-safe."""
 
   def __init__(
     self,
@@ -56,9 +54,13 @@ class CopyPaste:
     seed: int,
     second_canvas: Int[np.ndarray, 'images'] | Float[np.ndarray, 'images'],
   ):
-    """Reads data.copy_paste, with 'rare' the threshold of data.sampler, and how images are placed.
-
-    `second_canvas` is the probability that an image is shown on the second canvas, as in `sampling.BatchSampler`.
+    """
+    Args:
+      records: images and objects to paste.
+      fields: place the objects.
+      data: config.data: `copy_paste`, for 'rare' also `sampler.threshold`, and the settings of placements.
+      seed: of the run.
+      second_canvas: probability that an image is placed on the second canvas, as in `sampling.BatchSampler`.
     """
     self._records, self._fields, self._data, self._seed = records, fields, data, seed
     labels, num_categories = records.labels, len(records.categories)
@@ -73,13 +75,13 @@ class CopyPaste:
   def __call__(
     self, image: UInt8[np.ndarray, 'h w 3'], objects: PlacedObjects, canvas: int, number: int
   ) -> PlacedObjects:
-    """Pastes into an image, and gives its objects afterwards.
+    """Pastes into an image and returns its objects afterwards.
 
     Args:
-      image: without the canvas's padding; is written to.
-      objects: of the image.
-      canvas: the position of its canvas in data.canvases.
-      number: of the image's place in training, for the random numbers.
+      image: without the canvas's padding; modified in place.
+      objects: the image's objects.
+      canvas: index of its canvas in data.canvases.
+      number: position of the image in training, which selects its random numbers.
     """
     data = self._data
     stream = random_stream(self._seed, PASTES, number)
@@ -106,27 +108,26 @@ class CopyPaste:
 
 
 def draw(images: Int[np.ndarray, 'n'], ends: Float[np.ndarray, 'n'], stream: np.random.Generator) -> int:
-  """One of the images; `ends` are the sums of their weights up to each."""
+  """Draws one of the images; `ends` are the cumulative sums of their weights."""
   place = np.searchsorted(ends, stream.random() * ends[-1], side='right')
   return int(images[min(place, len(images) - 1)])
 
 
 def choose(weights: Float[np.ndarray, 'n'], stream: np.random.Generator) -> Int[np.ndarray, 'm']:
-  """Positions of a random number of objects, 0 to all, in random order.
+  """Draws indices of a random number of objects, 0 to all, in random order.
 
-  They are drawn one after the other without replacement, each in proportion to its weight among those that are left
-  (Efraimidis and Spirakis 2006).
+  They are drawn one by one without replacement, in proportion to the weights (Efraimidis and Spirakis 2006).
   """
   count = stream.integers(len(weights) + 1)
   return np.argsort(stream.exponential(size=len(weights)) / weights)[:count]
 
 
 def put_on_top(objects: PlacedObjects, pasted: PlacedObjects, pixels: Bool[np.ndarray, 'h w']) -> PlacedObjects:
-  """What is seen of the objects under `pixels`, then those that are pasted there."""
+  """Joins the visible parts of objects under `pixels` and the objects pasted there, in this order."""
   return covered.uncovered(objects, pixels).followed_by(pasted)
 
 
 def _first_and_end(is_set: Bool[np.ndarray, 'M']) -> tuple[int, int]:
-  """The first that is set, and the one behind the last."""
+  """Index of the first set element, and index of the last one + 1."""
   places = np.flatnonzero(is_set)
   return int(places[0]), int(places[-1]) + 1

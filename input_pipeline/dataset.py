@@ -1,4 +1,4 @@
-"""From a configuration to a `Dataset`: finds the files, prepares the records, yields the batches."""
+"""Builds a `Dataset` from a configuration: finds the files, prepares the records, yields the batches."""
 
 import dataclasses
 import itertools
@@ -35,18 +35,18 @@ NAMES = ('lvis', 'coco', 'voc', 'shapes')
 
 
 def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process_count: int = 1) -> 'RecordDataset':
-  """The data set of a configuration, its records prepared where they are not yet.
+  """Builds the data set of a configuration, and prepares its records if they do not exist.
 
-  Reads config.data, config.seed, config.train.batch_size, config.eval.batch_size and config.eval.image_ids. An
-  empty config.data.train leaves the training split out: enough to evaluate.
+  Reads config.data, config.seed, config.train.batch_size, config.eval.batch_size and config.eval.image_ids. Without
+  config.data.train there is no training split; evaluation does not need it.
 
   Args:
-    workdir: where records go if the data's own folder cannot be written to.
+    workdir: folder of the records if the data's own folder is not writable.
     process_index: of this host among `process_count`; each yields its part of a batch. Process 0 prepares.
 
   Raises:
     FileNotFoundError: an annotation file or an image is missing; the message names what was tried.
-    ValueError: a setting does not fit, such as a batch that cannot be divided by the processes.
+    ValueError: a setting does not fit, such as a batch size that is no multiple of the number of processes.
   """
   data = config.data
   settings = settings_of_sources(data)
@@ -76,15 +76,15 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """Training images with settings of their own, see sources.py."""
+  """A source of training images with its own settings, see sources.py."""
 
-  path: str  # of its annotations
+  path: str  # annotation file
   data: ConfigDict
   fields: Fields
   records: Records
 
   def images(self, seed: int, batch_size: int, rows: range, counters: Counters) -> TrainingImages:
-    """Those of batches, of which `rows` are loaded here."""
+    """Loader of the training batches; this process loads `rows` of each."""
     data, records, num_classes = self.data, self.records, len(self.records.categories)
     factors = image_factors(records.labels, num_classes, data.sampler.name, data.sampler.threshold)
     second_canvas = sampling.orientations(records.image_sizes, len(data.canvases))
@@ -97,7 +97,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class RecordDataset:
-  """The Dataset of `structures`, from prepared records."""
+  """A `structures.Dataset` of prepared records."""
 
   categories: tuple[Category, ...]
   num_train_images: int
@@ -113,11 +113,11 @@ class RecordDataset:
 
   @property
   def train(self) -> Records | None:
-    """The records of the first source."""
+    """Records of the first source."""
     return self.sources[0].records if self.sources else None
 
   def train_batches(self, start_step: int) -> Iterator[Batch]:
-    """Endless batches of step `start_step`, `start_step` + 1, ...; this process's part.
+    """Yields this process's part of the batches of steps `start_step`, `start_step` + 1, ..., endlessly.
 
     Raises:
       ValueError: there is no training split, or an image is broken; the message names it.
@@ -143,10 +143,10 @@ class RecordDataset:
     return pipeline.batches(allocate, fill, itertools.count(start_step))
 
   def eval_batches(self) -> Iterator[Batch]:
-    """The validation split once; with two canvases first the wide images, then the others, each in order.
+    """Yields the validation split once; with two canvases the wide images first, then the others, each in order.
 
-    Every process yields the same number of batches, each as large; rows that only fill up are not valid.
-    There are no objects in them (N = 0): what is true stands in the annotation file.
+    Every process yields the same number of batches of the same size; padding rows are not valid. Batches have no
+    objects (N = 0): the ground truth is read from the annotation file.
 
     Raises:
       ValueError: an image is broken; the message names it.
@@ -159,10 +159,10 @@ class RecordDataset:
     return pipeline.batches(images.allocate, images.fill, range(len(plan)))
 
   def class_counts(self) -> dict[str, Any]:
-    """Training images that hold each class (`images`), its objects (`instances`), and `num_images`; of all sources.
+    """Counts of all sources: training images and objects of each class (`images`, `instances`), and `num_images`.
 
     Raises:
-      ValueError: the file config.data.num_shots, which has the `instances` where it is given, is not of these classes.
+      ValueError: config.data.num_shots, a file that replaces `instances`, has another number of classes.
     """
     counts = [count_classes(source.records.labels, len(self.categories)) for source in self.sources]
     instances = sum(each.instances for each in counts)
@@ -180,25 +180,25 @@ class RecordDataset:
     }
 
   def counters(self) -> Mapping[str, int]:
-    """What was met so far in images that were loaded, also in those read ahead."""
+    """Counts of special cases in the images loaded so far, those read ahead included."""
     return self._counters.read()
 
   def _rows(self, batch_size: int) -> range:
-    """The rows of a global batch that this process loads."""
+    """Rows of a global batch that this process loads."""
     local_size = batch_size // self.process_count
     return range(self.process_index * local_size, (self.process_index + 1) * local_size)
 
 
 def _open_source(name: str, data: ConfigDict, workdir: str, process_index: int) -> Source:
-  """A source of training images by its name and settings; raises ValueError where it cannot give what they ask for."""
-  fields = training_fields(data, num_classes=0)  # how many there are is not known yet, and makes no difference here
+  """Opens a source of training images; raises ValueError if its records lack a field that its settings ask for."""
+  fields = training_fields(data, num_classes=0)  # the number of classes is not known yet, and not used here
   path, records = open_split(data, split_name(name), data.train, fields, workdir, process_index)
   fields.check(records, path)
   return Source(path, data, training_fields(data, len(records.categories)), records)
 
 
 def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count: int) -> None:
-  """Raises a ValueError for what does not fit, before a file is read; `settings` are those of sources."""
+  """Raises a ValueError for settings that do not fit, before a file is read; `settings` are the sources'."""
   data = config.data
   if data.name not in NAMES:
     raise ValueError(f"unknown data.name '{data.name}': choose one of {', '.join(NAMES)}")
@@ -218,7 +218,7 @@ def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count
     photometric.check(own.photometric)
     if own.copy_paste.name:
       copy_paste.check(own)
-    fields = training_fields(own, num_classes=0)  # how many there are makes no difference here
+    fields = training_fields(own, num_classes=0)  # the number of classes is not used here
     if own.copy_paste.name and fields.images:
       names = ', '.join(field.name for field in fields.images)
       raise ValueError(
@@ -227,7 +227,7 @@ def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count
 
 
 def _check_canvases(canvases: Sequence[tuple[int, int]]) -> None:
-  """Raises a ValueError unless there is one canvas, or a wide and a tall one."""
+  """Raises a ValueError unless there is one canvas, or a wide one and a tall one."""
   wide_then_tall = len(canvases) == 2 and canvases[0][1] >= canvases[0][0] and canvases[1][0] >= canvases[1][1]
   if len(canvases) != 1 and not wide_then_tall:
     raise ValueError(f'data.canvases {canvases}: give one (height, width), or a wide one and a tall one')

@@ -1,8 +1,8 @@
-"""One image and its annotations, as it lies in a record.
+"""One image and its annotations, as stored in a record.
 
-The record is a tf.train.Example with the names below and those of every kind of annotation (fields/), so that TFDS,
-tf.data and Grain can read it too. JPEG bytes are those of the file, polygons are float, boxes are (x1, y1, x2, y2) in
-pixels of the file.
+A record is a tf.train.Example with the features below and those of every kind of annotation (fields/), so that TFDS,
+tf.data and Grain can read it too. JPEG bytes are the file's, polygons are float, boxes are (x1, y1, x2, y2) in pixels
+of the file.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from input_pipeline.fields.table import KINDS
 from input_pipeline.resize import Size
 from jaxdet.annotations.objects import ImageAnnotations, Objects
 
-# The record's features: name, kind, and shape of what is stored flat. N objects, P polygons, F coordinates.
+# Features of a record: name, type, and shape of the flat array. N objects, P polygons, F coordinates.
 FEATURES = {
   'image/encoded': ('bytes', ()),
   'image/id': ('int64', ()),
@@ -28,7 +28,7 @@ OPTIONAL = {name: feature for kind in KINDS.values() for name, feature in kind.O
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-  """An image file's bytes and what is known of the image."""
+  """The bytes of an image file, and the image's annotations."""
 
   encoded: bytes  # JPEG or PNG
   image_id: int
@@ -44,12 +44,12 @@ class Example:
 
 
 def serialize(example: Example) -> bytes:
-  """The record of an example."""
+  """Encodes an example as a record."""
   return tf_example.encode(features_of(example))
 
 
 def features_of(example: Example) -> dict[str, np.ndarray | list[bytes]]:
-  """All features of an example's record: those of FEATURES, and of OPTIONAL those that its annotations have."""
+  """All features of an example's record: FEATURES, and those of OPTIONAL that its annotations have."""
   features = {
     'image/encoded': [example.encoded],
     'image/id': np.array([example.image_id]),
@@ -63,10 +63,10 @@ def features_of(example: Example) -> dict[str, np.ndarray | list[bytes]]:
 
 
 def parse(record: bytes) -> Example:
-  """The example of a record; arrays may be read-only.
+  """Decodes a record to an example; arrays may be read-only.
 
   Raises:
-    ValueError: the bytes are no such record.
+    ValueError: the bytes are not such a record.
   """
   features = tf_example.decode(record)
   missing = FEATURES.keys() - features.keys()

@@ -1,4 +1,4 @@
-"""One image of a batch from its number: read, decode, place on the canvas."""
+"""Loads one image of a batch: reads, decodes, places it on the canvas."""
 
 import collections
 import threading
@@ -23,7 +23,7 @@ from jaxdet.configuration import detection_canvases
 
 
 class Counters:
-  """Counts by name, from several threads."""
+  """Thread-safe counts by name."""
 
   def __init__(self):
     self._counts = collections.Counter()
@@ -35,13 +35,13 @@ class Counters:
         self._counts[name] += count
 
   def read(self) -> dict[str, int]:
-    """The counts so far, also those of zero."""
+    """Counts so far, zeros included."""
     with self._lock:
       return dict(self._counts)
 
 
 class TrainingImages:
-  """One process's part of the training batches."""
+  """Loads one process's part of the training batches."""
 
   def __init__(
     self,
@@ -54,7 +54,7 @@ class TrainingImages:
     rows: range,
     counters: Counters,
   ):
-    """`rows`: those of each global batch that this process loads."""
+    """`rows` are the rows of each global batch that this process loads."""
     self._records, self._sampler, self._fields, self._copy_paste = records, sampler, fields, copy_paste
     self._data, self._seed, self._rows, self._counters = data, seed, rows, counters
 
@@ -90,10 +90,10 @@ class TrainingImages:
 
 
 class EvaluationImages:
-  """One process's part of the batches of a plan, without objects: the annotation file says what is true."""
+  """Loads one process's part of a plan's batches, without objects: ground truth is read from the annotation file."""
 
   def __init__(self, records: Records, plan: Plan, fields: Fields, data: ConfigDict, rows: range, counters: Counters):
-    """`rows`: those of each global batch that this process loads."""
+    """`rows` are the rows of each global batch that this process loads."""
     self._records, self._plan, self._fields, self._data = records, plan, fields, data
     self._rows, self._counters = rows, counters
 
@@ -115,7 +115,7 @@ class EvaluationImages:
 
 
 def empty_columns(images: int, canvas: Size, fields: Fields) -> Columns:
-  """A batch of black images that are not valid; of the canvas's size, so that no scale is 0 / 0."""
+  """Makes a batch of black images that are not valid; sizes are the canvas's, so that no scale is 0 / 0."""
   return {
     'image': np.zeros((images, *canvas, 3), np.uint8),
     'image_size': np.full((images, 2), canvas, np.int32),
@@ -127,7 +127,7 @@ def empty_columns(images: int, canvas: Size, fields: Fields) -> Columns:
 
 
 def write_image(columns: Columns, row: int, image: Image.Image, placement: Placement, index: int) -> None:
-  """Puts an image, and all but its annotations, into a batch's row that is still empty."""
+  """Writes an image, its sizes and its index into an empty row of a batch; not its annotations."""
   transforms.place_image(image, placement, columns['image'][row])
   columns['image_size'][row] = placement.size
   columns['original_size'][row] = placement.file_size

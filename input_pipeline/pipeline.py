@@ -1,9 +1,9 @@
 """Loads images on all cores and yields them as batches, in order, a few batches ahead.
 
-There is no state to save: a run resumes by starting at another step. Threads suffice, since decoding and
-resizing, four fifths of the work, let go of Python's lock. Each image is written straight to its place in the
-batch. tf.data, driving the same functions, copied every image twice more, took a quarter more processor time and
-over twice the memory, and hung at exit: its iterator waits for Python functions, and they for Python's lock.
+There is no state to save: a run resumes by starting at another step. Threads suffice, since decoding and resizing,
+four fifths of the work, release Python's lock. Each image is written directly into the batch. tf.data with the same
+functions copied every image twice more, took a quarter more CPU time and over twice the memory, and hung at exit: its
+iterator waits for Python functions, which wait for Python's lock.
 """
 
 import collections
@@ -20,12 +20,12 @@ BATCHES_AHEAD = 2
 def batches(
   allocate: Callable[[int], Columns], fill: Callable[[int, int, Columns], None], steps: Iterable[int]
 ) -> Iterator[Batch]:
-  """The batches of these steps.
+  """Yields the batches of these steps.
 
   Args:
-    allocate: gives a step's columns, not filled yet; [B, ...] with the same B at each step.
+    allocate: makes a step's empty columns [B, ...], with the same B at each step.
     fill: (step, row, columns) writes image `row` into the columns of `step`; called from several threads.
-    steps: their numbers, endless or not.
+    steps: step numbers, finite or endless.
 
   Raises:
     Whatever `fill` raises, when its batch is due.

@@ -1,4 +1,4 @@
-"""Image files of a user's own as batches for prediction, prepared as for evaluation."""
+"""Batches of a user's own image files for prediction, prepared as for evaluation."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,9 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.gif', '.tif', '.tiff')
 
 
 def list_images(paths: Sequence[str]) -> tuple[str, ...]:
-  """The image files that are meant by files, folders (with all below them) and .txt lists (a path a line).
+  """Lists the image files of paths: files, folders (recursively) and .txt lists (one path per line).
 
-  Files of a folder come in alphabetical order; a list's relative paths begin at the list's folder.
+  Files of a folder come in alphabetical order; relative paths of a list are relative to the list's folder.
 
   Raises:
     FileNotFoundError: a path does not exist, or there are no images; the message names it.
@@ -47,10 +47,10 @@ def list_images(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def image_batches(files: Sequence[str], config: ConfigDict) -> Iterator[Batch]:
-  """Batches of config.eval.batch_size images, each on the canvas of their orientation.
+  """Yields batches of config.eval.batch_size images, each on the canvas of their orientation.
 
-  Wide images come first, then the others, each kind in order; `Batch.index` points into `files`. Files that
-  cannot be read are named in the log and are not valid in their batch.
+  Wide images come first, then the others, each in order; `Batch.index` points into `files`. Files that cannot be read
+  are logged and are not valid in their batch.
 
   Args:
     files: from `list_images`.
@@ -88,7 +88,7 @@ class _Images:
 
 
 def _turned_size(file: str) -> tuple[int, int]:
-  """(height, width) once turned as its EXIF data says; (1, 1) of files to be named when their turn comes."""
+  """(height, width) after the rotation of its EXIF data; (1, 1) if it cannot be read, which `fill` logs later."""
   try:
     with Image.open(file) as image:
       turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5

@@ -1,4 +1,4 @@
-"""Makes a split's records, once: from its annotations and a folder of images to shards on disk."""
+"""Makes a split's records once: shards on disk, from its annotations and a folder of images."""
 
 import dataclasses
 import glob
@@ -20,8 +20,8 @@ from jaxdet.annotations import files as annotation_files
 from jaxdet.annotations.columns import Annotations
 from jaxdet.annotations.ragged import Ragged
 
-VERSION = 2  # of what records hold; another number has them made anew
-SHOWN = 10  # problems in an error message; a file has all
+VERSION = 2  # of the records' format; records of another version are made again
+SHOWN = 10  # problems in an error message; a file lists all
 
 
 def prepare(
@@ -33,26 +33,25 @@ def prepare(
   wanted: Sequence[str] = (),
   companions: Sequence[Companion] = (),
 ) -> Records:
-  """The split's records in `out_dir`; makes them if they are not there or were made from other annotations.
+  """Opens the split's records in `out_dir`; makes them if they are missing or were made from other annotations.
 
-  Every image is decoded once and compared with its annotated size. Image files go into the records as they
-  are. Work that was interrupted goes on at the first unfinished shard. Memory: the annotations as columns
-  (under 1 GB for LVIS v1's training split) and one shard of images (about 0.2 GB). One process at a time may
-  prepare a split.
+  Every image is decoded once and compared with its annotated size. Image files are stored unchanged. An interrupted
+  run continues at the first unfinished shard. Memory: the annotations as columns (under 1 GB for LVIS v1's training
+  split) and one shard of images (about 0.2 GB). One process at a time may prepare a split.
 
   Args:
     annotation_path: LVIS or COCO JSON, or splits of VOC, see jaxdet/annotations/files.py.
-    image_root: folder of the images, in any layout that `images.find` knows.
+    image_root: folder of the images, in any layout of `images.find`.
     out_dir: folder of the records; splits share it.
     split: 'train', 'val', ...; part of the file names.
-    num_workers: threads that read and check images; None: one a CPU.
-    wanted: features of `examples.OPTIONAL` that records must have; those without them are made anew.
-    companions: files beside the images that go into the records.
+    num_workers: threads that read and check images; None: one per CPU.
+    wanted: features of `examples.OPTIONAL` that records must have; records without them are made again.
+    companions: files beside the images that are stored in the records.
 
   Raises:
     FileNotFoundError: the annotation file does not exist.
-    ValueError: the annotations contradict themselves or lack what is wanted, or images or their companions are
-      missing, broken or of another size than annotated; all such files are listed in a file that the message names.
+    ValueError: the annotations contradict themselves or lack a wanted feature, or images or their companions are
+      missing, broken or of another size than annotated; the message names a file that lists them all.
   """
   source = _Source(annotation_path)
   manifest = records.load_manifest(out_dir, split)
@@ -92,7 +91,7 @@ def prepare(
 
 
 class _Source:
-  """Which annotation file, or files of VOC, records are made from: the bytes; time and size only save reading them."""
+  """Identifies the annotation files of records by their bytes; if time and size agree, they are not read again."""
 
   def __init__(self, path: str):
     self._files = annotation_files.files(path)
@@ -107,7 +106,7 @@ class _Source:
     return {**self._quick, 'sha256': digest.hexdigest()}
 
   def made(self, manifest: dict) -> bool:
-    """Whether the records of this manifest are of this file and of this program's format."""
+    """Whether the records of this manifest were made from this file and have this program's format."""
     if manifest['version'] != VERSION or manifest['source']['bytes'] != self._quick['bytes']:
       return False
     unchanged = manifest['source']['mtime_ns'] == self._quick['mtime_ns']
@@ -115,7 +114,7 @@ class _Source:
 
 
 def _remove(out_dir: str, split: str) -> None:
-  """Removes a split's files, the manifest first: what is left of an interruption counts for nothing."""
+  """Removes a split's files, the manifest first: without it, files left by an interruption are ignored."""
   stem = os.path.join(glob.escape(out_dir), f'{records.NAME}-{split}')
   shards = glob.glob(f'{stem}.array_record-*')
   for path in [records.manifest_path(out_dir, split), records.index_path(out_dir, split), *shards]:
@@ -124,11 +123,11 @@ def _remove(out_dir: str, split: str) -> None:
 
 
 class _Files:
-  """The files of every image: its own, and those beside it."""
+  """Image files, and their companion files."""
 
   def __init__(self, root: str, names: Sequence[str], companions: Sequence[Companion]):
     self._root, self._companions = root, companions
-    self.paths, missing = images.find(root, names)  # of the images, below the root; '': not found
+    self.paths, missing = images.find(root, names)  # image paths below the root; '': not found
     self.missing = [f'{name}: not found' for name in missing]
     self._beside = []
     for companion in companions:
@@ -142,7 +141,7 @@ class _Files:
     return all(paths[position] for paths in (self.paths, *self._beside))
 
   def load(self, position: int, height: int, width: int) -> tuple[bytes, dict[str, bytes], str]:
-    """The image's file, those beside it by feature, and what is wrong with them, '' if nothing."""
+    """Loads the image's file and its companions by feature, and describes their problem ('' if none)."""
     encoded = self._read(self.paths[position])
     problem = images.check(encoded, height, width)
     problem = problem and f'{self.paths[position]}: {problem}'
@@ -162,7 +161,7 @@ class _Files:
 def _write_shards(
   annotations: Annotations, files: _Files, out_dir: str, split: str, num_workers: int
 ) -> tuple[list[str], list[str]]:
-  """Writes the shards that are not there yet; the images' paths below the root, and what is wrong with files."""
+  """Writes the missing shards; returns the images' paths below the root, and the problems of files."""
   problems = list(files.missing)
   progress = tqdm.tqdm(total=len(annotations), desc=f'records of {split}', unit=' images')
   with ThreadPoolExecutor(num_workers) as pool, progress:
@@ -184,9 +183,9 @@ def _write_shard(
   pool: ThreadPoolExecutor,
   progress: tqdm.tqdm,
 ) -> list[str]:
-  """Writes one shard under another name and renames it if all its images are good; else what is wrong."""
+  """Writes one shard under a temporary name and renames it if all its images are good; else returns the problems."""
   partial = f'{target}.partial'
-  # Group size 1: any record can be read alone. JPEG files do not compress further.
+  # Group size 1: each record can be read alone. JPEG files do not compress further.
   writer = array_record_module.ArrayRecordWriter(partial, 'group_size:1,uncompressed')
   problems = []
 
@@ -225,16 +224,16 @@ def _example(
 
 
 def holds(manifest: Mapping, wanted: Sequence[str], folders: Mapping[str, str]) -> bool:
-  """Whether records have these features, of files from these folders; they may have more."""
+  """Whether records have at least these features, with companion files from these folders."""
   there = manifest.get('folders', {})
   return set(wanted) <= set(manifest.get('features', ())) and folders.items() <= there.items()
 
 
 def _optional_features(annotations: Annotations, wanted: Sequence[str], companions: Sequence[Companion]) -> list[str]:
-  """The names of examples.OPTIONAL that records of these annotations have.
+  """Names of examples.OPTIONAL that records of these annotations have.
 
   Raises:
-    ValueError: a wanted one is not among them.
+    ValueError: a wanted feature is missing.
   """
   example = _example(annotations, 0, '', b'', {companion.feature: b'' for companion in companions})
   features = sorted(examples.features_of(example).keys() & examples.OPTIONAL.keys())
@@ -255,7 +254,7 @@ def _index(annotations: Annotations, file_names: Sequence[str]) -> Index:
 
 
 def _report(problems: list[str], annotation_path: str, image_root: str, path: str) -> str:
-  """Writes all problems into a file; the message with the first of them."""
+  """Writes all problems into a file; returns an error message with the first of them."""
   with open(path, 'w') as f:
     f.writelines(f'{problem}\n' for problem in problems)
   lines = '\n'.join(f'  {problem}' for problem in problems[:SHOWN])

@@ -1,10 +1,10 @@
-"""A prepared split on disk: shards of records for random access, and columns to choose images by.
+"""Reads a prepared split: shards of records for random access, and an index to sample images by.
 
 A folder holds for each split, as `prepare` writes them:
 
   detection-train.array_record-00000-of-00098   1024 images each, in the annotation file's order
-  detection-train.index.npz                     a row an image, those without objects included
-  detection-train.json                          categories, counts, and what the records were made from
+  detection-train.index.npz                     one row per image, those without objects included
+  detection-train.json                          manifest: categories, counts, and the records' source
 
 and, for TFDS, `dataset_info.json` and `features.json`.
 """
@@ -23,7 +23,7 @@ from jaxtyping import Int, Int64
 from jaxdet.annotations.ragged import Ragged
 from jaxdet.structures import Category
 
-NAME = 'detection'  # the data set's name for TFDS, with which file names begin
+NAME = 'detection'  # the data set's name for TFDS, and prefix of the file names
 IMAGES_PER_SHARD = 1024  # about 170 MB of COCO's photographs
 
 
@@ -40,7 +40,7 @@ def index_path(folder: str, split: str) -> str:
 
 
 def shard_paths(folder: str, split: str, num_images: int) -> list[str]:
-  """The shards of a split of so many images; shard s holds images s * 1024 and following."""
+  """Paths of a split's shards; shard s holds images s * 1024 and following."""
   count = num_shards(num_images)
   return [os.path.join(folder, f'{NAME}-{split}.array_record-{s:05d}-of-{count:05d}') for s in range(count)]
 
@@ -51,16 +51,16 @@ def num_shards(num_images: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-  """What a sampler must know of I images without reading them; position i is the image's index everywhere."""
+  """Columns of I images for samplers, which do not read the records; row i is the image with index i everywhere."""
 
   image_ids: Int64[np.ndarray, 'I']
   image_sizes: Int[np.ndarray, 'I 2']  # int32 (height, width), pixels
   file_names: tuple[str, ...]  # below the image folder
-  labels: Ragged  # int32, of each image's objects
-  crowds: Ragged  # bool, of the same objects
+  labels: Ragged  # int32, one per object of each image
+  crowds: Ragged  # bool, one per object
 
   def save(self, path: str) -> None:
-    """Writes all columns at once: a file of this name is always whole."""
+    """Writes all columns atomically: a file of this name is never incomplete."""
     with open(f'{path}.partial', 'wb') as f:
       np.savez_compressed(
         f,
@@ -93,9 +93,9 @@ class Records:
   folder: str
   split: str
   categories: tuple[Category, ...]  # sorted by id; a label is a position in it
-  counts: Mapping[str, int]  # what preparing met and dropped, by name
+  counts: Mapping[str, int]  # special cases and dropped objects of the preparation, by name
   index: Index
-  features: tuple[str, ...] = ()  # of `examples.OPTIONAL`: those that all of these records have
+  features: tuple[str, ...] = ()  # names of `examples.OPTIONAL` that all records have
 
   def __post_init__(self):
     self._paths = shard_paths(self.folder, self.split, len(self))
@@ -104,10 +104,10 @@ class Records:
 
   @classmethod
   def open(cls, folder: str, split: str) -> 'Records':
-    """The records that `prepare` made.
+    """Opens the records that `prepare` made.
 
     Raises:
-      RecordsNotFound: there are none for this split, preparing them was not finished, or a file is gone.
+      RecordsNotFound: the split has none, their preparation is not finished, or a file is missing.
     """
     folder = os.fspath(folder)
     manifest = load_manifest(folder, split)
@@ -144,11 +144,11 @@ class Records:
 
   @property
   def crowds(self) -> Ragged:
-    """Which of those objects are crowds."""
+    """Crowd flags of the same objects."""
     return self.index.crowds
 
   def read(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
-    """The records of these images, in this order; see `examples.parse`.
+    """Reads the records of these images, in this order; see `examples.parse`.
 
     Raises:
       IndexError: an index is outside 0 .. len - 1.
@@ -183,7 +183,7 @@ class Records:
 
 
 def load_manifest(folder: str, split: str) -> dict | None:
-  """What the split's records were made from, or None where there are none."""
+  """Loads the manifest of the split's records; None if there are no records."""
   path = manifest_path(folder, split)
   if not os.path.exists(path):
     return None
@@ -199,7 +199,7 @@ def save_manifest(folder: str, split: str, manifest: dict) -> None:
 
 
 def splits(folder: str) -> list[str]:
-  """The names of the splits whose records are complete."""
+  """Names of the splits with complete records."""
   paths = sorted(glob.glob(manifest_path(glob.escape(folder), '*')))
   names = [os.path.basename(path).removeprefix(f'{NAME}-').removesuffix('.json') for path in paths]
   return [name for name in names if load_manifest(folder, name)['complete']]

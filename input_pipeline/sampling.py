@@ -1,11 +1,11 @@
-"""Which images make up the batch of a step: a function of (seed, step) alone, the same on every host.
+"""Chooses the images of a step's batch: a function of (seed, step) alone, the same on every host.
 
-An epoch is a random permutation in which image i stands floor(factor) or floor(factor) + 1 times, so that it
-stands `factor` times in expectation (stochastic rounding); with a factor below 1 it is in some epochs only, and an
-epoch may be empty. Epochs follow each other without a gap. Where there are two canvases, the stream is split by
-orientation (by lot where a random crop decides on it) and a batch takes the place at which its last image arrives, as
-in Detectron2's aspect-ratio grouping; what an epoch leaves over opens the next one's batches, so nothing is ever
-dropped. Detectron2 groups the stream of each worker, here it is the one global stream.
+An epoch is a random permutation in which image i occurs floor(factor) or floor(factor) + 1 times, `factor` times in
+expectation (stochastic rounding); with a factor below 1 it is in some epochs only, and an epoch may be empty. Epochs
+follow each other without a gap. With two canvases the stream is split by orientation (at random if a random crop
+decides the orientation), and a batch is due when its last image arrives, as in Detectron2's aspect-ratio grouping.
+Images left over at the end of an epoch begin the next epoch's batches, so no image is dropped. Detectron2 groups the
+stream of each worker; here there is one global stream.
 
 To find a step, only the lengths of the epochs before it are needed: nothing is replayed on resume.
 """
@@ -17,23 +17,23 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # of each batch its canvas and its images; -1: no image
+Plan = Sequence[tuple[int, Int[np.ndarray, 'B']]]  # canvas and image indices of each batch; -1: no image
 
-# The purposes of random numbers: each has streams of its own.
+# Purposes of random numbers: each has its own streams.
 EPOCHS, IMAGES, PASTES, CANVASES, COLOURS, SOURCES = 0, 1, 2, 3, 4, 5
 
 
 def random_stream(seed: int, purpose: int, number: int) -> np.random.Generator:
-  """The generator that belongs to (seed, purpose, number); counter-based, so made in microseconds."""
+  """Makes the generator of (seed, purpose, number); it is counter-based, so this takes microseconds."""
   return np.random.Generator(np.random.Philox(key=[seed, number], counter=[0, 0, 0, purpose]))
 
 
 def orientations(sizes: Int[np.ndarray, 'images 2'], canvases: int) -> Int[np.ndarray, 'images']:
-  """The canvas of each image: with two, 0 for images wider than high and 1 for the others.
+  """Canvas of each image: with two canvases, 0 for images wider than high and 1 for the others.
 
   Args:
     sizes: (height, width) of every image.
-    canvases: 1 or 2, how many there are; wide ones first.
+    canvases: number of canvases, 1 or 2 (wide, tall).
   """
   if canvases == 1:
     return np.zeros(len(sizes), np.int64)
@@ -41,7 +41,7 @@ def orientations(sizes: Int[np.ndarray, 'images 2'], canvases: int) -> Int[np.nd
 
 
 def evaluation_plan(canvas_of_image: Int[np.ndarray, 'images'], batch_size: int) -> Plan:
-  """Each image once: canvas after canvas, on each in order, its last batch filled up with -1."""
+  """Plans batches with each image once, one canvas after the other, in order; -1 pads a canvas's last batch."""
   plan = []
   for canvas in range(int(canvas_of_image.max(initial=-1)) + 1):
     images = np.flatnonzero(canvas_of_image == canvas)
@@ -51,7 +51,7 @@ def evaluation_plan(canvas_of_image: Int[np.ndarray, 'images'], batch_size: int)
 
 
 class BatchSampler:
-  """`batch(step)` says which canvas a step uses and which images it sees."""
+  """Chooses the canvas and the images of each step: `batch(step)`."""
 
   def __init__(
     self,
@@ -60,9 +60,12 @@ class BatchSampler:
     batch_size: int,
     seed: int,
   ):
-    """Images are those of `factors`, none of which is negative; `batch_size` is over all hosts.
-
-    `second_canvas` is the probability that an image is shown on the second canvas: 0 or 1 where its shape says so.
+    """
+    Args:
+      factors: expected number of occurrences per epoch of each image, at least 0.
+      second_canvas: probability that an image is placed on the second canvas: 0 or 1 if its shape decides.
+      batch_size: over all hosts.
+      seed: of the run.
 
     Raises:
       ValueError: there are no images, or all have factor 0.
@@ -75,7 +78,7 @@ class BatchSampler:
     self._num_canvases = 1 + int(second_canvas.max() > 0)
     self._batch_size = batch_size
     self._seed = seed
-    # Row e: how many images of each canvas the epochs before e hold. Grows as steps are asked for.
+    # Row e: number of images of each canvas in the epochs before e. Grows as later steps are requested.
     self._before = np.zeros((1, self._num_canvases), np.int64)
     self._lock = threading.Lock()
     self.batch = functools.lru_cache(maxsize=64)(self._batch)
@@ -93,7 +96,7 @@ class BatchSampler:
     return int(canvas), self._images(int(canvas), ranks)
 
   def _images(self, canvas: int, ranks: Int[np.ndarray, 'B']) -> Int[np.ndarray, 'B']:
-    """The images at these places of a canvas's endless stream."""
+    """Images at positions `ranks` of a canvas's endless stream."""
     first = self._before[:, canvas]
     epochs = np.searchsorted(first, ranks, side='right') - 1
     images = np.empty_like(ranks)
@@ -103,7 +106,7 @@ class BatchSampler:
     return images
 
   def _first_steps(self, step: int) -> Int[np.ndarray, 'epochs']:
-    """The first step that each epoch completes, up to the epoch behind that of `step`."""
+    """First step that each epoch completes, up to the epoch after that of `step`."""
     with self._lock:
       while (self._before[-1] // self._batch_size).sum() <= step:
         _, canvases, _ = self._drawn(len(self._before) - 1)
@@ -112,7 +115,7 @@ class BatchSampler:
       return (self._before // self._batch_size).sum(axis=1)
 
   def _drawn(self, epoch: int) -> tuple[Int[np.ndarray, 'length'], Int[np.ndarray, 'length'], np.random.Generator]:
-    """An epoch's images and the canvas of each, not yet in its order, and the stream that order is drawn from."""
+    """Draws an epoch's images and their canvases, not shuffled yet, and returns the stream that shuffles them."""
     stream = random_stream(self._seed, EPOCHS, epoch)
     repeats = self._whole + (stream.random(len(self._whole), np.float32) < self._fraction)
     images = np.repeat(np.arange(len(repeats)), repeats)
@@ -120,18 +123,18 @@ class BatchSampler:
     return images, (lots < self._second_canvas[images]).astype(np.int64), stream
 
   def _in_order(self, epoch: int) -> tuple[Int[np.ndarray, 'length'], Int[np.ndarray, 'length']]:
-    """The images of an epoch in order, and the canvas of each."""
+    """Images of an epoch in order, and the canvas of each."""
     images, canvases, stream = self._drawn(epoch)
     order = stream.permutation(len(images))
     return images[order], canvases[order]
 
   def _compute_epoch(self, epoch: int) -> list[Int[np.ndarray, 'length']]:
-    """The images of an epoch by canvas, in order."""
+    """Images of an epoch by canvas, in order."""
     images, canvases = self._in_order(epoch)
     return [images[canvases == canvas] for canvas in range(self._num_canvases)]
 
   def _compute_epoch_batches(self, epoch: int) -> Int[np.ndarray, 'batches 2']:
-    """(canvas, its batch's number) of the batches whose last image is in this epoch, in order of that image."""
+    """(canvas, batch number on it) of the batches whose last image is in this epoch, in order of that image."""
     _, canvas_at = self._in_order(epoch)
     ends = []
     for canvas in range(self._num_canvases):

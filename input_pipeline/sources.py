@@ -1,9 +1,9 @@
-"""Training images from several sources: what config.data is for each, and which of them a step sees.
+"""Training images from several sources: the settings of each, and the source of each step.
 
-The first source is config.data itself. Every entry of data.more_sources is another one, by its name: those settings of
-config.data that are otherwise for its images, such as `train`, `dir`, `canvases` or `sampler`. A batch is of one
-source, so that each may have a canvas, and kinds of annotation, of its own. A step's source is drawn in proportion to
-`data.rate`; among the steps of a source, its images come in its own order, as if it were the only one.
+The first source is config.data itself. Every entry of data.more_sources is another one, by name: the settings of
+config.data that differ for its images, such as `train`, `dir`, `canvases` or `sampler`. A batch comes from one source,
+so that each may have its own canvas and kinds of annotation. A step's source is drawn in proportion to `data.rate`;
+the images of a source come in the same order as if it were the only one.
 """
 
 import functools
@@ -18,14 +18,14 @@ from input_pipeline.sampling import SOURCES, random_stream
 from jaxdet.parts import nearest
 
 BLOCK = 4096  # steps whose sources are drawn together
-OF_ALL = ('name', 'val', 'shapes', 'num_shots', 'more_sources')  # settings that no source has of its own
+OF_ALL = ('name', 'val', 'shapes', 'num_shots', 'more_sources')  # settings that all sources share
 
 
 def settings_of_sources(data: ConfigDict) -> dict[str, ConfigDict]:
-  """config.data of every source by name, '' for the first; none where data.train is empty.
+  """config.data of every source by name, '' for the first; no sources if data.train is empty.
 
   Raises:
-    ValueError: a source has no annotations, a setting that there is not, or a rate that cannot be.
+    ValueError: a source has no annotations, an unknown setting, or an impossible rate.
   """
   if not data.train:
     return {}
@@ -42,28 +42,28 @@ def settings_of_sources(data: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def split_name(source: str) -> str:
-  """Of a source's records."""
+  """Split name of a source's records."""
   return f'train_{source}' if source else 'train'
 
 
 def seed_of(seed: int, position: int) -> int:
-  """The seed of the source at this position; the first has that of the run."""
+  """Seed of the source at this position; the first one uses the run's seed."""
   return seed if position == 0 else int(np.random.SeedSequence((seed, position)).generate_state(1, np.uint64)[0])
 
 
 class Turns:
-  """`turn(step)` says which source a step sees, and how many steps have seen it before."""
+  """Chooses the source of each step: `turn(step)`."""
 
   def __init__(self, rates: Sequence[float], seed: int):
-    """`rates`: of every source, its share of the steps relative to the others'."""
+    """`rates` are the sources' relative shares of the steps."""
     self._ends, self._seed = np.cumsum(rates) / np.sum(rates), seed
-    # Row b: the steps of each source before block b. Grows as steps are asked for.
+    # Row b: number of steps of each source before block b. Grows as later steps are requested.
     self._before = np.zeros((1, len(rates)), np.int64)
     self._lock = threading.Lock()
     self._block = functools.lru_cache(maxsize=4)(self._draw)
 
   def turn(self, step: int) -> tuple[int, int]:
-    """(position of the source, number of its steps before)."""
+    """Returns (position of the step's source, number of earlier steps of that source)."""
     if len(self._ends) == 1:
       return 0, step
     block, place = divmod(step, BLOCK)
@@ -77,7 +77,7 @@ class Turns:
     return source, int(before[source] + (sources[:place] == source).sum())
 
   def _draw(self, block: int) -> Int[np.ndarray, 'block']:
-    """The sources of a block's steps."""
+    """Draws the sources of a block's steps."""
     return np.searchsorted(self._ends, random_stream(self._seed, SOURCES, block).random(BLOCK), side='right')
 
 
@@ -93,7 +93,7 @@ def _check(name: str, changes: Mapping, data: ConfigDict) -> None:
 
 
 def _check_keys(changes: Mapping, settings: Mapping, path: str) -> None:
-  """Raises a ValueError for a key that `settings` do not have at the same place."""
+  """Raises a ValueError for a key of `changes` that `settings` do not have."""
   for key, value in changes.items():
     if key not in settings:
       raise ValueError(f"unknown config key '{path}.{key}'; the nearest is '{nearest(key, settings)}' of config.data")

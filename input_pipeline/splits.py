@@ -1,4 +1,4 @@
-"""The records of a split: made by process 0 where they are not yet, awaited by the others."""
+"""Opens the records of a split: process 0 makes them if necessary, the others wait for them."""
 
 import errno
 import hashlib
@@ -14,14 +14,14 @@ from input_pipeline.preparation import prepare
 from input_pipeline.records import Records, RecordsNotFound
 from jaxdet.annotations.files import find
 
-WAIT_SECONDS = 6 * 3600  # of the other processes for process 0's records
+WAIT_SECONDS = 6 * 3600  # longest wait for the records of process 0
 POLL_SECONDS = 5
 
 
 def open_split(
   data: ConfigDict, split: str, names: Sequence[str], fields: Fields, workdir: str, process_index: int
 ) -> tuple[str, Records]:
-  """(path of the annotation file, records) of a split; process 0 makes the records, the others wait for them."""
+  """Returns (path of the annotation file, records); process 0 makes missing records, the others wait for them."""
   beside = os.path.join(data.dir, data.records)
   elsewhere = os.path.join(workdir or _cache_folder(data.dir), os.path.basename(data.records))
   if process_index:
@@ -39,14 +39,14 @@ def open_split(
 
 
 def _cache_folder(data_dir: str) -> str:
-  """A folder of the user's for the data set that lies at this path."""
+  """Folder for this data set in the user's cache."""
   cache = os.environ.get('XDG_CACHE_HOME', os.path.join(os.path.expanduser('~'), '.cache'))
   name = hashlib.sha256(os.path.abspath(data_dir).encode()).hexdigest()[:16]
   return os.path.join(cache, 'jaxdet', name)
 
 
 def _wait(split: str, wanted: Sequence[str], folders: Sequence[str]) -> Records:
-  """The split's records, with the wanted features, as soon as process 0 has them in one of the folders."""
+  """Waits until process 0 has made the split's records with the wanted features in one of the folders."""
   until = time.monotonic() + WAIT_SECONDS
   while time.monotonic() < until:
     for folder in folders:

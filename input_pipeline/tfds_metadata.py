@@ -1,4 +1,4 @@
-"""What TFDS must know to read a folder of records: `tfds.builder_from_directory(folder)` then works."""
+"""Writes TFDS metadata of a folder of records, for `tfds.builder_from_directory(folder)`."""
 
 import os
 from collections.abc import Collection
@@ -16,7 +16,7 @@ DTYPES = {'bytes': np.object_, 'int64': np.int64, 'float32': np.float32}
 
 
 def features(optional: Collection[str] = ()) -> tfds.features.FeaturesDict:
-  """`examples.FEATURES`, and some of `examples.OPTIONAL`, for TFDS, nested by the slashes of their names.
+  """TFDS features: `examples.FEATURES` and the given ones of `examples.OPTIONAL`, nested by the slashes of their names.
 
   Images stay encoded.
   """
@@ -31,13 +31,13 @@ def features(optional: Collection[str] = ()) -> tfds.features.FeaturesDict:
 
 
 def common_features(folder: str) -> list[str]:
-  """The names of `examples.OPTIONAL` that the records of all complete splits in a folder have."""
+  """Names of `examples.OPTIONAL` that the records of all complete splits in a folder have."""
   found = [set(records.load_manifest(folder, split).get('features', ())) for split in records.splits(folder)]
   return sorted(set.intersection(*found)) if found else []
 
 
 def splits(folder: str) -> list[tfds.core.SplitInfo]:
-  """The complete splits in a folder of records."""
+  """TFDS's description of the complete splits in a folder of records."""
   found = []
   for split in records.splits(folder):
     num_images = records.load_manifest(folder, split)['num_images']

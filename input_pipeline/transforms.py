@@ -1,7 +1,7 @@
-"""From a file to the canvas: resize, crop, flip.
+"""Places a file on the canvas: resizes, crops, flips.
 
-All of it is one affine map per image, a `Placement`, drawn from a random stream that belongs to the image's
-place in training; the image and every kind of annotation (fields/) follow that one map.
+Together these are one affine map per image, a `Placement`, drawn from the random stream of the image's position in
+training. It is applied to the image and to every kind of annotation (fields/).
 """
 
 import dataclasses
@@ -21,16 +21,16 @@ NO_BOXES = np.zeros((0, 4), np.float32)
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-  """How a file lies on the canvas: resized, then cropped, then flipped, at the canvas's top left."""
+  """Affine map from a file to the canvas: resized, then cropped, then flipped, at the canvas's top left."""
 
   file_size: Size
   resized_size: Size
   crop_offset: Size  # (y, x) in the resized image
   size: Size  # on the canvas
   flipped: bool = False
-  tight_boxes: bool = False  # boxes are drawn anew around the polygons, since crops cut objects
-  shrunk: bool = False  # made smaller than the recipe says, since it would not fit the canvas
-  crop: Crop | None = None  # a part of the file that is taken first, and is what `resized_size` is the new size of
+  tight_boxes: bool = False  # recompute boxes from the polygons, since crops cut objects
+  shrunk: bool = False  # smaller than the recipe's size, to fit the canvas
+  crop: Crop | None = None  # crop of the file before it is resized to `resized_size`
 
   @property
   def scale(self) -> Float[np.ndarray, '2']:
@@ -50,7 +50,7 @@ class Placement:
 
   @property
   def _taken_size(self) -> Size:
-    """Of what is resized: the part of the file, or the file."""
+    """Size before resizing: the crop's, or the file's."""
     return self.crop.size if self.crop else self.file_size
 
 
@@ -63,18 +63,18 @@ def training_placement(
   tall: bool | None = None,
   boxes: Float32[np.ndarray, 'N 4'] = NO_BOXES,
 ) -> Placement:
-  """A random placement after `recipe`, the configuration's data.resize.
+  """Draws a random placement after `recipe`, the configuration's data.resize.
 
-  'shortest_edge': the shorter side has one of `sizes`, the longer at most `max_size`; with `crop` of the file, or of a
-  random part of it (random_crop.py). 'large_scale_jitter': the image fits into the canvas times a factor from `jitter`,
-  then a random part of the canvas's size is cut out (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
-  'stretch': the file, or with `window` a random window on it (ssd_augmentation.py), fills the canvas, whatever its
-  shape. 'center_crop': a random square (center_crop.py) fills the canvas.
+  'shortest_edge': the shorter side has one of `sizes`, the longer at most `max_size`; with `crop.probability` on a
+  random crop of the file (random_crop.py). 'large_scale_jitter': the image fits into the canvas times a factor from
+  `jitter`, then a random part of the canvas's size is cropped (Detectron2's new baselines: ResizeScale, FixedSizeCrop).
+  'stretch': the file, or with `window` a random window of it (ssd_augmentation.py), is stretched to the canvas.
+  'center_crop': a random square (center_crop.py) is stretched to the canvas.
 
   Args:
     flip: probability of a horizontal flip.
-    tall: the orientation of what `crop` leaves, where canvases go by that; None: either.
-    boxes: of all objects in the file, on which windows depend.
+    tall: orientation of the crop, if the canvas depends on it; None: either.
+    boxes: all objects of the file, on which windows depend.
   """
   if recipe.name == 'shortest_edge':
     crop = random_crop.draw(file_size, recipe, tall, stream) if recipe.crop.probability else None
@@ -99,13 +99,13 @@ def training_placement(
 def placement_on(
   canvas: int, file_size: Size, data: ConfigDict, stream: np.random.Generator, boxes: Float32[np.ndarray, 'N 4']
 ) -> Placement:
-  """A random placement on the canvas at this position in data.canvases, as config.data says."""
+  """Draws a random placement on canvas number `canvas` of data.canvases, after config.data."""
   tall = bool(canvas) if len(data.canvases) == 2 else None
   return training_placement(file_size, data.canvases[canvas], data.resize, data.flip, stream, tall, boxes)
 
 
 def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> Placement:
-  """The whole image without chance: with `test_size` and `max_size`, stretched, or as large as the file."""
+  """Placement of the whole image, not random: with `test_size` and `max_size`, stretched, or in the file's size."""
   if recipe.name == 'stretch':
     return _stretched(file_size, canvas)
   if recipe.name == 'center_crop':
@@ -114,7 +114,7 @@ def evaluation_placement(file_size: Size, canvas: Size, recipe: ConfigDict) -> P
 
 
 def part(placement: Placement, offset: Size, size: Size) -> Placement:
-  """The part of size `size` that begins at `offset` (y, x) of the placement's own canvas."""
+  """Placement of the part of size `size` at `offset` (y, x) of the placement's own canvas."""
   y, x = offset
   if placement.flipped:
     x = placement.size[1] - x - size[1]
@@ -123,7 +123,7 @@ def part(placement: Placement, offset: Size, size: Size) -> Placement:
 
 
 def cut(placement: Placement, size: Size, stream: np.random.Generator) -> Placement:
-  """A random part of the placement that is nowhere larger than `size`; it cuts objects where it is smaller."""
+  """Draws a random part of the placement of at most `size`; it cuts objects if it is smaller than the placement."""
   smaller = (min(placement.size[0], size[0]), min(placement.size[1], size[1]))
   if smaller == placement.size:
     return placement

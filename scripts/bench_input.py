@@ -1,12 +1,12 @@
-"""Images a second of the training pipeline without a model, what each of its parts takes, and its memory.
+"""Measures the training pipeline without a model: images per second, time of each part, and memory.
 
   python scripts/bench_input.py --generate FOLDER [--images 512] [--config configs/lvis_maskrcnn.py] [--json FILE]
   python scripts/bench_input.py --data DIR --records FOLDER [--config ..] [--json FILE]
 
-With --generate photographs of 640 x 480 with 13 objects are drawn into FOLDER, if they are not there (about 0.1 s
-each). DIR is as for training; the records are made if they are not there. Times are of the processor, by thread, so
-that those of several cores add up; the parts are traced in the running pipeline, and do not hold one another. The copy
-to the device is that of a training step.
+With --generate photographs of 640 x 480 with 13 objects are drawn into FOLDER, if they are missing (about 0.1 s each).
+DIR is as for training; missing records are made. Times are CPU time per thread, so that those of several cores add up;
+the parts are traced in the running pipeline, and exclude each other's time. The copy to the device is that of a
+training step.
 """
 
 import argparse
@@ -19,12 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from unittest import mock
 
-OBJECTS = 13  # of a generated image
-COPIES = 5  # of a batch to the device
+OBJECTS = 13  # per generated image
+COPIES = 5  # repeated copies of a batch to the device
 
 
 class Trace:
-  """Seconds of processor time by name, in functions that are wrapped, without the wrapped ones that they call."""
+  """CPU seconds of wrapped functions by name, without the wrapped functions that they call."""
 
   def __init__(self):
     self.seconds: dict[str, float] = {}
@@ -70,7 +70,7 @@ class Trace:
 
 
 def generate(folder: str, images: int) -> None:
-  """Draws the training images, and two to validate, that are not there."""
+  """Draws missing training images, and two validation images."""
   from scripts import generated_lvis
 
   for split, count in (('train', images), ('val', 2)):
@@ -85,16 +85,16 @@ def generate(folder: str, images: int) -> None:
 
 
 def resident_gib() -> float:
-  """What this process holds in memory."""
+  """Resident memory of this process."""
   with open('/proc/self/statm') as file:
     return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**30
 
 
 def measure(config, count: int, epochs: int) -> dict:
-  """The figures of so many batches, of as many that are traced, and of the memory over epochs.
+  """Measures `count` batches, as many traced batches, and the memory over epochs.
 
   Args:
-    config: a configuration whose data set is there.
+    config: a configuration with an existing data set.
   """
   import jax
 
@@ -115,7 +115,7 @@ def measure(config, count: int, epochs: int) -> dict:
     for _ in range(count):
       batch = next(traced)
     traced.close()
-  started = config.train.batch_size * (count + 2)  # those that were under way too
+  started = config.train.batch_size * (count + 2)  # with those still in progress
   parts = {name: round(1e3 * seconds / started, 2) for name, seconds in trace.seconds.items()}
 
   mesh = make_mesh()

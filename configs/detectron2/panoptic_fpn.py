@@ -1,4 +1,4 @@
-"""Panoptic FPN (Kirillov et al., 2019) as Detectron2 has it: COCO-PanopticSegmentation/panoptic_fpn_R_50_1x and kin.
+"""Panoptic FPN (Kirillov et al., 2019) as in Detectron2: COCO-PanopticSegmentation/panoptic_fpn_R_50_1x and similar.
 
   --config configs/detectron2/panoptic_fpn.py:backbone=r101,schedule=3x
 
@@ -14,15 +14,15 @@ from configs.parts.experiment import experiment, panoptic_evaluation
 CHOICES = {
   'cascade': (False, True),  # three box heads
   'backbone': backbones.NETWORKS,
-  'weights': ('', *backbones.DETECTRON2),  # that the backbone starts from; '': those of Detectron2's zoo
-  'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
+  'weights': ('', *backbones.DETECTRON2),  # initial weights of the backbone; '': those of Detectron2's zoo
+  'deformable': backbones.DEFORMABLE,  # deformable convolutions in the backbone's last stages
   'sizes': datasets.SIZES,  # of training images
   'schedule': ('1x', '3x', '135k'),
 }
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone, args.weights)
   dataset = datasets.DATASETS['coco']

@@ -1,4 +1,4 @@
-"""The semantic head of Panoptic FPN alone (Kirillov et al., 2019), as in Detectron2's Misc/semantic_R_50_FPN_1x.
+"""The semantic head of Panoptic FPN alone (Kirillov et al., 2019), as in Detectron2: Misc/semantic_R_50_FPN_1x.
 
   --config configs/detectron2/semantic_fpn.py:backbone=r101
 
@@ -19,7 +19,7 @@ CHOICES = {
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights = backbones.detectron2(args.backbone)
   return experiment(

@@ -1,7 +1,7 @@
-"""CornerNet (Law & Deng, 2018) as mmdetection has it: cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco and kin.
+"""CornerNet (Law & Deng, 2018) as in mmdetection: cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco and similar.
 
   --config configs/mmdet/cornernet.py:batch=48
-  --config configs/mmdet/cornernet.py:mirror=true     the mirror image is looked at too, as in the published accuracy
+  --config configs/mmdet/cornernet.py:mirror=true     also detects in the mirror image, as for the published accuracy
 
 CHOICES lists the arguments.
 """
@@ -13,14 +13,14 @@ from configs.parts import backbones, datasets, dense_heads, detections, models, 
 from configs.parts.experiment import evaluation, experiment
 
 CHOICES = {
-  'batch': ('50', '48', '96'),  # images a step
-  'mirror': (False, True),  # test with the mirror image too
+  'batch': ('50', '48', '96'),  # images per step
+  'mirror': (False, True),  # also detect in the mirror image
 }
-PER_GPU = {'50': 5, '48': 6, '96': 3}  # images, upstream
+PER_GPU = {'50': 5, '48': 6, '96': 3}  # upstream's images per GPU
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   coco, weights = datasets.DATASETS['coco'], backbones.SCRATCH
   test = detections.cornernet(coco.detections)

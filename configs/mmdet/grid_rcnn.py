@@ -1,4 +1,4 @@
-"""Grid R-CNN (Lu et al., 2019) as mmdetection has it: grid_rcnn/grid-rcnn_r50_fpn_gn-head_2x_coco and its kin.
+"""Grid R-CNN (Lu et al., 2019) as in mmdetection: grid_rcnn/grid-rcnn_r50_fpn_gn-head_2x_coco and similar.
 
   --config configs/mmdet/grid_rcnn.py:backbone=r101
 
@@ -15,14 +15,14 @@ CHOICES = {
   'backbone': ('r50', 'r101', 'x101_32x4d', 'x101_64x4d'),
   'schedule': ('2x', '1x'),
 }
-SCHEDULES = {  # epochs and those after which the rate falls, and how it rises
+SCHEDULES = {  # epochs, epochs after which the learning rate drops, and warmup
   '2x': {'epochs': (25, (17, 23)), 'warmup_steps': 3665, 'warmup_factor': 1 / 80},
   '1x': {'epochs': (12, (8, 11)), 'warmup_steps': 500, 'warmup_factor': 1e-4},
 }
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The complete configuration of 'name=value,name=value', see CHOICES."""
+  """Makes the config of 'name=value,name=value', see CHOICES."""
   args = arguments.parse(variant, CHOICES)
   weights, coco = backbones.mmdet(args.backbone), datasets.DATASETS['coco']
   schedule = dict(SCHEDULES[args.schedule])

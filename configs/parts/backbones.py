@@ -135,7 +135,7 @@ def vgg16() -> dict:
 
 
 def hourglass104(norm: str) -> dict:
-  """Two stacked hourglasses, as CornerNet has them."""
+  """Two stacked hourglasses, as in CornerNet."""
   return {
     'name': 'hourglass',
     'stacks': 2,

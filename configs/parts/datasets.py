@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-SIZES = {  # by the argument `sizes`: shorter side in training; '': the program's own for the data set
+SIZES = {  # shorter side in training, by the argument `sizes`; '': the program's own for the data set
   '': {},
   '800': {'sizes': (800,)},
   '640+800': {'sizes': (640, 800)},
@@ -43,33 +43,33 @@ def data(
   test_canvases: tuple[tuple[int, int], ...] = (),
   more_sources: dict[str, dict] | None = None,
 ) -> dict:
-  """Files and preparation of images: `config.data`.
+  """Makes `config.data`: files and preparation of images.
 
   Args:
     name: 'lvis', 'coco', 'voc', or 'shapes': the generated set.
     folder: folder of annotations and images.
-    train, val: annotations, the first that exists below `folder`; for VOC, joined splits: 'VOC2007/train+VOC2007/val'.
+    train, val: annotations, the first existing file below `folder`; for VOC joined splits: 'VOC2007/train+VOC2007/val'.
     records: prepared shards, below `folder`.
     sampler: of training images: 'repeat_factor', 'instance_repeat_factor', 'class_balanced', 'uniform'.
-    mask_size: cells along the side of an object's bitmap; 0: boxes alone.
-    max_vertices: masks are drawn from outlines of up to so many vertices, as Detectron2's polygons; 0: from bitmaps
-      alone, as in mmdetection.
-    ignore_marked, ignore_min_side: what training leaves out beside crowds: objects that the annotations mark with
-      'ignore' (VOC: difficult), and those with a side of fewer pixels of the file.
-    resize: 'shortest_edge'; 'large_scale_jitter'; 'stretch': to the canvas, whatever the shape; 'center_crop':
-      CornerNet's squares in training, otherwise files as large as they are.
+    mask_size: cells per side of an object's bitmap; 0: boxes only.
+    max_vertices: mask targets come from outlines of up to this many vertices, as Detectron2's polygons; 0: from bitmaps
+      only, as in mmdetection.
+    ignore_marked, ignore_min_side: objects not used in training, besides crowds: those annotated 'ignore' (VOC:
+      difficult), and those with a side of fewer pixels of the file.
+    resize: 'shortest_edge'; 'large_scale_jitter'; 'stretch': to the canvas, changing the aspect ratio; 'center_crop':
+      CornerNet's squares in training, the file's own size in evaluation.
     sizes, test_size: pixels of the shorter side in training (one is drawn) and evaluation.
-    max_size: of the longer side.
-    crop, crop_max_size: with this probability DETR's crop in training: the file is resized by a shorter side of 400,
-      500 or 600 and a longer one of `crop_max_size`, and a part of it is what `sizes` and `max_size` above are for.
-    window: what of an image is stretched in training, see `windows`; None: the whole.
-    photometric: colours are distorted in training, those of the 'file' or of the 'canvas', which the ground beside the
-      file belongs to; '': they are not.
-    semantic: maps of a class for every pixel, see `semantic_maps`; None: none.
+    max_size: largest longer side.
+    crop, crop_max_size: probability of DETR's crop in training: the file is resized to a shorter side of 400, 500 or
+      600, at most `crop_max_size` on the longer one; a random part is cropped, then resized by `sizes` and `max_size`.
+    window: random windows that are stretched in training, see `windows`; None: the whole image.
+    photometric: distort colours in training, of the 'file' or of the 'canvas', padding beside the file included; '': do
+      not.
+    semantic: semantic maps, see `semantic_maps`; None: none.
     canvases: (height, width); wide ones first.
-    test_canvases: those that images are detected on; (): the same.
-    more_sources: other training images that are mixed in, by name: of each those settings of the result that are
-      otherwise for it, `train` at least. `rate` is a source's share of the steps, relative to the others'.
+    test_canvases: canvases for detection; (): the same.
+    more_sources: further sources of training images, by name: the settings that differ for each, at least `train`.
+      `rate` is a source's share of the steps, relative to the others'.
   """
   return {
     'name': name,
@@ -83,13 +83,13 @@ def data(
     'ignore': {'marked': ignore_marked, 'min_side': ignore_min_side},
     'mask_size': mask_size,
     'max_vertices': max_vertices,
-    'keypoints': {'points': 0, 'flip_pairs': ()},  # of an object; pairs of points that a mirror exchanges
+    'keypoints': {'points': 0, 'flip_pairs': ()},  # per object; pairs of points that a flip exchanges
     'semantic': semantic_maps('') if semantic is None else semantic,
-    'image_labels': False,  # batches say which classes an image is known to hold
-    'sampler': {'name': sampler, 'threshold': 1e-3},  # the threshold is that of repeat factors
-    # Objects of a second image are pasted onto an image: 'simple', or 'rare': rather those of rare classes; '': none.
+    'image_labels': False,  # batches have image-level labels: classes known to be present
+    'sampler': {'name': sampler, 'threshold': 1e-3},  # threshold of repeat factors
+    # Paste objects of a second image: 'simple', or 'rare': preferably of rare classes; '': none.
     'copy_paste': {'name': '', 'probability': 1.0},
-    'num_shots': '',  # file of training objects per class, for class losses; '': they are counted
+    'num_shots': '',  # file with training objects per class, for class losses; '': count them
     'resize': {
       'name': resize,
       'sizes': sizes,
@@ -99,15 +99,15 @@ def data(
       'crop': {'probability': crop, 'sizes': (400, 500, 600), 'max_size': crop_max_size, 'range': (384, 600)},
       'window': windows(expand_probability=0.0, min_ious=()) if window is None else window,
       'center_crop': {
-        'scales': (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),  # of the square's side to the canvas's, one is drawn
-        'border': 128,  # pixels of the file that its middle keeps away from the file's sides
+        'scales': (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),  # side of the square relative to the canvas, one is drawn
+        'border': 128,  # least distance of its centre from the file's sides, in pixels of the file
         'ground': (124, 116, 104),  # RGB
       },
     },
     'photometric': {
       'distort': bool(photometric),
       'of_file': photometric == 'file',
-      'brightness': 32.0,  # at most added, of 255
+      'brightness': 32.0,  # largest added value, of 255
       'contrast': (0.5, 1.5),  # factors
       'saturation': (0.5, 1.5),
       'hue': 18.0,  # largest rotation in degrees
@@ -120,16 +120,16 @@ def data(
 
 
 def semantic_maps(folder: str, *, nearest: str = 'corner') -> dict:
-  """Maps of a class for every pixel, by the images' names.
+  """Semantic maps, with the images' file names.
 
   Args:
-    folder: of the maps, below the data set's; '': there are none.
-    nearest: which pixel is the nearest, OpenCV's ('corner', mmdetection) or Pillow's ('centre', Detectron2).
+    folder: of the maps, below the data set's; '': none.
+    nearest: nearest-neighbour rule of OpenCV ('corner', mmdetection) or of Pillow ('centre', Detectron2).
   """
   return {
     'dir': folder,
     'suffix': '.png',
-    'ignore': 255,  # the value of pixels that do not count
+    'ignore': 255,  # value of ignored pixels
     'nearest': nearest,
   }
 
@@ -155,7 +155,7 @@ PANOPTIC_STUFF = semantic_maps('panoptic_stuff_train2017', nearest='centre')
 
 
 def lvis_v1(**settings) -> dict:
-  """LVIS v1, images drawn by repeat factors; `settings` of `data`."""
+  """LVIS v1, images drawn by repeat factors; `settings` are arguments of `data`."""
   train = ('annotations/lvis_v1_train.json', 'lvis_v1_train.json', 'train.json')
   val = ('annotations/lvis_v1_val.json', 'lvis_v1_val.json', 'val.json')
   return data('lvis', 'data/lvis', train, val, **{'sampler': 'repeat_factor'} | settings)
@@ -170,7 +170,7 @@ def lvis_v05(**settings) -> dict:
 
 
 def coco(**settings) -> dict:
-  """COCO 2017; `settings` of `data`."""
+  """COCO 2017; `settings` are arguments of `data`."""
   train = ('annotations/instances_train2017.json', 'annotations/train.json', 'train.json')
   val = ('annotations/instances_val2017.json', 'annotations/val.json', 'val.json')
   return data('coco', 'data/coco', train, val, **settings)
@@ -268,12 +268,12 @@ def stretched(dataset: str, size: int) -> dict:
 
 
 def center_cropped(dataset: str, size: int, test_size: int) -> dict:
-  """A data set for CornerNet: squares around random points, in other colours, detected as large as files are.
+  """Data set for CornerNet: squares around random points, colour distortion, detection in the file's own size.
 
   Args:
     dataset: a name in DATASETS.
-    size: of the training images' sides.
-    test_size: of the sides of the canvas that images are detected on.
+    size: side of training images in pixels.
+    test_size: side of the canvas for detection in pixels.
   """
   return DATASETS[dataset].data(
     mask_size=0,

@@ -187,15 +187,15 @@ def yolact() -> dict:
 
 
 def cornernet(*, images: int) -> dict:
-  """CornerNet's (Law & Deng, 2018): heat maps of two corners, their embeddings and offsets.
+  """CornerNet's head (Law & Deng, 2018): heat maps of two corners, their embeddings and offsets.
 
   Args:
-    images: of a batch whose losses of embeddings are summed, not averaged: those that upstream has on one GPU.
+    images: number of images whose embedding losses are summed, not averaged: upstream's batch on one GPU.
   """
   return {
     'name': 'cornernet',
     'network': {'name': 'corner_head', 'embedding': 1, 'channels': 256, 'pool_channels': 128, 'norm': 'sync_bn'},
-    # The IoU with an object down to which boxes with corners in its heat are alike.
+    # Heat of a corner extends as far as boxes keep at least this IoU with the object.
     'heat': {'min_overlap': 0.3},
     'class_loss': {'alpha': 2.0, 'gamma': 4.0, 'weight': 1.0},
     'embedding_loss': {'pull': 0.1, 'push': 0.1, 'images': images},

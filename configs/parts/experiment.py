@@ -42,7 +42,7 @@ def evaluation(protocol: str, masks: bool) -> dict:
 
 
 def panoptic_evaluation(annotations: str, maps: str) -> dict:
-  """How one label a pixel is scored, and beside it boxes, masks, and classes of pixels.
+  """Evaluation of panoptic segmentation, together with boxes, masks, and semantic segmentation.
 
   Args:
     annotations: COCO's panoptic JSON file, below config.data.dir.
@@ -52,17 +52,17 @@ def panoptic_evaluation(annotations: str, maps: str) -> dict:
 
 
 def semantic_evaluation(folder: str, *, suffix: str = '.png', ignore: int = 255) -> dict:
-  """How classes of pixels are scored.
+  """Evaluation of semantic segmentation.
 
   Args:
-    folder: of the true maps, below config.data.dir, by the images' names.
-    suffix: of the maps in place of the images'.
-    ignore: the value of pixels that do not count.
+    folder: of the ground-truth maps, below config.data.dir; they have the images' names.
+    suffix: replaces the suffix of the images' names.
+    ignore: value of ignored pixels.
   """
   settings = {'dir': folder, 'suffix': suffix, 'ignore': ignore}
   return {**evaluation('semantic', masks=False), 'semantic': settings}
 
 
 def best_metric(evaluation: dict) -> str:
-  """The metric that a protocol ranks models by: AP, of masks where there are any, unless it has one of its own."""
+  """Metric for ranking models: the protocol's own, or else AP, of masks if they are evaluated."""
   return OWN_BEST_METRIC.get(evaluation['protocol'], f'{evaluation["iou_types"][-1]}/AP')

@@ -15,7 +15,7 @@ def two_stage(
   test: dict,
   pyramid_tasks: dict | None = None,
 ) -> dict:
-  """A detector with proposals, box stages, tasks on RoIs, and tasks on the pyramid where it has any."""
+  """A detector with proposals, box stages, tasks on RoIs, and optionally tasks on the pyramid."""
   return {
     'name': 'two_stage',
     **every_detector(),
@@ -30,7 +30,7 @@ def two_stage(
 
 
 def proposal_network(weights: Weights, *, backbone: dict, neck: dict, proposals: dict, test: dict) -> dict:
-  """A proposal generator as a detector of its own."""
+  """A proposal generator alone."""
   return {
     'name': 'proposal_network',
     **every_detector(),

@@ -1,10 +1,10 @@
 """Tasks on the pyramid: `config.model.pyramid_tasks`, settings by the names of models/pyramid_tasks."""
 
-COCO_STUFF = 54  # classes of COCO's panoptic maps in training: all things together, and 53 of stuff
+COCO_STUFF = 54  # classes of COCO's panoptic maps in training: one of all things, and 53 of stuff
 
 
 def semantic_fpn(*, num_classes: int = COCO_STUFF, loss_weight: float = 1.0) -> dict:
-  """The classes of pixels, by Panoptic FPN's head (Kirillov et al., 2019).
+  """Semantic segmentation by Panoptic FPN's head (Kirillov et al., 2019).
 
   Args:
     num_classes: of the semantic maps.

@@ -33,22 +33,22 @@ def roi(
   beta: float = 0.0,
   loss_weight: float = 1.0,
 ) -> dict:
-  """Detectron2's settings; `mmdet` below has mmdetection's differences.
+  """RoI heads with Detectron2's settings; `mmdet` below has mmdetection's differences.
 
   Args:
-    box_head, mask_head, grid_head: those of this file; no mask head: no masks; no grid head: no grid points.
-    cascade: several box heads, one after the other.
-    levels: of the pyramid that regions are pooled from.
-    shared_head: 'res5': the backbone's last stage on every region (C4).
+    box_head, mask_head, grid_head: see the functions below; without a mask head no masks, likewise for grid points.
+    cascade: settings of several box heads in sequence.
+    levels: pyramid levels that RoIs are pooled from.
+    shared_head: 'res5': the backbone's last stage, applied to every RoI (C4).
     aligned, sampling_ratio: of RoIAlign; 0: as many samples as a bin has pixels. mmdetection 1.x: False and 2.
-    deformable_pooling: for the box head: 'v1' or 'v2' (deformable RoI pooling) instead of RoIAlign.
+    deformable_pooling: of the box head: 'v1' or 'v2' (deformable RoI pooling) instead of RoIAlign.
     low_quality_matches, low_quality_min_iou: as in rpn.py. mmdetection's Mask R-CNN: 'gt_claims' from IoU 0.5.
     scale_clamp, legacy_plus_one: of the box coder, as in rpn.py.
     loss, beta, loss_weight: box loss; 'smooth_l1' (beta 0: L1), or the name of an IoU loss.
   """
   return {
     'stage': 'standard',  # of models/box_stages
-    # Of models/roi_tasks, one after the other.
+    # Of models/roi_tasks, in this order.
     'tasks': (('grid_points',) if grid_head else ()) + (('mask',) if mask_head else ()),
     'pooler': {
       'name': 'deformable' if deformable_pooling else 'roi_align',
@@ -86,12 +86,12 @@ def roi(
 
 
 def mmdet(**settings) -> dict:
-  """mmdetection's settings, changed by `settings` of `roi`."""
+  """RoI heads with mmdetection's settings; `settings` override arguments of `roi`."""
   return roi(**{'scale_clamp': 'symmetric'} | settings)
 
 
 def mmdet_1x(**settings) -> dict:
-  """mmdetection's settings with the coordinates of version 1 (configs/legacy_1.x), changed by `settings` of `roi`."""
+  """RoI heads with the coordinates of mmdetection 1.x (configs/legacy_1.x); `settings` override arguments of `roi`."""
   own = {
     'legacy_plus_one': True,
     'aligned': False,
@@ -111,14 +111,14 @@ def box_head(
   class_agnostic: bool = False,
   box_regression: bool = True,
 ) -> dict:
-  """Two layers of 1024, or with a norm four convolutions and one layer (Wu & He, 2018).
+  """Box head: two fully connected layers of 1024, or with a norm four convolutions and one layer (Wu & He, 2018).
 
   Args:
     norm: of the convolutions.
-    num_fcs: 0: the mean over the region; None: as said above.
-    roi_size: bins along the side of a region.
-    class_agnostic: one box a region; a cascade's boxes always are.
-    box_regression: False: classes alone.
+    num_fcs: number of fully connected layers; 0: the mean over the RoI; None: as above.
+    roi_size: bins per side of a RoI.
+    class_agnostic: one box per RoI; always so in a cascade.
+    box_regression: False: classes only.
   """
   return {
     'name': 'conv_fc',
@@ -161,25 +161,25 @@ def mask_head(norm: str = '', *, num_convs: int = 4, class_agnostic: bool = Fals
 
 
 def grid_head() -> dict:
-  """Grid R-CNN's: nine heat maps of 28 x 28 on regions of twice the size."""
+  """Grid R-CNN's grid head: nine heat maps of 28 x 28 on RoIs of twice the size."""
   return {
     'name': 'fused',
     'num_convs': 8,
-    'point_channels': 64,  # of every point
-    'grid_size': 3,  # points along a side of the grid
+    'point_channels': 64,  # per point
+    'grid_size': 3,  # points per side of the grid
     'norm_groups': 36,
     'roi_size': 14,
   }
 
 
 def grid_points() -> dict:
-  """How Grid R-CNN's points are trained and read."""
+  """Training and decoding of Grid R-CNN's grid points."""
   return {
-    'jitter': 0.15,  # of regions in training, as a share of their sides
-    'max_rois': 96,  # positives an image; mmdetection: 192 of the two on a GPU; 0: all
-    'radius': 1,  # cells round a point that are positive
+    'jitter': 0.15,  # random change of RoIs in training, relative to their sides
+    'max_rois': 96,  # positive RoIs per image; mmdetection: 192 for the two images of a GPU; 0: all
+    'radius': 1,  # positive cells around a point
     'loss_weight': 15.0,
-    'clip': False,  # boxes to the image, which mmdetection means to do and does not
+    'clip': False,  # clip boxes to the image; mmdetection intends to, but does not
   }
 
 

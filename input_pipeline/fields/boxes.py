@@ -1,4 +1,4 @@
-"""Boxes and labels: what every object has."""
+"""Boxes and labels of objects."""
 
 import dataclasses
 from typing import Any, Self
@@ -18,7 +18,7 @@ MIN_BOX_SIDE = 1e-5  # pixels; objects with less left are dropped, as in Detectr
 
 @dataclasses.dataclass(frozen=True)
 class PlacedBoxes:
-  """Of N objects on the canvas."""
+  """Boxes and labels of N objects on the canvas."""
 
   boxes: Float32[np.ndarray, 'N 4']  # xyxy, clipped to the image
   labels: Int32[np.ndarray, 'N']
@@ -32,10 +32,10 @@ class PlacedBoxes:
 
 @dataclasses.dataclass(frozen=True)
 class Boxes(ObjectField):
-  """Left out are crowds, objects outside the crop, and what config.data.ignore is about."""
+  """Boxes and labels, without crowds, objects outside the crop, and objects that config.data.ignore excludes."""
 
-  marked: bool = False  # objects that the annotations mark with 'ignore' are left out
-  min_side: float = 0  # and those with a side of fewer pixels of the file
+  marked: bool = False  # drop objects with the annotation 'ignore'
+  min_side: float = 0  # drop objects with a shorter side, in pixels of the file
 
   name = 'boxes'
   PART = 'objects'

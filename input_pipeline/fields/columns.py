@@ -1,4 +1,4 @@
-"""Arrays of a batch in the making, by their paths in `structures.Batch`: 'image', 'objects/masks/bits', ..."""
+"""Arrays of an unfinished batch, by their paths in `structures.Batch`: 'image', 'objects/masks/bits', ..."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,11 @@ from jaxdet.structures import Batch, InstanceMasks, Objects
 
 Columns = dict[str, np.ndarray]
 
-STRUCTURES = {'': Batch, 'objects': Objects, 'objects/masks': InstanceMasks}  # by path: what is made of arrays below it
+STRUCTURES = {'': Batch, 'objects': Objects, 'objects/masks': InstanceMasks}  # classes by path
 
 
 def to_batch(columns: Mapping[str, np.ndarray], path: str = '') -> Batch:
-  """The batch of all columns, or the structure at `path` of those below it."""
+  """Makes a batch of all columns, or the structure at `path` of the columns below it."""
   own, below = {}, {}
   for name, column in columns.items():
     first, _, rest = name.partition('/')

@@ -1,6 +1,6 @@
-"""What is seen of objects where pixels of others cover them: masks lose cells, boxes follow, little ones go.
+"""Updates objects that others cover: removes covered cells from masks, shrinks boxes, drops mostly covered objects.
 
-What becomes of covered objects is what mmdetection's CopyPaste does. Objects have boxes and masks here.
+As in mmdetection's CopyPaste. Objects must have boxes and masks.
 """
 
 import dataclasses
@@ -13,17 +13,18 @@ from input_pipeline.fields.boxes import MIN_BOX_SIDE, PlacedBoxes
 from input_pipeline.fields.masks import PlacedMasks
 from input_pipeline.fields.placed import PlacedObjects
 
-# A covered object stays if none of its box's sides moves by more pixels, or if more pixels of its mask are left.
+# A covered object is kept if no side of its box moves by more than BOX_MOVED pixels, or if more than MASK_LEFT pixels
+# of its mask are left.
 BOX_MOVED, MASK_LEFT = 10, 300
 
 
 def with_pixels(objects: PlacedObjects) -> PlacedObjects:
-  """Those objects of whose masks a cell is set."""
+  """Keeps the objects with a non-empty mask."""
   return objects.take(np.flatnonzero(objects['masks'].bits.any(axis=(1, 2))))
 
 
 def pixels_of(objects: PlacedObjects, height: int, width: int) -> Bool[np.ndarray, 'h w']:
-  """The pixels of all the objects: of their polygons, or where an object has none of its bits."""
+  """Union of the objects' masks in pixels: from polygons, or from bits for objects without polygons."""
   masks: PlacedMasks = objects['masks']
   pixels = rasterize.pixels_of_polygons(masks.polygons, height, width)
   others = np.flatnonzero(masks.polygons.counts(len(objects)) == 0)
@@ -34,10 +35,10 @@ def pixels_of(objects: PlacedObjects, height: int, width: int) -> Bool[np.ndarra
 
 
 def uncovered(objects: PlacedObjects, pixels: Bool[np.ndarray, 'h w']) -> PlacedObjects:
-  """What is left of the objects where `pixels` cover them.
+  """Removes covered `pixels` from objects.
 
-  An object that loses cells of its mask is known by its bits alone. Those sides of its box that it lost move to the
-  cells that are left. Without a cell it is dropped, and by the limits above.
+  An object that loses cells of its mask also loses its polygons; its bits remain. Covered sides of its box move to the
+  remaining cells. It is dropped if no cell is left, or by the limits above.
   """
   of_boxes: PlacedBoxes = objects['boxes']
   masks: PlacedMasks = objects['masks']
@@ -64,11 +65,11 @@ def uncovered(objects: PlacedObjects, pixels: Bool[np.ndarray, 'h w']) -> Placed
 
 
 def _extents(bits: Bool[np.ndarray, 'N M M']) -> Int[np.ndarray, 'N 4']:
-  """(x1, y1, x2, y2) in cells around the bits that are set."""
+  """Bounding boxes (x1, y1, x2, y2) of the set bits, in cells."""
   (x1, x2), (y1, y2) = _first_and_end(bits.any(axis=1)), _first_and_end(bits.any(axis=2))
   return np.stack([x1, y1, x2, y2], axis=-1)
 
 
 def _first_and_end(is_set: Bool[np.ndarray, '*N M']) -> tuple[Int[np.ndarray, '*N'], Int[np.ndarray, '*N']]:
-  """The first that is set of each row, and the one behind the last; 0 and M without any."""
+  """Index of the first set element of each row, and index of the last one + 1; 0 and M if none is set."""
   return is_set.argmax(axis=-1), is_set.shape[-1] - is_set[..., ::-1].argmax(axis=-1)

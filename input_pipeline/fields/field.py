@@ -1,7 +1,7 @@
-"""The contract of a kind of annotation, on its way from a record into the arrays of a batch.
+"""Interface of a kind of annotation, from a record to the arrays of a batch.
 
-A kind is a class in a file of its own and a line in `table.KINDS`. What it has in records does not depend on the
-configuration; an instance, with settings, is what the configuration asks for.
+A kind is a class in its own file and a line in `table.KINDS`. Its features in records do not depend on the
+configuration; an instance of the class holds the settings of a configuration.
 """
 
 import dataclasses
@@ -17,33 +17,33 @@ from input_pipeline.fields.scene import Scene
 from input_pipeline.records import Records
 from input_pipeline.resize import Size
 
-Features = Mapping[str, np.ndarray | list[bytes]]  # of a record, by name, stored flat
-Schema = Mapping[str, tuple[str, tuple]]  # of features: 'bytes', 'int64' or 'float32', and the shape
+Features = Mapping[str, np.ndarray | list[bytes]]  # flat arrays of a record, by name
+Schema = Mapping[str, tuple[str, tuple]]  # type ('bytes', 'int64' or 'float32') and shape of features, by name
 
 
 @dataclasses.dataclass(frozen=True)
 class Companion:
-  """Files beside the images, one for each, that go into records as they are."""
+  """Files beside the images, one per image, stored in records unchanged."""
 
-  feature: str  # of records
+  feature: str  # name in records
   folder: str  # below config.data.dir
-  suffix: str  # of their names, in place of that of the images' names
-  problem: Callable[[bytes, int, int], str]  # (file, height, width of the image): what is wrong with it, '' if nothing
+  suffix: str  # replaces that of the image's file name
+  problem: Callable[[bytes, int, int], str]  # (file, height, width of the image) to a description; '': no problem
 
 
 class Kind:
-  """What a kind of annotation has in records, and what the configuration asks for of it.
+  """Base class: features of a kind of annotation in records, and its settings in a configuration.
 
-  `PART` says where its annotations are in an example: 'objects' (annotations.Objects), or 'image' (ImageAnnotations).
+  `PART` is the part of an example with its annotations: 'objects' (annotations.Objects) or 'image' (ImageAnnotations).
   """
 
   PART: str
-  FEATURES: Schema = {}  # of every record
-  OPTIONAL: Schema = {}  # of all records of a split or of none: annotations need not have them
+  FEATURES: Schema = {}  # in every record
+  OPTIONAL: Schema = {}  # in all records of a split or in none: annotations may lack them
 
   @staticmethod
   def features(annotations: Any) -> Features:
-    """The record's features, from the part of an example."""
+    """Features of a record, from the part of an example."""
     raise NotImplementedError
 
   @staticmethod
@@ -53,7 +53,7 @@ class Kind:
 
   @classmethod
   def of(cls, data: ConfigDict, num_classes: int) -> Self | None:
-    """The field that config.data asks for in training; None: none."""
+    """Makes the field from config.data for training; None if batches shall not have it."""
     raise NotImplementedError
 
   @property
@@ -62,59 +62,59 @@ class Kind:
     return ()
 
   def check(self, records: Records, path: str) -> None:
-    """Raises a ValueError where the records, which were made from annotations at `path`, cannot give the field."""
+    """Raises a ValueError if records, made from annotations at `path`, lack the field."""
 
 
 class Placed(Protocol):
   """A kind's annotations of N objects on the canvas."""
 
   def take(self, rows: Int[np.ndarray, 'n']) -> Self:
-    """Those of these objects, which ascend."""
+    """Annotations of these objects; `rows` ascend."""
 
   def followed_by(self, others: Self) -> Self:
-    """These, then those of other objects on the same canvas."""
+    """Appends annotations of other objects on the same canvas."""
 
 
 class ObjectField(Kind):
-  """A field of `structures.Objects`: something of every object."""
+  """A field of `structures.Objects`: one value per object."""
 
   name: str  # of the field
-  LACKING = ''  # the counter of objects of which it is not known
+  LACKING = ''  # counter of objects without this annotation
 
   def columns(self, images: int, objects: int) -> Columns:
-    """Arrays for so many images of so many objects, empty."""
+    """Makes empty arrays for `images` images with `objects` objects each."""
     raise NotImplementedError
 
   def keep(self, scene: Scene) -> Bool[np.ndarray, 'N']:
-    """Objects that training may use, as far as this kind can tell."""
+    """Mask of the objects that this kind does not exclude from training."""
     return np.ones(len(scene.objects.labels), np.bool_)
 
   def known(self, scene: Scene) -> Bool[np.ndarray, 'N']:
-    """Objects that are annotated with it; the others are left out, and counted by LACKING."""
+    """Mask of the objects with this annotation; the others are dropped, and counted by LACKING."""
     return np.ones(len(scene.objects.labels), np.bool_)
 
   def place(self, scene: Scene, rows: Int[np.ndarray, 'n']) -> Placed:
-    """These objects' annotations on the canvas."""
+    """Annotations of these objects on the canvas."""
     raise NotImplementedError
 
   def write(self, placed: Placed, columns: Columns, row: int) -> None:
-    """Puts them into an image's row that is still empty."""
+    """Writes placed annotations into the empty row of an image."""
     raise NotImplementedError
 
 
 class ImageField(Kind):
-  """A field of `structures.Batch`: something of an image as a whole."""
+  """A field of `structures.Batch`: one value per image."""
 
   name: str
 
   def columns(self, images: int, canvas: Size) -> Columns:
-    """Arrays for so many images on a canvas, empty."""
+    """Makes empty arrays for `images` images on a canvas."""
     raise NotImplementedError
 
   def place(self, scene: Scene) -> Any:
-    """The image's annotation on the canvas."""
+    """Annotation of the image on the canvas."""
     raise NotImplementedError
 
   def write(self, placed: Any, columns: Columns, row: int) -> None:
-    """Puts it into an image's row that is still empty."""
+    """Writes a placed annotation into the empty row of an image."""
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Which classes an image is known to hold, or not to hold."""
+"""Image-level labels: classes known to be present or absent."""
 
 import dataclasses
 from typing import Any, Self
@@ -16,9 +16,9 @@ from jaxdet.annotations.objects import ImageAnnotations
 
 @dataclasses.dataclass(frozen=True)
 class ImageLabels(ImageField):
-  """Classes of the file's objects, also of those that a crop leaves out, and those that the annotations list.
+  """Classes of the file's objects, including those outside the crop, and the image's annotated classes.
 
-  LVIS's judgements on categories are in records too; batches have none of them.
+  Records also have LVIS's lists of absent and not exhaustively annotated categories; batches do not.
   """
 
   num_classes: int
@@ -26,7 +26,7 @@ class ImageLabels(ImageField):
   name = 'image_labels'
   PART = 'image'
   FEATURES = {'neg_labels': ('int64', (None,)), 'not_exhaustive_labels': ('int64', (None,))}
-  OPTIONAL = {'pos_labels': ('int64', (None,))}  # records of before have none
+  OPTIONAL = {'pos_labels': ('int64', (None,))}  # older records have none
 
   @staticmethod
   def features(annotations: ImageAnnotations) -> Features:
@@ -46,7 +46,7 @@ class ImageLabels(ImageField):
     return {'image_labels': np.zeros((images, self.num_classes), np.bool_)}
 
   def place(self, scene: Scene) -> Int[np.ndarray, 'n']:
-    """The classes."""
+    """Classes present in the image."""
     return np.union1d(scene.objects.labels, scene.image.pos_labels)
 
   def write(self, placed: Int[np.ndarray, 'n'], columns: Columns, row: int) -> None:

@@ -1,7 +1,7 @@
 """Keypoints of objects, such as the joints of a person.
 
-In annotation files they are places of pixels, whole numbers from 0; on the canvas their middles, as in Detectron2. A
-point that the image does not reach is no longer known (visibility 0), and one that is not known lies at 0.
+Annotation files have pixel indices, whole numbers from 0; on the canvas keypoints are pixel centres, as in Detectron2.
+A point outside the image becomes unknown (visibility 0), and unknown points have coordinates 0.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ from jaxdet.annotations.objects import Objects
 
 @dataclasses.dataclass(frozen=True)
 class PlacedKeypoints:
-  """Of N objects on the canvas."""
+  """Keypoints of N objects on the canvas."""
 
-  points: Float32[np.ndarray, 'N P 3']  # (x, y, visibility: 0 not known, 1 hidden, 2 seen)
+  points: Float32[np.ndarray, 'N P 3']  # (x, y, visibility: 0 unknown, 1 hidden, 2 visible)
 
   def take(self, rows: Int[np.ndarray, 'n']) -> 'PlacedKeypoints':
     return PlacedKeypoints(self.points[rows])
@@ -33,10 +33,10 @@ class PlacedKeypoints:
 
 @dataclasses.dataclass(frozen=True)
 class Keypoints(ObjectField):
-  """Objects without keypoints stay, with none that is known."""
+  """Keypoints of objects; objects without keypoints are kept, with all points unknown."""
 
-  count: int  # P, of an object
-  flip_pairs: tuple[tuple[int, int], ...]  # points that a mirror exchanges, as left and right
+  count: int  # P, points per object
+  flip_pairs: tuple[tuple[int, int], ...]  # points that a horizontal flip exchanges, such as left and right
 
   name = 'keypoints'
   PART = 'objects'

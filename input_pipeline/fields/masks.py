@@ -1,4 +1,4 @@
-"""Masks of objects: bits over a window round each object, and outlines (`structures.InstanceMasks`)."""
+"""Masks of objects: bitmaps in a window around each object, and outlines (`structures.InstanceMasks`)."""
 
 import dataclasses
 from typing import Any, Self
@@ -18,11 +18,11 @@ from jaxdet.annotations.objects import Objects
 
 @dataclasses.dataclass(frozen=True)
 class PlacedMasks:
-  """Of N objects on the canvas."""
+  """Masks of N objects on the canvas."""
 
   bits: UInt8[np.ndarray, 'N M M/8']
   windows: Float32[np.ndarray, 'N 4']
-  polygons: Polygons  # none of objects that are known by their bits alone
+  polygons: Polygons  # objects may have bits alone
 
   def take(self, rows: Int[np.ndarray, 'n']) -> 'PlacedMasks':
     kept = np.isin(np.arange(len(self.bits)), rows)
@@ -38,10 +38,10 @@ class PlacedMasks:
 
 @dataclasses.dataclass(frozen=True)
 class Masks(ObjectField):
-  """Objects without a mask are left out (as in Detectron2), and those whose polygons lie outside the crop."""
+  """Masks of objects; drops objects without a mask (as in Detectron2) or with all polygons outside the crop."""
 
-  size: int  # M, cells along a window's side; a multiple of 8
-  max_vertices: int  # of an object's outline; 0: no outlines
+  size: int  # M, cells per side of a window; a multiple of 8
+  max_vertices: int  # per object's outline; 0: no outlines
 
   name = 'masks'
   LACKING = 'objects_without_mask'

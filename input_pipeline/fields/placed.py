@@ -1,4 +1,4 @@
-"""The objects of an image on the canvas, with an entry for each kind of annotation."""
+"""Objects of an image on the canvas, with an entry for each kind of annotation."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from jaxtyping import Int
 
 from input_pipeline.fields.field import Placed
 
-BEYOND_MAX = 'objects_beyond_max_objects'  # the counter of objects for which there is no room
+BEYOND_MAX = 'objects_beyond_max_objects'  # counter of objects beyond data.max_objects
 
 
 @dataclasses.dataclass(frozen=True)
 class PlacedObjects:
-  """N objects on the canvas, by the name of each kind, and how many were left out, by the name of a counter."""
+  """N objects on the canvas by name of the kind, and numbers of dropped objects by name of the counter."""
 
   kinds: Mapping[str, Placed]
   left_out: Mapping[str, int]
@@ -29,14 +29,14 @@ class PlacedObjects:
     return self.kinds['boxes'].labels
 
   def take(self, rows: Int[np.ndarray, 'n']) -> 'PlacedObjects':
-    """The objects of these rows, which ascend."""
+    """Objects of these rows, which ascend."""
     return dataclasses.replace(self, kinds={name: placed.take(rows) for name, placed in self.kinds.items()})
 
   def followed_by(self, others: 'PlacedObjects') -> 'PlacedObjects':
-    """These objects, then others on the same canvas; what was left out is that of these."""
+    """Appends other objects on the same canvas; ignores the others' counters."""
     kinds = {name: placed.followed_by(others.kinds[name]) for name, placed in self.kinds.items()}
     return dataclasses.replace(self, kinds=kinds)
 
   def leaving_out(self, beyond: int) -> 'PlacedObjects':
-    """The same objects, with more that were left out for want of room."""
+    """Adds to the counter of objects beyond data.max_objects; the objects stay."""
     return dataclasses.replace(self, left_out={**self.left_out, BEYOND_MAX: self.left_out[BEYOND_MAX] + beyond})

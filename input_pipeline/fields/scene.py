@@ -1,4 +1,4 @@
-"""One image's annotations and where they lie on the canvas: geometry that several kinds ask for, made once."""
+"""Geometry of one image's annotations on the canvas, computed once for all kinds that use it."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from jaxdet.annotations.objects import ImageAnnotations, Objects
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-  """N objects of a file, in the order of the annotation file, under a placement."""
+  """N objects of a file, in the order of the annotation file, and their placement."""
 
   objects: Objects
   image: ImageAnnotations
@@ -30,7 +30,7 @@ class Scene:
 
   @functools.cached_property
   def polygons(self) -> Polygons:
-    """In canvas pixels, as far as the image reaches where the placement cuts."""
+    """Polygons in canvas pixels; clipped to the image if the placement cuts."""
     of = self.objects
     polygons = Polygons.from_flat(of.polygon_points, of.polygon_lengths, of.polygons_per_object)
     polygons = polygons.move(self.placement.scale, self.placement.offset)
@@ -38,12 +38,12 @@ class Scene:
 
   @functools.cached_property
   def outlined(self) -> Bool[np.ndarray, 'N']:
-    """Objects of whose polygons something is seen, and those that have none."""
+    """Mask of the objects with a visible polygon, or without polygons."""
     return ~self.has_polygons | (self.polygons.counts(len(self.objects.labels)) > 0)
 
   @functools.cached_property
   def boxes(self) -> Float[np.ndarray, 'N 4']:
-    """float64 xyxy in canvas pixels, clipped to the image; round the polygons where the placement says so."""
+    """float64 xyxy in canvas pixels, clipped to the image; tight around polygons if `placement.tight_boxes`."""
     boxes = place_boxes(self.objects.boxes, self.placement)
     if not self.placement.tight_boxes:
       return boxes
@@ -51,7 +51,7 @@ class Scene:
 
 
 def place_boxes(boxes: Float32[np.ndarray, 'N 4'], placement: Placement) -> Float[np.ndarray, 'N 4']:
-  """xyxy boxes of the file in float64 canvas pixels, clipped to the image."""
+  """Maps xyxy boxes of the file to float64 canvas pixels, clipped to the image."""
   corners = boxes.astype(np.float64).reshape(-1, 2, 2) * placement.scale + placement.offset
   corners = np.sort(corners, axis=1)  # a flip swaps left and right
   height, width = placement.size

@@ -1,8 +1,8 @@
-"""A class for every pixel of an image: a PNG beside each image, whose values are classes.
+"""Semantic maps: a PNG beside each image, whose pixel values are classes.
 
-A map follows its image by nearest neighbours, which never mix classes. Programs differ in which is the nearest of a
-pixel when sizes change: 'corner' is OpenCV's (mmdetection), the pixel that holds its top left, 'centre' Pillow's
-(Detectron2), the one that holds its middle.
+Maps are resized by nearest neighbours, which never mix classes. Programs choose different neighbours: 'corner' as in
+OpenCV (mmdetection) is the source pixel under the top left corner of the new pixel, 'centre' as in Pillow (Detectron2)
+the one under its centre.
 """
 
 import dataclasses
@@ -25,17 +25,17 @@ from jaxdet.annotations.objects import ImageAnnotations
 from jaxdet.parts import find
 
 FEATURE = 'semantic/encoded'
-UNKNOWN = -1  # of pixels that do not count, and of the canvas beside the image
-MODES = ('L', 'P', 'I', 'I;16')  # of PNGs with one number a pixel
+UNKNOWN = -1  # class of ignored pixels, and of the canvas beside the image
+MODES = ('L', 'P', 'I', 'I;16')  # of PNGs with one number per pixel
 
 
 def nearest_corners(resized: int, size: int) -> Int[np.ndarray, 'resized']:
-  """The place among `size` ones of each of `resized` ones, by their beginnings; rounded as OpenCV does."""
+  """Source index among `size` pixels of each of `resized` pixels, by their first edge; rounded as in OpenCV."""
   return np.floor(np.arange(resized) * (1.0 / (resized / size))).astype(np.int64).clip(0, size - 1)
 
 
 def nearest_centres(resized: int, size: int) -> Int[np.ndarray, 'resized']:
-  """The place among `size` ones of each of `resized` ones, by their middles; rounded as Pillow does, which adds up."""
+  """Source index among `size` pixels of each of `resized` pixels, by their centre; a cumulative sum, as in Pillow."""
   steps = np.full(resized, size / resized)
   steps[0] /= 2
   return np.floor(np.cumsum(steps)).astype(np.int64).clip(0, size - 1)
@@ -47,11 +47,11 @@ NEAREST: Mapping[str, Nearest] = {'corner': nearest_corners, 'centre': nearest_c
 
 @dataclasses.dataclass(frozen=True)
 class Semantic(ImageField):
-  """Maps in `folder`, below config.data.dir, by the images' names with `suffix` in place of theirs."""
+  """Maps in `folder`, below config.data.dir; file names are the images' with the suffix `suffix`."""
 
   folder: str
   suffix: str
-  ignore: int  # the value of pixels that do not count
+  ignore: int  # value of ignored pixels
   nearest: str  # 'corner' or 'centre'
 
   name = 'semantic'
@@ -96,7 +96,7 @@ class Semantic(ImageField):
 
 
 def problem(encoded: bytes, height: int, width: int) -> str:
-  """What is wrong with a map's file, '' if nothing."""
+  """Describes the problem of a map's file; '' if there is none."""
   if found := images.check(encoded, height, width):
     return found
   with Image.open(io.BytesIO(encoded)) as image:
@@ -104,10 +104,10 @@ def problem(encoded: bytes, height: int, width: int) -> str:
 
 
 def sources(placement: Placement, axis: int, nearest: Nearest) -> Int[np.ndarray, 'n']:
-  """The row (axis 0) or column (1) of the file under each one of the image on the canvas; -1: it lies outside.
+  """Row (axis 0) or column (1) of the file for each row or column of the image on the canvas; -1: outside the file.
 
   Args:
-    nearest: one of NEAREST, for every change of size on the way.
+    nearest: one of NEAREST, used at each resizing.
   """
   place = np.arange(placement.size[axis])
   if axis == 1 and placement.flipped:

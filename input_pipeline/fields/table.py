@@ -1,4 +1,4 @@
-"""Kinds of annotation by name, and those that a configuration asks for."""
+"""Table of the kinds of annotation, and the fields of a configuration."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -29,15 +29,15 @@ KINDS: Mapping[str, type[Kind]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-  """The kinds of annotation that batches have."""
+  """Kinds of annotation in batches."""
 
   objects: tuple[ObjectField, ...]
   images: tuple[ImageField, ...]
-  max_objects: int  # of an image
+  max_objects: int  # per image
 
   @property
   def wanted(self) -> tuple[str, ...]:
-    """Features that not all records have, and these fields need."""
+    """Optional features of records that these fields need."""
     return tuple(name for field in (*self.objects, *self.images) for name in field.OPTIONAL)
 
   @property
@@ -46,12 +46,12 @@ class Fields:
     return tuple(companion for field in (*self.objects, *self.images) for companion in field.companions)
 
   def check(self, records: Records, path: str) -> None:
-    """Raises a ValueError where records, made from annotations at `path`, cannot give one of the fields."""
+    """Raises a ValueError if records, made from annotations at `path`, lack one of the fields."""
     for field in (*self.objects, *self.images):
       field.check(records, path)
 
   def columns(self, images: int, canvas: Size) -> Columns:
-    """Empty arrays for so many images."""
+    """Makes empty arrays for `images` images on a canvas."""
     columns = {}
     for field in self.objects:
       columns |= field.columns(images, self.max_objects)
@@ -60,9 +60,9 @@ class Fields:
     return columns
 
   def place(self, scene: Scene) -> PlacedObjects:
-    """The objects that training uses, in the order of the annotation file.
+    """Objects for training on the canvas, in the order of the annotation file.
 
-    Left out are those that a kind does not keep or does not know, then those beyond `max_objects`.
+    Drops objects that a kind excludes or has no annotation of, then those beyond `max_objects`.
     """
     keep = np.logical_and.reduce([field.keep(scene) for field in self.objects])
     left_out = {}
@@ -77,7 +77,7 @@ class Fields:
     return PlacedObjects({field.name: field.place(scene, rows) for field in self.objects}, left_out)
 
   def write(self, scene: Scene, placed: PlacedObjects, columns: Columns, row: int) -> None:
-    """Puts objects, and what is known of the image, into a batch's row that is still empty."""
+    """Writes objects and image annotations into an empty row of a batch."""
     for field in self.objects:
       field.write(placed[field.name], columns, row)
     for field in self.images:
@@ -85,7 +85,7 @@ class Fields:
 
 
 def training_fields(data: ConfigDict, num_classes: int) -> Fields:
-  """What config.data asks for in training.
+  """Fields of config.data for training.
 
   Raises:
     ValueError: a setting does not fit.
@@ -96,6 +96,6 @@ def training_fields(data: ConfigDict, num_classes: int) -> Fields:
 
 
 def evaluation_fields(data: ConfigDict) -> Fields:
-  """Rooms for no object: the annotation file says what is true. Outlines are for targets alone."""
+  """Fields for evaluation, without objects (ground truth is read from the annotation file) and outlines of targets."""
   masks = (Masks(data.mask_size, max_vertices=0),) if data.mask_size else ()
   return Fields((Boxes(), *masks), (), max_objects=0)

@@ -70,7 +70,7 @@ class Annotations:
     return len(self.image_ids)
 
   def image(self, image: int) -> ImageAnnotations:
-    """What is known of the image at this position as a whole."""
+    """Image-level annotations of the image at this position."""
     return ImageAnnotations(
       neg_labels=self.neg_labels[image],
       not_exhaustive_labels=self.not_exhaustive_labels[image],

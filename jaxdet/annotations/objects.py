@@ -9,12 +9,12 @@ from jaxtyping import Float32, Int64
 
 @dataclasses.dataclass(frozen=True)
 class ImageAnnotations:
-  """What is known of an image as a whole."""
+  """Annotations of an image as a whole."""
 
   neg_labels: Int64[np.ndarray, 'n']  # categories known to be absent (LVIS)
   not_exhaustive_labels: Int64[np.ndarray, 'm']  # categories of which not every object is annotated (LVIS)
-  pos_labels: Int64[np.ndarray, 'k'] | None = None  # that it holds, with or without objects; None: nobody has asked
-  files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)  # beside the image, by what they are
+  pos_labels: Int64[np.ndarray, 'k'] | None = None  # categories present, with or without objects; None: not annotated
+  files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)  # companion files of the image, by feature
 
 
 @dataclasses.dataclass(frozen=True)

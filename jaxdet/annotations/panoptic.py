@@ -1,7 +1,7 @@
-"""COCO's panoptic format: a JSON file of segments, and for each image a PNG that says which segment a pixel is of.
+"""COCO's panoptic format: a JSON file of segments, and for each image a PNG of segment ids.
 
-A pixel's colour is its segment's id, R + 256 G + 65536 B; 0 is of no segment. The list 'annotations' has one entry an
-image with its PNG's `file_name` and `segments_info`; results have the same form, without areas and crowds.
+A pixel's colour is its segment's id, R + 256 G + 65536 B; 0: no segment. The list 'annotations' has one entry per image
+with its PNG's `file_name` and `segments_info`; results have the same format, without areas and crowds.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ from PIL import Image
 from jaxdet.annotations.categories import required
 from jaxdet.annotations.files import entries
 
-VOID = 0  # the id of pixels that belong to no segment
+VOID = 0  # id of pixels without a segment
 MAX_ID = 256**3 - 1
 THINGS, IGNORED = 0, 255  # values of semantic maps
 
 
 @dataclasses.dataclass(frozen=True)
 class PanopticCategory:
-  """A kind of thing, which can be counted, or of stuff."""
+  """A category of things, which can be counted, or of stuff."""
 
   id: int
   name: str
@@ -33,17 +33,17 @@ class PanopticCategory:
 
 @dataclasses.dataclass(frozen=True)
 class PanopticSegment:
-  """Pixels of an image that are one thing, a crowd of things, or all that is of one kind of stuff."""
+  """Pixels of one thing, of a crowd of things, or of one stuff category in an image."""
 
   id: int  # of its pixels
   category_id: int
   is_crowd: bool = False
-  area: int | None = None  # pixels, as the file says; None: it does not
+  area: int | None = None  # annotated area in pixels; None: not annotated
 
 
 @dataclasses.dataclass(frozen=True)
 class PanopticImage:
-  """The segments of one image."""
+  """Segments of one image."""
 
   image_id: int
   file_name: str  # of its PNG
@@ -52,7 +52,7 @@ class PanopticImage:
 
 @dataclasses.dataclass(frozen=True)
 class PanopticAnnotations:
-  """A split: its images by id, and where their PNGs lie."""
+  """A split: its images by id, and the folder of their PNGs."""
 
   path: str  # of the JSON file
   folder: str  # of the PNGs
@@ -60,27 +60,27 @@ class PanopticAnnotations:
   images: Mapping[int, PanopticImage]
 
   def ids(self, image_id: int) -> Int[np.ndarray, 'H W']:
-    """The id of every pixel's segment in an image.
+    """Reads the segment id of every pixel of an image.
 
     Raises:
-      FileNotFoundError: its PNG is not there.
+      FileNotFoundError: its PNG does not exist.
       ValueError: the split does not have the image, or the PNG cannot be read.
     """
     return read_ids(os.path.join(self.folder, self.of(image_id).file_name))
 
   def of(self, image_id: int) -> PanopticImage:
-    """The segments of an image; raises ValueError where the split does not have it."""
+    """Segments of an image; raises ValueError if the split does not have it."""
     if image_id not in self.images:
       raise ValueError(f'{self.path} has no annotation of image {image_id}')
     return self.images[image_id]
 
 
 def read(path: str, folder: str = '') -> PanopticAnnotations:
-  """Reads a JSON file; `folder` is that of the PNGs, '': the file's path without its ending, as COCO has it.
+  """Reads a JSON file; `folder` has the PNGs, '': the file's path without its suffix, as in COCO.
 
   Raises:
-    FileNotFoundError: the file or the folder is not there.
-    ValueError: an entry lacks something, or two have the same id; the message names the file and the entry.
+    FileNotFoundError: the file or the folder does not exist.
+    ValueError: an entry lacks a key, or two have the same id; the message names the file and the entry.
   """
   folder = folder or os.path.splitext(path)[0]
   for place in (path, folder):
@@ -98,7 +98,7 @@ def read(path: str, folder: str = '') -> PanopticAnnotations:
 
 
 def read_panoptic_categories(path: str) -> tuple[PanopticCategory, ...]:
-  """The categories of a JSON file, sorted by id; raises ValueError where there are none, or an id is used twice."""
+  """Reads the categories of a JSON file, sorted by id; raises ValueError if there are none, or an id is used twice."""
   found: dict[int, PanopticCategory] = {}
   for entry in entries(path, 'categories'):
     id, name, is_thing = (required(entry, key, path, 'category') for key in ('id', 'name', 'isthing'))
@@ -111,11 +111,11 @@ def read_panoptic_categories(path: str) -> tuple[PanopticCategory, ...]:
 
 
 def read_images(path: str, categories: Sequence[PanopticCategory]) -> Iterator[PanopticImage]:
-  """The images of a JSON file one at a time, in its order.
+  """Yields the images of a JSON file in its order.
 
   Raises:
-    ValueError: an entry lacks something, a segment's id is used twice in its image or cannot be a colour, or its
-      category is not in the table.
+    ValueError: an entry lacks a key, a segment's id is used twice in its image or cannot be a colour, or its category
+      is unknown.
   """
   known = {category.id for category in categories}
   for entry in entries(path, 'annotations'):
@@ -132,11 +132,11 @@ def read_images(path: str, categories: Sequence[PanopticCategory]) -> Iterator[P
 
 
 def read_ids(path: str) -> Int[np.ndarray, 'H W']:
-  """The ids in a PNG, int32.
+  """Reads the ids of a PNG, int32.
 
   Raises:
-    FileNotFoundError: there is none.
-    ValueError: it cannot be read, or its pixels are no colours.
+    FileNotFoundError: the file does not exist.
+    ValueError: the file cannot be read, or its pixels are no colours.
   """
   try:
     with Image.open(path) as image:
@@ -162,7 +162,7 @@ def write_results(path: str, categories: Iterable[PanopticCategory], results: It
 
   Args:
     path: of the file.
-    categories: of the annotations that they will be compared with.
+    categories: those of the ground truth.
     results: entries with `image_id`, `file_name` and `segments_info`, the latter with `id` and `category_id`.
   """
   table = [{'id': each.id, 'name': each.name, 'isthing': int(each.is_thing)} for each in categories]
@@ -174,10 +174,10 @@ def write_results(path: str, categories: Iterable[PanopticCategory], results: It
 def semantic_map(
   ids: Int[np.ndarray, 'H W'], segments: Iterable[PanopticSegment], categories: Sequence[PanopticCategory]
 ) -> UInt8[np.ndarray, 'H W']:
-  """The class of every pixel that Panoptic FPN's semantic head is trained on, of the ids of an image's segments.
+  """Converts segment ids to the classes that Panoptic FPN's semantic head is trained on.
 
-  All things are class THINGS, crowds among them; the kinds of stuff are 1, 2, .. in the order of their ids (COCO: up to
-  53); pixels of no segment are IGNORED.
+  All things, crowds included, are class THINGS; stuff categories are 1, 2, .. in the order of their ids (COCO: up to
+  53); pixels without a segment are IGNORED.
   """
   stuff = stuff_classes(categories)
   found, places = np.unique(ids, return_inverse=True)
@@ -188,10 +188,10 @@ def semantic_map(
 
 
 def stuff_classes(categories: Sequence[PanopticCategory]) -> dict[int, int]:
-  """The class of each category of stuff in semantic maps, by category id: 1, 2, ..
+  """Class of each stuff category in semantic maps, by category id: 1, 2, ..
 
   Raises:
-    ValueError: there are more than a byte can hold beside THINGS and IGNORED.
+    ValueError: there are more categories than a byte can hold beside THINGS and IGNORED.
   """
   stuff = sorted(category.id for category in categories if not category.is_thing)
   if len(stuff) >= IGNORED:
@@ -200,7 +200,7 @@ def stuff_classes(categories: Sequence[PanopticCategory]) -> dict[int, int]:
 
 
 def thing_ids(categories: Sequence[PanopticCategory]) -> list[int]:
-  """The category id of each label of an instance."""
+  """Category id of each label of instances."""
   return sorted(category.id for category in categories if category.is_thing)
 
 

@@ -1,6 +1,6 @@
-"""Corners of objects as targets of keypoint detectors (Law & Deng, 2018): cells, offsets in them, and heat maps.
+"""Corner targets of CornerNet (Law & Deng, 2018): cells, offsets in them, and heat maps.
 
-A heat map is 1 in the cell of a corner of its class and falls off around it as a Gaussian, as far as boxes with a
+A heat map is 1 in the cells of its class's corners and falls off around them as a Gaussian, as far as boxes with a
 corner there would still overlap the object.
 """
 
@@ -15,13 +15,13 @@ class Corners(NamedTuple):
   """One corner of each of N objects on the head's map."""
 
   cells: Int[Array, 'N 2']  # (y, x)
-  offsets: Float[Array, 'N 2']  # (x, y) of the corner from its cell, in cells
+  offsets: Float[Array, 'N 2']  # (x, y) from the cell to the corner, in cells
 
 
 def object_corners(
   boxes: Float[Array, 'N 4'], shape: tuple[int, int], canvas: tuple[int, int]
 ) -> tuple[Corners, Corners, Float[Array, 'N 2']]:
-  """The top left and the bottom right corners, and the sides of the boxes in cells, rounded up.
+  """Corners of boxes, and sides of boxes in cells, rounded up.
 
   Args:
     boxes: in canvas pixels.
@@ -44,10 +44,10 @@ def object_corners(
 
 
 def gaussian_radius(sides: Float[Array, 'N 2'], min_overlap: float) -> Float[Array, 'N']:
-  """The cells by which a box's corners may be off in x and y, so that the IoU with the box is still `min_overlap`.
+  """Largest shift of a box's corners in x and y, in cells, with an IoU of at least `min_overlap` with the box.
 
-  The least of three cases: both corners move one way, both inwards, both outwards. In each the radius r
-  solves a r^2 - b r + c = 0, and r = 2 c / (b + sqrt(b^2 - 4 a c)) loses no digits.
+  The minimum of three cases: both corners shift in the same direction, inwards, or outwards. In each, the radius r
+  solves a r^2 - b r + c = 0, and r = 2 c / (b + sqrt(b^2 - 4 a c)) is numerically stable.
   """
   height, width = sides.T
   total, area, iou = height + width, height * width, min_overlap
@@ -68,16 +68,16 @@ def draw_gaussians(
   shape: tuple[int, int],
   num_classes: int,
 ) -> Float[Array, 'B H W K']:
-  """A heat map a class: at every cell the largest of the Gaussians of its objects, 0 beyond 2 r + 1 cells a side.
+  """Draws a heat map per class: the maximum of the Gaussians of its objects, each in a square of 2 r + 1 cells a side.
 
-  Objects are drawn one after the other into all images at once, as many as the fullest image has: the map of one class
-  is all that an object costs, not those of all classes.
+  A loop draws one object into all images at once, up to the largest number of objects in an image. An object costs the
+  map of its class, not the maps of all classes.
 
   Args:
     cells: (y, x) of the Gaussians' centres.
-    radii: r; the deviation is (2 r + 1) / 6.
-    labels: the maps that they are drawn into.
-    valid: objects that count.
+    radii: r; the standard deviation is (2 r + 1) / 6.
+    labels: class of each object.
+    valid: objects to draw.
     shape: (H, W) of the maps.
     num_classes: K.
   """
@@ -92,13 +92,13 @@ def draw_gaussians(
     drawn = valid[:, i, None, None] & (abs(dy) <= radius) & (abs(dx) <= radius)
     return heat.at[images, labels[:, i]].max(jnp.where(drawn, gaussian, 0.0))
 
-  rows = (valid * jnp.arange(1, valid.shape[1] + 1)).max(initial=0)  # beyond which nothing is valid
+  rows = (valid * jnp.arange(1, valid.shape[1] + 1)).max(initial=0)  # last valid row + 1
   blank = jnp.zeros((len(cells), num_classes, *shape), jnp.float32)
   return jnp.moveaxis(lax.fori_loop(0, rows, draw, blank), 1, -1)
 
 
 def last_in_cell(cells: Int[Array, 'N 2'], valid: Bool[Array, 'N']) -> Bool[Array, 'N']:
-  """Of the objects whose corners share a cell the last one, whose offset is the cell's."""
+  """Marks the last of the objects whose corners share a cell; the cell's offset target is that object's."""
   same = (cells[:, None] == cells).all(-1) & valid
   later = jnp.arange(len(cells))[:, None] < jnp.arange(len(cells))
   return valid & ~(same & later).any(1)

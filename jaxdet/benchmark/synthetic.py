@@ -87,7 +87,7 @@ def class_counts(num_classes: int) -> dict[str, Any]:
 def _semantic_map(
   config: ConfigDict, rng: np.random.Generator, shape: tuple[int, ...]
 ) -> Int[np.ndarray, 'B H W'] | None:
-  """A class for every pixel, for a detector that learns them."""
+  """Makes a semantic map for detectors with a semantic head."""
   if 'semantic' not in config.model.get('pyramid_tasks', {}):
     return None
   return rng.integers(0, config.model.pyramid_tasks.semantic.num_classes, shape, np.int32)

@@ -1,4 +1,4 @@
-"""Detections of categories scored from a results file: average precision by the rules of LVIS, COCO or VOC."""
+"""Scores a results file of detections: average precision by the rules of LVIS, COCO or VOC."""
 
 import dataclasses
 import os
@@ -19,10 +19,10 @@ from jaxdet.evaluation.voc import VocScores, voc_average_precision
 
 @dataclasses.dataclass(frozen=True)
 class DetectionRules:
-  """How detections are judged, and what is shown of it."""
+  """Rule for scoring detections, and columns of its table."""
 
   protocol: Protocol
-  rule: Callable[[GroundTruth, DetectionTable, Protocol, str], Scores | VocScores]  # the last: 'bbox' or 'segm'
+  rule: Callable[[GroundTruth, DetectionTable, Protocol, str], Scores | VocScores]  # last argument: 'bbox' or 'segm'
   columns: tuple[str, ...]  # metrics of the printed table
 
 
@@ -45,7 +45,7 @@ def score_detections(
   incomplete: int,
   findings: Sequence[str],
 ) -> Metrics:
-  """As `evaluate_results`: prints the tables and writes `metrics.json` and `per_category.csv`."""
+  """Scores as `evaluate_results`: prints the tables and writes `metrics.json` and `per_category.csv`."""
   protocol = rules.protocol
   table = read_for(truth, results.read_results(results_path), protocol)
   columns = select(truth, table, protocol)
@@ -60,5 +60,5 @@ def score_detections(
 
 
 def all_metrics(scores: Scores | VocScores) -> dict[str, float | None]:
-  """The protocol's metrics, and jaxdet's own of each frequency group; as fractions."""
+  """Metrics of the protocol, and jaxdet's own of each frequency group; as fractions."""
   return scores.summary() | group_metrics(scores) | calibration_errors(scores)

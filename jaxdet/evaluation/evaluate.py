@@ -1,4 +1,4 @@
-"""A detector over the validation split, into the evaluator that the config names."""
+"""Evaluates a detector on the validation split, with the config's evaluator."""
 
 import time
 from collections.abc import Mapping
@@ -23,22 +23,21 @@ def evaluate(
   workdir: str,
   place: Place = shard_over_devices,
 ) -> Metrics:
-  """Runs the detector over the validation split, or those of its images that `eval.image_ids` names, and scores it.
+  """Runs the detector on the validation split, or on its images `eval.image_ids`, and scores it.
 
-  Writes into `workdir`, which all processes share, the evaluator's report: `metrics.json`, and for boxes and masks
+  Writes the evaluator's report into `workdir`, which all processes share: `metrics.json`, and for boxes and masks
   `results_val.json`, `per_category.csv` and `pictures/`, ground truth and detections side by side.
 
   Args:
-    config: `eval` is read, whose `protocol` names the evaluator, and `model.test` for the diagnosis.
+    config: reads `eval`, whose `protocol` names the evaluator, and `model.test` for the diagnosis.
     detector: has `predict(call, batch) -> Detections`.
     place: puts a batch on the devices.
 
   Returns:
-    What `metrics.json` holds, on every process: {'bbox': {'AP': ...}, 'segm': {...}, ...} in percent.
+    The content of `metrics.json`, on every process: {'bbox': {'AP': ...}, 'segm': {...}, ...} in percent.
 
   Raises:
-    ValueError: there is no such evaluator, the results do not cover the split, or masks are asked of a detector that
-      has none.
+    ValueError: the evaluator is unknown, the results do not cover the split, or the detector lacks the masks to score.
   """
   make = find_evaluator(config)
   progress = Progress(len(dataset.image_ids))
@@ -50,15 +49,15 @@ def evaluate(
 
 
 class Progress:
-  """Prints images and images/s now and then, on the first process."""
+  """Prints images and images/s at intervals, on the first process."""
 
   def __init__(self, total: int):
     self.total, self.images, self.start = total, 0, time.monotonic()
     self._printed = self.start
-    self._first = None  # when the first batch had come: compilation is not part of the speed
+    self._first = None  # time after the first batch, so that compilation is not part of the speed
 
   def add(self, images: int) -> None:
-    """Counts this process's images; the others are taken to be as many."""
+    """Counts this process's images; assumes as many on the others."""
     now = time.monotonic()
     self.images += images * jax.process_count()
     if self._first is None:

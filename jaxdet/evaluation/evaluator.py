@@ -1,4 +1,4 @@
-"""The contract between the loop over batches and what measures: batches with detections in, metrics out."""
+"""Interface of evaluators: batches with detections in, metrics out."""
 
 import contextlib
 import dataclasses
@@ -12,33 +12,33 @@ from ml_collections import ConfigDict
 
 from jaxdet.structures import Batch, Dataset, Detections
 
-Metrics = dict[str, Any]  # what metrics.json holds; of dicts in it each number has a name such as 'segm/AP'
+Metrics = dict[str, Any]  # content of metrics.json; numbers in nested dicts have names such as 'segm/AP'
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """What an evaluator is for: made once an evaluation, on every process."""
+  """Arguments of an evaluator, made once per evaluation on every process."""
 
-  config: ConfigDict  # `eval` is for evaluators, `model.test` for their diagnoses
+  config: ConfigDict  # evaluators read `eval`, their diagnoses `model.test`
   dataset: Dataset
-  workdir: str  # that all processes share
+  workdir: str  # shared by all processes
 
 
 class Evaluator(contextlib.AbstractContextManager):
-  """Measures the detections of a split; a context, so that it may hold files and processes.
+  """Scores the detections of a split; a context manager, since it may own files and processes.
 
-  Each process adds its own batches and then finishes; `finish` waits for the others where it needs them.
+  Each process adds its own batches and then calls `finish`, which waits for the others if necessary.
   """
 
   def add(self, batch: Batch, detections: Detections) -> None:
-    """Takes a batch and its detections as NumPy arrays."""
+    """Adds a batch and its detections, as NumPy arrays."""
     raise NotImplementedError
 
   def finish(self, findings: Sequence[str]) -> Metrics:
-    """Writes the report and gives the metrics, the same on every process.
+    """Writes the report and returns the metrics, the same on every process.
 
     Args:
-      findings: sentences on what is known to be wrong already.
+      findings: sentences on known problems.
     """
     raise NotImplementedError
 
@@ -46,17 +46,17 @@ class Evaluator(contextlib.AbstractContextManager):
     return self
 
   def __exit__(self, kind, error, trace) -> None:
-    """Lets go of what the evaluator holds, also where it was not finished."""
+    """Releases the evaluator's resources, also if it was not finished."""
 
 
 def barrier(name: str) -> None:
-  """Waits until every process has come this far."""
+  """Waits until every process has reached this call."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
 def sum_over_processes(value: int) -> int:
-  """The sum of a number of each process; all of them have come this far when it returns."""
+  """Sums a number over all processes; returns when all of them have reached this call."""
   if jax.process_count() == 1:
     return value
   return int(np.sum(multihost_utils.process_allgather(np.asarray(value))))

@@ -1,4 +1,4 @@
-"""Evaluators by name, as `eval.protocol` has it: one table."""
+"""Table of evaluators by `eval.protocol`."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ScoreResults
 from jaxdet.evaluation.semantic_evaluator import SemanticEvaluator
 from jaxdet.parts import find
 
-RESULTS: Mapping[str, ScoreResults] = {  # these read a results file, of whatever program
+RESULTS: Mapping[str, ScoreResults] = {  # evaluators of results files, from any program
   'lvis': functools.partial(score_detections, LVIS),
   'lvis_fixed': functools.partial(score_detections, LVIS_FIXED),
   'coco': functools.partial(score_detections, COCO),
@@ -29,7 +29,7 @@ EVALUATORS: Mapping[str, Callable[[Evaluation], Evaluator]] = {
 
 
 def find_evaluator(config: ConfigDict) -> Callable[[Evaluation], Evaluator]:
-  """The evaluator that `eval.protocol` names; raises a ValueError where there is none."""
+  """Finds the evaluator `eval.protocol`; raises a ValueError if it is unknown."""
   return find(EVALUATORS, config.eval.protocol, 'eval.protocol')
 
 
@@ -44,17 +44,17 @@ def evaluate_results(
   """Scores a results file, prints the table, and writes `metrics.json` and `per_category.csv` into `workdir`.
 
   Args:
-    config: `eval.protocol` and `eval.iou_types` are read, and `model.test.score_threshold` for the diagnosis;
-      `eval.image_ids` is noted.
-    truth: the split's objects, from `load_ground_truth`; results of other images are left out.
-    incomplete: images whose candidates were cut off.
-    findings: what is known to be wrong already.
+    config: reads `eval.protocol` and `eval.iou_types`, and `model.test.score_threshold` for the diagnosis; records
+      `eval.image_ids`.
+    truth: the split's objects, from `load_ground_truth`; results of other images are ignored.
+    incomplete: number of images with more candidates than were kept.
+    findings: sentences on known problems.
 
   Returns:
-    What `metrics.json` holds: {'bbox': {'AP': ...}, 'segm': {...}, ...} in percent.
+    The content of `metrics.json`: {'bbox': {'AP': ...}, 'segm': {...}, ...} in percent.
 
   Raises:
-    ValueError: there is no such protocol for results files, or it does not know one of the IoU types.
+    ValueError: the protocol is unknown for results files, or does not support one of the IoU types.
   """
   score = find(RESULTS, config.eval.protocol, 'eval.protocol of results files')
   return score(config, truth, results_path, workdir, incomplete, findings)

@@ -1,7 +1,7 @@
 """Panoptic quality (Kirillov et al., 2019), with panopticapi's numbers.
 
-A segment is found where one of its category overlaps it by more than half (IoU): then no other can. Per category,
-PQ = SQ * RQ: the mean IoU of the found, and their number over that of segments, the mean of true and predicted ones.
+A predicted segment matches a true one of its category if their IoU is above 0.5; then no other one can. Per category,
+PQ = SQ * RQ: SQ is the mean IoU of matches, RQ their number over the mean number of true and predicted segments.
 """
 
 from collections.abc import Sequence
@@ -24,20 +24,20 @@ def count_matches(
   found: Segments,
   categories: Sequence[PanopticCategory],
 ) -> Float[np.ndarray, 'C 4']:
-  """An image's matches by category and the columns above; those of images are added.
+  """Counts an image's matches by category and the columns above; counts of images add up.
 
-  Pixels that are no one's in the ground truth do not count for a prediction's area. A prediction of which more than
-  half lies on such pixels, or on the crowd of its category (the last of several), is no mistake.
+  Void pixels of the ground truth are not part of a prediction's area. A prediction is no false positive if more than
+  half of it lies on void pixels, or on the crowd of its category (the last one of several).
 
   Args:
-    truth_ids, found_ids: the id of every pixel's segment.
+    truth_ids, found_ids: segment id of every pixel.
     truth: segments of the ground truth, with their areas.
-    found: segments that were predicted; their areas are counted.
-    categories: the rows of the result.
+    found: predicted segments; their areas are computed.
+    categories: rows of the result.
 
   Raises:
-    ValueError: predicted ids and segments are not the same, sizes differ, a category is not in the table, or
-      a segment of the ground truth has no area.
+    ValueError: predicted ids and segments differ, sizes differ, a category is unknown, or a segment of the ground truth
+      has no area.
   """
   if truth_ids.shape != found_ids.shape:
     raise ValueError(f'the prediction is of size {found_ids.shape}, the ground truth of {truth_ids.shape}')
@@ -73,9 +73,9 @@ def count_matches(
 
 
 def panoptic_quality(counts: Float[np.ndarray, 'C 4'], is_thing: Bool[np.ndarray, 'C']) -> dict[str, float | None]:
-  """PQ, SQ and RQ over all categories, those of things (`_th`) and of stuff (`_st`), as fractions.
+  """PQ, SQ and RQ over all categories, over things (`_th`) and over stuff (`_st`), as fractions.
 
-  Means over the categories that were annotated or predicted; None where none was.
+  Means over annotated or predicted categories; None if there are none.
   """
   metrics = {}
   for end, kept in (('', np.ones_like(is_thing)), ('_th', is_thing), ('_st', ~is_thing)):
@@ -85,14 +85,14 @@ def panoptic_quality(counts: Float[np.ndarray, 'C 4'], is_thing: Bool[np.ndarray
 
 
 def quality_by_category(counts: Float[np.ndarray, 'C 4']) -> dict[str, Float[np.ndarray, 'C']]:
-  """PQ, SQ and RQ of each category; zeros where nothing was annotated or predicted."""
+  """PQ, SQ and RQ of each category; zeros if it was neither annotated nor predicted."""
   iou, hits, wrong, missed = counts.T
   segments = np.maximum(hits + 0.5 * wrong + 0.5 * missed, 0.5)
   return {'PQ': iou / segments, 'SQ': iou / np.maximum(hits, 1), 'RQ': hits / segments}
 
 
 def _areas(overlap: dict[tuple[int, int], int], found: Segments, row: dict[int, int]) -> dict[int, int]:
-  """The pixels of each predicted segment."""
+  """Area of each predicted segment in pixels."""
   areas = {segment.id: 0 for segment in found}
   for (_, id), pixels in overlap.items():
     if id != VOID and id not in areas:

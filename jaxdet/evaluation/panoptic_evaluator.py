@@ -1,4 +1,4 @@
-"""An evaluator of panoptic segmentation: PQ and semantic metrics beside those of boxes and masks."""
+"""Evaluator of panoptic segmentation: PQ and semantic metrics, with those of boxes and masks."""
 
 import concurrent.futures
 import functools
@@ -22,13 +22,13 @@ from jaxdet.evaluation.semantic_evaluator import COLUMNS
 from jaxdet.ops.panoptic_merge import Segment
 from jaxdet.structures import Batch, Detections
 
-NAME = 'panoptic_val'  # of the results: a JSON file, and the folder of their PNGs
+NAME = 'panoptic_val'  # of the results' JSON file and of the folder of their PNGs
 
 
 class PanopticEvaluator(Evaluator):
-  """Scores boxes and masks by a results file, and panoptic and semantic maps against COCO's panoptic annotations.
+  """Scores boxes and masks from a results file, and panoptic and semantic maps against COCO's panoptic annotations.
 
-  Writes the results in COCO's panoptic format into the workdir, beside what ResultsEvaluator writes.
+  Writes the results in COCO's panoptic format into the workdir, in addition to the files of ResultsEvaluator.
   """
 
   def __init__(self, score: ScoreResults, evaluation: Evaluation):
@@ -42,7 +42,7 @@ class PanopticEvaluator(Evaluator):
         f'{self._truth.path} has other things than {dataset.annotations} has categories: the two belong to different '
         'data sets'
       )
-    self._ids = {True: things, False: [0, *panoptic.stuff_classes(self._truth.categories)]}  # of labels
+    self._ids = {True: things, False: [0, *panoptic.stuff_classes(self._truth.categories)]}  # category ids by label
     self._folder = os.path.join(evaluation.workdir, NAME)
     os.makedirs(self._folder, exist_ok=True)
     self._counts: Float[np.ndarray, 'C 4'] = np.zeros((len(self._truth.categories), 4))
@@ -85,7 +85,7 @@ class PanopticEvaluator(Evaluator):
     self._results.__exit__(kind, error, trace)
 
   def _one_image(self, batch: Batch, detections: Detections, image: int):
-    """The results' entry of an image, whose PNG is written, its counts, and its confusion matrix."""
+    """Writes the PNG of an image; returns the image's entry in the results, its counts and its confusion matrix."""
     image_id = int(self._evaluation.dataset.image_ids[batch.index[image]])
     of_image, true_ids = self._truth.of(image_id), self._truth.ids(image_id)
     semantic = semantic_result(batch, detections, image)
@@ -111,7 +111,7 @@ class PanopticEvaluator(Evaluator):
 
 
 def panoptic_table(metrics: dict[str, float | None]) -> str:
-  """An aligned table with a row for all categories, for things and for stuff."""
+  """Formats an aligned table with rows for all categories, things and stuff."""
   rows = {'panoptic': '', 'things': '_th', 'stuff': '_st'}
   names = ('PQ', 'SQ', 'RQ')
   return report.table({row: {name: metrics[name + end] for name in names} for row, end in rows.items()}, names)

@@ -1,4 +1,4 @@
-"""One image's detections as semantic and panoptic maps in the pixels of its file."""
+"""Converts one image's detections to semantic and panoptic maps in pixels of its file."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from jaxdet.structures import Batch, Detections, ImageMasks
 
 
 def semantic_result(batch: Batch, detections: Detections, image: int) -> Int[np.ndarray, 'H W']:
-  """The class of every pixel of the file of an image of the batch, int32.
+  """Computes the class of every pixel of an image's file, int32.
 
   Raises:
     ValueError: the detector has no semantic task.
@@ -32,13 +32,13 @@ def panoptic_result(
   semantic: Int[np.ndarray, 'H W'],
   settings: Mapping[str, float],
 ) -> tuple[Int[np.ndarray, 'H W'], list[Segment]]:
-  """The id of every pixel's segment in the file of an image of the batch, and the segments; see `merge`.
+  """Computes the segment id of every pixel of an image's file, and the segments; see `merge`.
 
   Args:
     batch, detections: NumPy arrays.
-    image: its position in the batch.
+    image: position in the batch.
     semantic: `semantic_result` of the image.
-    settings: `config.model.test.panoptic`, of `merge`.
+    settings: `config.model.test.panoptic`, for `merge`.
 
   Raises:
     ValueError: the detector has no masks.
@@ -51,7 +51,7 @@ def panoptic_result(
 
 
 def _windows(batch: Batch, detections: Detections, image: int) -> list[Window]:
-  """The masks of the valid detections in the pixels of the file; those of boxes without area are empty."""
+  """Masks of the valid detections in pixels of the file; empty for boxes without area."""
   valid = np.asarray(detections.valid[image])
   height, width = map(int, batch.original_size[image])
   boxes = rescale(detections.boxes[image][valid], batch.image_size[image], batch.original_size[image])

@@ -1,6 +1,6 @@
-"""What each process of a job counted, brought together in a folder that all of them share.
+"""Gathers the counts of all processes of a job through files in a shared folder.
 
-Through files, since counts of pixels are larger than the 32-bit integers of collectives.
+Files, since counts of pixels do not fit the 32-bit integers of collectives.
 """
 
 import json
@@ -13,11 +13,11 @@ from jaxdet.evaluation.evaluator import barrier
 
 
 def gather(folder: str, part: Any) -> list[Any]:
-  """The parts of all processes in order, on the first one; [] on the others.
+  """Gathers the parts of all processes, in order, on the first one; returns [] on the others.
 
   Args:
-    folder: of the files; removed if nothing else is in it.
-    part: this process's, of what JSON has.
+    folder: folder of the files; removed afterwards.
+    part: this process's part, of JSON types.
   """
   os.makedirs(folder, exist_ok=True)
   paths = [os.path.join(folder, f'{process}.json') for process in range(jax.process_count())]

@@ -1,7 +1,7 @@
-"""Proposals scored: how many objects, of whatever category, the best 100, 300 or 1000 boxes of an image find.
+"""Scores proposals: average recall of the best 100, 300 or 1000 boxes per image, ignoring categories.
 
-As mmdetection's CocoMetric 'proposal': COCO's rules with all categories taken for one (pycocotools' `useCats = 0`) and
-other limits. (Its 'proposal_fast' and Detectron2's box proposals match greedily by overlap and differ a little.)
+As mmdetection's CocoMetric 'proposal': COCO's rules with all categories merged (pycocotools' `useCats = 0`) and other
+limits. (Its 'proposal_fast' and Detectron2's box proposals match greedily by overlap and differ a little.)
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ def score_proposals(
   incomplete: int,
   findings: Sequence[str],
 ) -> Metrics:
-  """As `evaluate_results`: prints the table and writes `metrics.json`."""
+  """Scores as `evaluate_results`: prints the table and writes `metrics.json`."""
   protocol = PROTOCOLS['proposals']
   if tuple(config.eval.iou_types) != ('bbox',):
     raise ValueError("eval.protocol 'proposals' is about boxes alone: set eval.iou_types to ('bbox',)")
@@ -41,14 +41,14 @@ def score_proposals(
 
 
 def proposal_recall(truth: GroundTruth, columns: DetectionTable) -> dict[str, float | None]:
-  """Mean recall over IoU 0.5 to 0.95 by COLUMNS, as fractions; None for a size of which there are no objects."""
+  """Mean recall over IoU 0.5 to 0.95 by COLUMNS, as fractions; None for a size without objects."""
   truth, columns = without_categories(truth, columns)
   summary = average_precision(truth, columns, PROTOCOLS['proposals'], 'bbox').summary()
   return {name: summary[name] for name in COLUMNS}
 
 
 def without_categories(truth: GroundTruth, columns: DetectionTable) -> tuple[GroundTruth, DetectionTable]:
-  """Objects and detections with one category for all, in the order of their categories, as upstream has them."""
+  """Replaces all categories by one; objects and detections stay in the order of their categories, as upstream."""
   objects, detections = (np.argsort(labels, kind='stable') for labels in (truth.label, columns.label))
   per_object = ('annotation_ids', 'image', 'boxes', 'areas', 'ignore', 'crowd')
   truth = dataclasses.replace(

@@ -22,16 +22,16 @@ def percent(value: float | None) -> float | None:
 
 
 def in_percent(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-  """Metrics by name that are given as fractions."""
+  """Converts metrics by name from fractions to percent."""
   return {name: percent(value) for name, value in metrics.items()}
 
 
 def table(metrics: Mapping[str, Mapping[str, float | None]], columns: Sequence[str]) -> str:
-  """An aligned table with a row for each IoU type; '-' where a group has no objects.
+  """Formats an aligned table with a row for each IoU type; '-' if a group has no objects.
 
   Args:
     metrics: by IoU type and metric, in percent.
-    columns: the metrics that are shown.
+    columns: metrics to show.
   """
   rows = [['', *columns]]
   for iou_type, values in metrics.items():
@@ -44,7 +44,7 @@ def group_table(metrics: Mapping[str, Mapping[str, float | None]], scores: Mappi
 
   Args:
     metrics: by IoU type and metric, in percent.
-    scores: by IoU type; they know the groups.
+    scores: by IoU type; have the groups.
   """
   rows = [['', *GROUP_COLUMNS]]
   for iou_type, values in metrics.items():
@@ -77,14 +77,14 @@ def finish(
   incomplete: int,
   findings: Sequence[str],
 ) -> dict[str, Any]:
-  """Prints what may be wrong, and writes `metrics.json` into `workdir`; returns what it holds.
+  """Prints possible problems, writes `metrics.json` into `workdir`, and returns its content.
 
   Args:
     metrics: by IoU type and metric, in percent.
-    config: `eval.protocol` and `eval.image_ids` are noted.
-    truth: what they are of; or a data set, of which the images are counted.
-    incomplete: images whose candidates were cut off.
-    findings: sentences on what may be wrong.
+    config: its `eval.protocol` and `eval.image_ids` are recorded.
+    truth: the scored objects, or a data set, whose images are counted.
+    incomplete: number of images with more candidates than were kept.
+    findings: sentences on possible problems.
   """
   if incomplete:
     print(f'{incomplete} images had more candidates than model.test.pre_nms_topk: some detections may be missing')

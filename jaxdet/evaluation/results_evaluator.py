@@ -1,4 +1,4 @@
-"""An evaluator that writes a results file and has it scored: of everything that is a list of boxes and masks."""
+"""Evaluator of boxes and masks: writes a results file and scores it."""
 
 import contextlib
 import json
@@ -16,8 +16,8 @@ from jaxdet.evaluation.ground_truth import GroundTruth, load_ground_truth
 from jaxdet.evaluation.pictures import FirstImages
 from jaxdet.structures import Batch, Dataset, Detections
 
-# (config, objects of the split, results file, workdir, images with too many candidates, findings): scores, prints and
-# writes metrics.json.
+# Scores a results file, prints the metrics and writes metrics.json; arguments: config, the split's objects, results
+# file, workdir, number of images with too many candidates, findings.
 ScoreResults = Callable[[ConfigDict, GroundTruth, str, str, int, Sequence[str]], Metrics]
 
 
@@ -44,8 +44,8 @@ class ResultsEvaluator(Evaluator):
     self._writer.add(batch, detections)
 
   def finish(self, findings: Sequence[str]) -> Metrics:
-    """See `Evaluator`; raises a ValueError where the results do not cover the split."""
-    self._held.close()  # waits for what is under way
+    """See `Evaluator`; raises a ValueError if the results do not cover the split."""
+    self._held.close()  # waits for unfinished work
     incomplete = sum_over_processes(self._writer.incomplete)
     workdir = self._evaluation.workdir
     if jax.process_index() == 0:
@@ -68,10 +68,10 @@ class ResultsEvaluator(Evaluator):
 
 
 def truth_of_split(dataset: Dataset, some_images: bool) -> GroundTruth:
-  """The objects of the split's annotation file, or of those of its images alone that the split has.
+  """Loads the objects of the split's annotation file; with `some_images`, of the split's images only.
 
   Raises:
-    ValueError: the images of the two are not the same.
+    ValueError: the split and the file have different images.
   """
   truth = load_ground_truth(dataset.annotations)
   if some_images:

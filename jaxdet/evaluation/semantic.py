@@ -7,13 +7,13 @@ from jaxtyping import Int, Int64
 def confusion(
   found: Int[np.ndarray, '*S'], truth: Int[np.ndarray, '*S'], num_classes: int, ignored: int
 ) -> Int64[np.ndarray, 'K K']:
-  """Pixels by predicted class and true one, of those that count; the matrices of images are added.
+  """Counts valid pixels by predicted and true class; the matrices of images add up.
 
   Args:
     found: predicted classes, each below `num_classes`.
     truth: annotated classes.
     num_classes: K.
-    ignored: the value in `truth` of pixels that do not count.
+    ignored: value of ignored pixels in `truth`.
 
   Raises:
     ValueError: sizes differ, or a class is not below `num_classes`.
@@ -30,11 +30,11 @@ def confusion(
 
 
 def semantic_metrics(matrix: Int64[np.ndarray, 'K K']) -> dict[str, float | None]:
-  """Of a confusion matrix, as fractions; None where no pixel counts.
+  """Semantic metrics of a confusion matrix, as fractions; None without valid pixels.
 
   Returns:
-    `mIoU` and `mACC`: the means over annotated classes of intersection over union, and of the share of pixels that are
-    right; `fwIoU`: the mean IoU by the frequency of classes; `pACC`: the share of all pixels that are right.
+    `mIoU` and `mACC`: mean intersection over union and mean accuracy of annotated classes; `fwIoU`: mean IoU weighted
+    by class frequency; `pACC`: accuracy of all pixels.
   """
   right, annotated, predicted = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
   there = annotated > 0
@@ -51,7 +51,7 @@ def semantic_metrics(matrix: Int64[np.ndarray, 'K K']) -> dict[str, float | None
 
 
 def iou_by_class(matrix: Int64[np.ndarray, 'K K']) -> list[float | None]:
-  """Intersection over union of each class, as a fraction; None for a class that is not annotated."""
+  """Intersection over union of each class, as a fraction; None for a class without annotation."""
   right, annotated, predicted = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
   unions = annotated + predicted - right
   return [float(r / u) if n else None for r, u, n in zip(right, unions, annotated, strict=True)]

@@ -1,4 +1,4 @@
-"""An evaluator of the classes of pixels, against maps in a folder."""
+"""Evaluator of semantic segmentation against maps in a folder."""
 
 import concurrent.futures
 import functools
@@ -21,7 +21,7 @@ COLUMNS = ('mIoU', 'fwIoU', 'mACC', 'pACC')
 
 
 class SemanticEvaluator(Evaluator):
-  """Compares classes in the pixels of files with the maps in `eval.semantic.dir`, which have the images' names."""
+  """Compares classes in pixels of the files with the maps of the same names in `eval.semantic.dir`."""
 
   def __init__(self, evaluation: Evaluation):
     self._evaluation = evaluation
@@ -36,7 +36,7 @@ class SemanticEvaluator(Evaluator):
     evaluation = self._evaluation
     parts = gather(os.path.join(evaluation.workdir, 'semantic_parts'), np.asarray(self._matrix).tolist())
     if parts:
-      counted = [part for part in map(np.asarray, parts) if part.ndim]  # by processes that had an image
+      counted = [part for part in map(np.asarray, parts) if part.ndim]  # from processes with images
       matrix = np.sum(counted, axis=0)
       metrics = {'semantic': report.in_percent(semantic_metrics(matrix))}
       print(report.table(metrics, COLUMNS))
@@ -61,11 +61,11 @@ class SemanticEvaluator(Evaluator):
 
 
 def read_map(path: str) -> Int[np.ndarray, 'H W']:
-  """The classes in a PNG of one number a pixel.
+  """Reads the classes of a PNG with one number per pixel.
 
   Raises:
-    FileNotFoundError: it is not there.
-    ValueError: it cannot be read, or has colours.
+    FileNotFoundError: the file does not exist.
+    ValueError: the file cannot be read, or has colours.
   """
   try:
     with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""Associative embedding (Newell et al., 2017): corners of one object are alike, those of two objects are not."""
+"""Associative embedding (Newell et al., 2017): similar embeddings within an object, different ones between objects."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +8,15 @@ from jaxtyping import Array, Bool, Float
 def pull_and_push(
   one: Float[Array, 'N M'], other: Float[Array, 'N M'], valid: Bool[Array, 'N'], margin: float = 1.0
 ) -> tuple[Float[Array, ''], Float[Array, '']]:
-  """The two losses of an image; 0 without objects, and without a second object nothing is pushed.
+  """Pull and push loss of an image; 0 without objects, and push also with a single one.
 
-  Pull: the mean over objects of the squared distances of the two corners from their mean. Push: the mean over ordered
-  pairs of objects of what their means' distance, added over M and then taken absolutely, lacks to the margin.
+  Pull: mean over objects of the squared distances of both corners from their mean m. Push: mean over ordered pairs of
+  objects of max(0, margin - |sum over M of (m_i - m_j)|).
 
   Args:
     one, other: embeddings of the two corners of each object.
-    valid: objects that count.
-    margin: from which on objects are far enough apart.
+    valid: objects to use.
+    margin: distance above which objects are not pushed apart.
   """
   count = valid.sum()
   mean = (one + other) / 2

@@ -1,4 +1,4 @@
-"""The focal loss of heat maps (Law & Deng, 2018): a cell near a corner is a lesser mistake than one far away."""
+"""Focal loss of heat maps (Law & Deng, 2018): errors near a corner weigh less than errors far away."""
 
 import jax
 import jax.numpy as jnp
@@ -8,16 +8,16 @@ from jaxtyping import Array, Float
 def gaussian_focal_loss(
   logits: Float[Array, '*S'], heat: Float[Array, '*S'], alpha: float, gamma: float
 ) -> Float[Array, '']:
-  """The sum over cells and classes; float32.
+  """Sum of the loss over cells and classes; float32.
 
-  Where the heat y is 1: -(1 - p)^alpha log(p); elsewhere -(1 - y)^gamma p^alpha log(1 - p), p the sigmoid. From logits,
-  so that a certain mistake has a gradient too; mmdetection adds 1e-12 to probabilities, where its loss ends.
+  At heat y = 1: -(1 - p)^alpha log(p); elsewhere -(1 - y)^gamma p^alpha log(1 - p), with p the sigmoid. It is computed
+  from logits, so that saturated errors have a gradient; mmdetection adds 1e-12 to p, which limits its loss.
 
   Args:
-    logits: of being a corner.
-    heat: in [0, 1].
-    alpha: power of the mistake.
-    gamma: power of the distance from a corner.
+    logits: of corners.
+    heat: targets in [0, 1].
+    alpha: exponent of the error.
+    gamma: exponent of 1 - heat.
   """
   p = jax.nn.sigmoid(logits)
   is_corner = -((1 - p) ** alpha) * jax.nn.log_sigmoid(logits)

@@ -1,4 +1,4 @@
-"""Cross entropy of the classes of pixels."""
+"""Cross entropy of semantic segmentation."""
 
 import jax.numpy as jnp
 import optax
@@ -6,13 +6,13 @@ from jaxtyping import Array, Float, Int
 
 
 def pixel_cross_entropy(logits: Float[Array, '*B K'], classes: Int[Array, '*B']) -> Float[Array, '']:
-  """The mean softmax cross entropy of the pixels that count; 0 where none does.
+  """Mean softmax cross entropy of valid pixels; 0 if there are none.
 
-  The mean is over the pixels of all images together, so that an image with many counts for more.
+  The mean is over the pixels of all images, so that images with more valid pixels weigh more.
 
   Args:
     logits: of every pixel.
-    classes: of every pixel; -1: it does not count.
+    classes: of every pixel; -1: ignored.
   """
   counts = classes >= 0
   each = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(counts, classes, 0))

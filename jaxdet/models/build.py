@@ -65,12 +65,12 @@ from jaxdet.parts import find
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shared:
-  """The settings that all parts of a model have in common."""
+  """Settings common to all parts of a model."""
 
   num_classes: int
   dtype: jnp.dtype  # of activations
   remat: str  # see layers/remat.py
-  frozen: tuple[str, ...]  # patterns of parameters that are held fixed
+  frozen: tuple[str, ...]  # patterns of frozen parameters
   class_counts: FrozenConfigDict
 
 
@@ -119,7 +119,7 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
 
 
 def grid_points_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> GridPointsTask:
-  """The grid points task, of one box stage."""
+  """The grid points task, for one box stage."""
   if len(stages) > 1:
     raise ValueError("grid points belong to one box stage, not to a cascade: leave 'grid_points' out of roi.tasks")
   settings = roi.grid_head
@@ -133,7 +133,7 @@ def grid_points_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Share
 
 
 def semantic_task(settings: FrozenConfigDict, shared: Shared) -> SemanticTask:
-  """The task of the classes of pixels."""
+  """The semantic task."""
   network = settings.network
   make = find(SEMANTIC_HEADS, network.name, 'pyramid_tasks.semantic.network.name')
   head = make(**_without(network, 'name'), num_classes=settings.num_classes, dtype=shared.dtype)
@@ -212,7 +212,7 @@ def cascade_stages(roi: FrozenConfigDict) -> tuple[FrozenConfigDict, ...]:
 
 
 def proposal_network(config: FrozenConfigDict, shared: Shared) -> ProposalNetwork:
-  """A proposal generator as a detector of its own."""
+  """A proposal generator alone."""
   generator = _proposal_generator(config, shared)
   return ProposalNetwork(_preprocess(config), _backbone_and_neck(config, shared) | generator.networks, generator)
 
@@ -311,7 +311,7 @@ def _proposal_generator(config: FrozenConfigDict, shared: Shared) -> ProposalGen
 
 
 def _pyramid_tasks(config: FrozenConfigDict, shared: Shared) -> tuple[PyramidTask, ...]:
-  """The tasks that `pyramid_tasks` has settings of, by name; none where a model does without the key."""
+  """Makes the tasks of `pyramid_tasks`; none if the config lacks the key."""
   settings = config.get('pyramid_tasks', {})
   return tuple(find(PYRAMID_TASKS, name, 'pyramid_tasks')(settings[name], shared) for name in settings)
 

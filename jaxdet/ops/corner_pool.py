@@ -1,8 +1,8 @@
-"""Corner pooling (Law & Deng, 2018): every cell sees the largest value between itself and one side of the map.
+"""Corner pooling (Law & Deng, 2018): every cell gets the largest value between itself and one side of the map.
 
-A running maximum by an associative scan: log2(n) sweeps over the map along an axis of n cells. For the backward pass
-one byte a value is kept, which says whether it was the maximum so far; the gradient of all cells that it was handed on
-to is summed by a second scan, in float32, so that nothing is scattered.
+A running maximum by an associative scan: log2(n) sweeps over the map along an axis of n cells. The backward pass needs
+one byte per value: whether it is the running maximum at its cell. A second scan, in float32, sums the gradient of all
+cells with the same maximum, so there is no scatter.
 """
 
 from functools import partial
@@ -12,18 +12,18 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-# The corner's side by name: the axis that is gone along, and whether from its end to its beginning. The left side of an
-# object lies to the right of what is left of it: a left corner looks to the right.
+# Axis of the scan, and whether it is reversed, by side of the corner. An object lies to the right of its left corner,
+# so 'left' takes the maximum over cells to the right.
 SIDES = {'top': (1, True), 'left': (2, True), 'bottom': (1, False), 'right': (2, False)}
 
 
 def corner_pool(x: Float[Array, 'B H W C'], side: str) -> Float[Array, 'B H W C']:
-  """The maximum from each cell on, as a corner at this side of an object sees the object.
+  """Maximum of each cell and all cells towards the object, for corners at this side of objects.
 
-  Differentiable once in reverse mode; of equal values the one nearest to the cell has the gradient.
+  Differentiable once in reverse mode; of equal values, the one nearest to the cell gets the gradient.
 
   Args:
-    x: a map.
+    x: feature map.
     side: 'top' looks down, 'left' to the right, 'bottom' up, 'right' to the left.
   """
   return _running_max(x, *SIDES[side])
@@ -40,8 +40,8 @@ def _forward(x, axis: int, reverse: bool):
 
 
 def _backward(axis: int, reverse: bool, met, gradient):
-  # A run is a place where a maximum was met and the cells that it was handed on to; seen from the end, the cell before
-  # the next such place begins it.
+  # A run is a cell with a new maximum and the following cells with the same maximum. The scan goes backwards, so a run
+  # begins at the cell before the next new maximum.
   length = met.shape[axis]
   everywhere = jnp.ones_like(lax.slice_in_dim(met, 0, 1, axis=axis))
   if reverse:

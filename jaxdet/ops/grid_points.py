@@ -72,7 +72,7 @@ def boxes_of_points(heat_maps: Float[Array, '*B S S P'], rois: Float[Array, '*B 
   places = places.reshape(*best.shape, 2)
 
   def voted(axis: int, k: int) -> Float[Array, '*B']:
-    """Of the points of a column (axis 0: x) or of a row (1: y), the first or the last."""
+    """Mean coordinate of the k-th column (axis 0: x) or row (1: y) of points, weighted by their probabilities."""
     weights = best[..., k, :] if axis == 0 else best[..., :, k]
     values = places[..., k, :, 0] if axis == 0 else places[..., :, k, 1]
     return (values * weights).sum(-1) / weights.sum(-1)

@@ -1,6 +1,6 @@
-"""One label a pixel from instances and a semantic map, as Panoptic FPN does it (Kirillov et al., 2019).
+"""Merges instances and a semantic map into a panoptic map, as in Panoptic FPN (Kirillov et al., 2019).
 
-NumPy alone: it is done in the pixels of the file, on the host, where masks are pasted.
+In NumPy: it runs on the host in pixels of the file, where masks are pasted.
 """
 
 import dataclasses
@@ -11,17 +11,17 @@ from jaxtyping import Float, Int
 
 from jaxdet.ops.paste import Window
 
-THINGS = 0  # the class of a semantic map that stands for all things
+THINGS = 0  # class of all things in a semantic map
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-  """Pixels that belong together: an instance, or all of an image that is of a stuff class."""
+  """A segment: an instance, or all pixels of one stuff class."""
 
-  id: int  # of its pixels, from 1 on
+  id: int  # of its pixels, from 1
   is_thing: bool
-  label: int  # of the instance; of stuff its class in the semantic map
-  score: float  # of the instance; of stuff 1
+  label: int  # of the instance; for stuff, its class in the semantic map
+  score: float  # of the instance; 1 for stuff
   area: int  # pixels
 
 
@@ -35,17 +35,17 @@ def merge(
   overlap: float,
   stuff_area: int,
 ) -> tuple[Int[np.ndarray, 'H W'], list[Segment]]:
-  """(the id of every pixel's segment, int32, 0 where there is none; the segments by id).
+  """Returns (segment id of every pixel, int32, 0: no segment; segments by id).
 
-  Instances take what is free, best first; stuff gets the rest.
+  Instances take free pixels in order of their scores; stuff takes the rest.
 
   Args:
-    masks: of the instances, each a window of the image and its place.
+    masks: of the instances, each a window of the image and its position.
     scores, labels: of the instances.
-    semantic: the class of every pixel, THINGS or a class of stuff.
-    score_threshold: instances below it are left out.
-    overlap: an instance of which a larger share is taken already is left out.
-    stuff_area: stuff of fewer free pixels is left out.
+    semantic: class of every pixel, THINGS or a stuff class.
+    score_threshold: least score of instances.
+    overlap: instances with a larger share of already taken pixels are dropped.
+    stuff_area: stuff with fewer free pixels is dropped.
   """
   ids, segments = np.zeros(semantic.shape, np.int32), []
   for row in np.argsort(-scores, kind='stable'):

@@ -1,20 +1,20 @@
-"""The classes of an image's pixels on the host, from logits on a grid over the canvas.
+"""Computes the classes of an image's pixels on the host, from logits on a grid over the canvas.
 
-NumPy and SciPy alone, for the same reason as ops/paste.py. Logits are brought to the canvas and from there to the file
-before the largest one is chosen, as upstream does: chosen on the grid, every border would be some pixels off.
+In NumPy and SciPy, for the same reason as ops/paste.py. As upstream, logits are interpolated to the canvas and then to
+the file before the argmax: after it, borders would be off by some pixels.
 """
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-BAND = 64  # rows of the file whose logits are held at once
+BAND = 64  # rows of the file processed at once, to limit memory
 
 
 def semantic_classes(
   logits: Float[np.ndarray, 'h w K'], canvas: tuple[int, int], image_size: tuple[int, int], size: tuple[int, int]
 ) -> Int[np.ndarray, 'H W']:
-  """The class of every pixel of an image of `size`, int32; see `interpolated_logits`."""
+  """Class of every pixel of an image of `size`, int32; see `interpolated_logits`."""
   rows, columns = _weights(logits.shape, canvas, image_size, size)
   bands = [_interpolated(logits, rows[first : first + BAND], columns) for first in range(0, size[0], BAND)]
   return np.concatenate([band.argmax(-1).astype(np.int32) for band in bands])
@@ -26,16 +26,16 @@ def interpolated_logits(
   """Logits at the centres of an image's pixels, twice bilinear (torch's `interpolate` with align_corners=False).
 
   Args:
-    logits: of the cells of a grid that covers the canvas.
-    canvas: its (height, width) in pixels.
-    image_size: (height, width) of the image at its top left; what lies beyond does not count.
-    size: (height, width) that the image is brought to, those of its file.
+    logits: on a grid that covers the canvas.
+    canvas: (height, width) in pixels.
+    image_size: (height, width) of the image at the top left of the canvas; the rest is ignored.
+    size: (height, width) of the image's file.
   """
   return _interpolated(logits, *_weights(logits.shape, canvas, image_size, size))
 
 
 def _weights(grid, canvas, image_size, size) -> tuple[csr_array, csr_array]:
-  """The weights of a grid's rows at the rows of the file, and of its columns at the columns."""
+  """Interpolation weights of the grid's rows for rows of the file, and of its columns for columns of the file."""
   return tuple(
     (_bilinear(size[axis], image_size[axis]) @ _bilinear(canvas[axis], grid[axis])[: image_size[axis]]).tocsr()
     for axis in (0, 1)
@@ -43,7 +43,7 @@ def _weights(grid, canvas, image_size, size) -> tuple[csr_array, csr_array]:
 
 
 def _bilinear(size: int, cells: int) -> csr_array:
-  """[size, cells]: the weights of equidistant cells at the centres of as many pixels as there are between them."""
+  """Bilinear weights [size, cells] of grid cells at the centres of `size` pixels of the same extent."""
   position = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(cells / size) - np.float32(0.5)
   position = position.clip(0, cells - 1)
   before = np.floor(position).astype(np.int64)

@@ -1,8 +1,8 @@
-"""Soft non-maximum suppression (Bodla et al., 2017), for one image: overlapping boxes lose score instead of all.
+"""Soft non-maximum suppression (Bodla et al., 2017) for one image: lowers scores of overlapping boxes.
 
-The best box is taken, and the scores of what it overlaps are multiplied by a factor; then the best of what is left, and
-so on. Scores never rise, so the boxes come best first, and the k best cost k rounds over all N boxes: no matrix of
-overlaps is made.
+The best box is taken, and the scores of boxes that overlap it are multiplied by a factor; then the best remaining box,
+and so on. Scores never rise, so boxes come best first. The k best boxes take k rounds over all N boxes, without an
+N x N matrix of overlaps.
 """
 
 from typing import NamedTuple
@@ -22,13 +22,13 @@ def hard(overlap: Float[Array, 'N'], threshold: float, sigma: float) -> Float[Ar
 
 
 def linear(overlap: Float[Array, 'N'], threshold: float, sigma: float) -> Float[Array, 'N']:
-  """1 - IoU from the threshold on, else 1."""
+  """1 - IoU from the threshold, else 1."""
   del sigma
   return jnp.where(overlap >= threshold, 1 - overlap, 1.0)
 
 
 def gaussian(overlap: Float[Array, 'N'], threshold: float, sigma: float) -> Float[Array, 'N']:
-  """exp(-IoU**2 / sigma), whatever the IoU."""
+  """exp(-IoU**2 / sigma), at any IoU."""
   del threshold
   return jnp.exp(-(overlap**2) / sigma)
 
@@ -37,7 +37,7 @@ DECAYS = {'hard': hard, 'linear': linear, 'gaussian': gaussian}
 
 
 class Softened(NamedTuple):
-  """The k best boxes, best first; rows that hold none are not valid, and have row 0 and score 0."""
+  """The k best boxes, best first; padding is not valid and has row 0 and score 0."""
 
   index: Int[Array, 'k']  # rows of the input
   scores: Float[Array, 'k']  # lowered
@@ -56,22 +56,22 @@ def soft_nms(
   score_threshold: float,
   groups: Int[Array, 'N'] | None = None,
 ) -> Softened:
-  """Lowers the scores of boxes that better ones of their group overlap, and keeps the best; without gradient.
+  """Lowers the scores of boxes that overlap better ones of their group, and keeps the k best; without gradient.
 
   Args:
     boxes: in pixels.
-    scores: of which equal ones keep the order of the input; one that is not a number counts as none.
-    valid: boxes that take part.
-    k: that are kept.
-    decay: a name of DECAYS, the factor by the IoU.
-    iou, sigma: of 'hard' and 'linear', and of 'gaussian'.
-    score_threshold: boxes whose score is or falls below this, or to 0, are dropped.
-    groups: boxes of different groups, such as classes, leave each other alone.
+    scores: ties keep the order of the input; NaN drops a box.
+    valid: boxes to use.
+    k: number of boxes to keep.
+    decay: key of DECAYS, the factor as a function of the IoU.
+    iou, sigma: threshold of 'hard' and 'linear', width of 'gaussian'.
+    score_threshold: boxes with a score below this, or 0, before or after decay are dropped.
+    groups: boxes of different groups, such as classes, do not affect each other.
   """
   factor = find(DECAYS, decay, 'decay of scores')
   boxes, scores = lax.stop_gradient((boxes, scores))
   groups = jnp.zeros(len(boxes), jnp.int32) if groups is None else groups
-  left = jnp.where(valid & (scores >= score_threshold), scores, -jnp.inf)  # scores of what is still to be taken
+  left = jnp.where(valid & (scores >= score_threshold), scores, -jnp.inf)  # scores of the remaining boxes
 
   def take_best(left: Float[Array, 'N'], _) -> tuple[Float[Array, 'N'], tuple]:
     best = left.argmax()

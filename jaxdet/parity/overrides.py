@@ -20,9 +20,9 @@ RULES = {
   'detic': override_detectron2.RULES,
   'disalign': override_detectron2.RULES,
 }
-# What of upstream's settings of detection the head of a method does not read, though they are in its config.
+# Upstream's detection settings that a method's head ignores, although its config has them.
 UNREAD = {'cornernet': ('score_threshold',)}
-OBJECTS = 8  # at least so many an image: their boxes join the proposals
+OBJECTS = 8  # no fewer than the objects of a recorded image, whose boxes are added to the proposals
 
 
 class OverrideNotUnderstood(ValueError):
@@ -82,16 +82,16 @@ def disagreements(model: ConfigDict, case: Case) -> list[str]:
 
 
 def recorded_test(model: ConfigDict, case: Case) -> dict[str, float]:
-  """How detections were chosen, in the terms of `config.model.test`, as far as it was recorded."""
+  """Recorded settings of detection, by names of `config.model.test`."""
   names = {'score_threshold': 'score_thr', 'iou': 'nms_iou', 'detections': 'max_per_img'}
   unread = UNREAD.get(model.get('head', {}).get('name'), ())
   return {ours: case.meta[name] for ours, name in names.items() if case.meta[name] is not None and ours not in unread}
 
 
 def _take_everything_in_fewer_rows(model: ConfigDict) -> None:
-  """As many regions as there can be, of which a quarter may be positive: the same losses, and tasks see these.
+  """Samples as many RoIs as there can be, of which a quarter may be positive: losses are the same.
 
-  With `sampler.num` 0 they would see every region, most of them background, which takes ten times as long.
+  With `sampler.num` 0 RoI tasks would see every RoI, mostly background, which takes ten times as long.
   """
   if 'roi' in model and model.roi.sampler.num == 0 and model.roi.tasks and model.proposals.name != 'given':
     model.roi.sampler.update(num=model.proposals.train_proposals.post_nms_topk + OBJECTS, positive_fraction=0.25)
@@ -107,7 +107,7 @@ def _still_batch_norm(tree: ConfigDict) -> None:
 
 
 def _without_chance(model: ConfigDict) -> None:
-  """No recorded run has dropout, or moves regions at random."""
+  """Turns off dropout and random RoI jitter, which recorded runs do not have."""
   for part in ('encoder', 'decoder'):
     if part in model:
       model[part].dropout = 0.0

@@ -1,4 +1,4 @@
-"""Semantic and panoptic maps against a recorded run, and the inference of detectors that make nothing else."""
+"""Compares semantic and panoptic maps with a recorded run; runs inference of detectors with pyramid tasks only."""
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ from jaxdet.structures import Batch, Detections
 
 
 def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
-  """Adds the checks of everything that was recorded of an inference pass of tasks on the pyramid."""
+  """Adds the checks of a recorded inference pass of tasks on the pyramid."""
   case = tested.case
   run = jax.jit(infer, static_argnums=0)
   image, maps, detections = jax.device_get(run(tested.detector, tested.variables, tested.batch))
@@ -30,14 +30,14 @@ def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
 def infer(
   detector: PyramidNetwork, variables: Variables, batch: Batch
 ) -> tuple[Array, dict[str, dict[int, Array]], Detections]:
-  """The normalised images, feature maps by part and level, and what the tasks predict."""
+  """Returns the normalised images, feature maps by part and level, and predictions of the tasks."""
   call = Record(detector.networks, variables)
   detections = detector.predict(call, batch)
   return detector.preprocess(batch), {part: call.result(part) for part in ('backbone', 'neck')}, detections
 
 
 def compare_pixels(tested: ModelUnderTest, comparison: Comparison, detections: Detections) -> None:
-  """Adds the checks of logits, classes and segments of pixels; none for a detector without a semantic task."""
+  """Adds the checks of semantic logits, classes and segments; none for a detector without a semantic task."""
   if detections.semantic is None:
     return
   case, batch = tested.case, tested.batch
@@ -55,7 +55,7 @@ def compare_pixels(tested: ModelUnderTest, comparison: Comparison, detections: D
 def _compare_segments(
   tested: ModelUnderTest, comparison: Comparison, detections: Detections, image: int, classes: Int[np.ndarray, 'H W']
 ) -> None:
-  """Adds the checks of an image's panoptic map, and of the segments in it."""
+  """Adds the checks of an image's panoptic map and its segments."""
   settings = tested.config.model.test.panoptic
   ids, segments = panoptic_result(tested.batch, detections, image, classes, settings)
   ours = [(each.is_thing, each.label) for each in segments]

@@ -30,7 +30,7 @@ LAYERS = ('logits', 'confidence')  # layers of a box head with recorded inputs a
 
 
 def grid_tensors(made: Recorded) -> dict[str, Array]:
-  """Those of a grid head, whose heat maps are of one form in inference."""
+  """Recorded tensors of a grid head; in inference its heat maps have one form."""
   _, pooled = made.arguments
   fused = made.result[:, :, 0]
   return {'grid/feats': pooled, 'grid/fused': fused, 'grid/unfused': fused}

@@ -41,7 +41,7 @@ def upgraded(model: Tree) -> Tree:
 
 
 def with_later_keys(data: Tree) -> Tree:
-  """`config.data` of an earlier version with the keys that have come since, as things were without them."""
+  """Adds newer keys to `config.data` of an earlier version, with values of the earlier behaviour."""
   if 'mask_size' not in data:
     return data  # not of a data set of records
   later = {

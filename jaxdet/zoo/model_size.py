@@ -68,7 +68,7 @@ def measure(config: ConfigDict, with_flops: bool = True) -> Size:
 
 
 def _abstract_batch(config: ConfigDict) -> Batch:
-  """Shapes of a batch of one image, with proposals where the detector makes none."""
+  """Shapes of a batch of one image, with proposals if the detector does not generate any."""
   canvas = detection_canvases(config.data)[0]
   batch = jax.eval_shape(
     batch_of_images, jax.ShapeDtypeStruct((1, *canvas, 3), jnp.uint8), jax.ShapeDtypeStruct((1, 2), jnp.int32)

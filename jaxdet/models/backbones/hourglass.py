@@ -1,7 +1,7 @@
-"""Stacked hourglasses (Newell et al., 2016), as CornerNet has them (Law & Deng, 2018): without pooling, of two stacks.
+"""Stacked hourglass network (Newell et al., 2016), as in CornerNet (Law & Deng, 2018): two stacks, without pooling.
 
-An hourglass halves a map again and again, and goes the same way back; at every size what it saw on the way down is
-added. The next one begins from the map before it and what it made of that.
+An hourglass halves a map repeatedly, then upsamples it again; at every size a skip connection adds the map of the way
+down. The input of the next hourglass combines input and output of the one before.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,18 +23,18 @@ Map = Float[Array, 'B _ _ _']
 
 
 class Hourglass(nn.Module):
-  """Features of stride 4 of each stack, from normalised images; levels are the numbers of the stacks, from 0 on.
+  """Computes features of stride 4 of each stack from normalised images; levels are the stacks' numbers, from 0.
 
   Submodules are `stem`, `stem_norm` and `stem_block`, `stack<i>` and `output<i>` of each stack, and between stacks
-  `passed<i>`, `returned<i>` and `merged<i>`; a convolution's norm is called as it is, with `_norm`.
+  `passed<i>`, `returned<i>` and `merged<i>`; the norm of a convolution has its name with `_norm`.
   """
 
   stacks: int
   channels: Sequence[int]  # of each size, from stride 4 on
-  blocks: Sequence[int]  # residual blocks of each size, of every way through it
-  features: int  # channels of the result
+  blocks: Sequence[int]  # residual blocks of each size, in every branch
+  features: int  # channels of the output
   norm: str  # see layers/norm.py
-  frozen: Sequence[str] = ()  # patterns of parameters that are held fixed, see layers/frozen.py
+  frozen: Sequence[str] = ()  # patterns of frozen parameters, see layers/frozen.py
   remat: str = ''  # of residual blocks, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
 
@@ -95,7 +95,7 @@ class Stack(nn.Module):
 
 
 class Blocks(nn.Module):
-  """Residual blocks `block<i>` of these channels; the stride is the first one's."""
+  """Residual blocks `block<i>` with these channels; the first one has the stride."""
 
   channels: Sequence[int]
   stride: int

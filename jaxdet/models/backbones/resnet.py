@@ -46,7 +46,7 @@ class ResNet(nn.Module):
   dilate_last: bool = False  # the last stage keeps the size and has its 3 x 3 dilated by 2 (DC5)
   # The 3 x 3 convolution of bottlenecks, and in which stages, see layers/spatial_conv.py; elsewhere it is a plain one.
   conv3x3: Mapping[str, Any] = FrozenDict(name='plain')
-  frozen: Sequence[str] = ()  # patterns of parameters that are held fixed, see layers/frozen.py
+  frozen: Sequence[str] = ()  # patterns of frozen parameters, see layers/frozen.py
   remat: str = ''  # of residual blocks, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
 

@@ -27,7 +27,7 @@ class VGG(nn.Module):
   depth: int
   width: int = 64  # channels of the first stage; doubled per stage, up to eight times as many
   fc_channels: int = 1024
-  frozen: Sequence[str] = ()  # patterns of parameters that are held fixed, see layers/frozen.py
+  frozen: Sequence[str] = ()  # patterns of frozen parameters, see layers/frozen.py
   remat: str = ''  # of stages, see layers/remat.py
   dtype: jnp.dtype = jnp.float32
 

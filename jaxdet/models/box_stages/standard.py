@@ -30,9 +30,9 @@ SHARED_HEAD = 'shared_head'
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StandardStage:
-  """A box stage with one network, `head`, that makes class logits and deltas of pooled features.
+  """A box stage with one network, `head`, that predicts class logits and deltas from pooled features.
 
-  Without box regression it has the loss of classes alone, and a RoI is the box of each of its detections.
+  Without box regression it only has the class loss, and detections have the boxes of their RoIs.
   """
 
   settings: FrozenConfigDict
@@ -43,7 +43,7 @@ class StandardStage:
   num_classes: int
 
   def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
-    """Sampled RoIs with their targets; `keys` [B] choose them."""
+    """Samples RoIs and assigns their targets; `keys` [B] are the images' random keys."""
     s = self.settings
     rules = {'num_classes': self.num_classes, 'matcher': s.matcher, 'sampler': s.sampler}
     sample = partial(label_and_sample, **rules, add_ground_truth=s.add_ground_truth)
@@ -55,7 +55,7 @@ class StandardStage:
     return call(SHARED_HEAD, pooled) if SHARED_HEAD in self.networks else pooled
 
   def outputs(self, call: Call, features: Array, rois: Float[Array, 'B R 4']) -> BoxOutputs:
-    """The logits of RoIs, and their deltas where the head has box regression."""
+    """Class logits of RoIs, and deltas if the head has box regression."""
     del rois
     return BoxOutputs(*call(self.head, features))
 

@@ -1,4 +1,4 @@
-"""CornerNet's head (Law & Deng, 2018): where top left and bottom right corners are, and which belong together."""
+"""CornerNet's head (Law & Deng, 2018): heat maps, embeddings and offsets of top left and bottom right corners."""
 
 import flax.linen as nn
 import jax
@@ -13,21 +13,21 @@ from jaxdet.ops.corner_pool import corner_pool
 Outputs = dict[str, dict[int, Float[Array, 'B H W _']]]
 
 CORNERS = {'top_left': ('top', 'left'), 'bottom_right': ('bottom', 'right')}
-PRIOR = 0.1  # the probability of every class that training begins with
+PRIOR = 0.1  # initial probability of every class
 
 
 class CornerHead(nn.Module):
-  """Of each corner class logits [B, H, W, K], embeddings [B, H, W, M] and offsets (x, y) [B, H, W, 2].
+  """Predicts for each corner class logits [B, H, W, K], embeddings [B, H, W, M] and offsets (x, y) [B, H, W, 2].
 
-  They are returned by name, 'top_left_logits', 'bottom_right_embedding' and so on, each as {level: map}. Nothing is
-  shared by levels; submodules are `top_left_pool<level>`, `top_left_logits<level>` and so on.
+  Outputs are by name, 'top_left_logits', 'bottom_right_embedding' and so on, each as {level: map}. Levels share no
+  weights; submodules are `top_left_pool<level>`, `top_left_logits<level>` and so on.
   """
 
   num_classes: int
   embedding: int  # M
   channels: int  # of the convolutions before the last ones
-  pool_channels: int  # of what is pooled
-  norm: str  # around pooling, see layers/norm.py
+  pool_channels: int  # of the pooled features
+  norm: str  # of the convolutions around pooling, see layers/norm.py
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -47,7 +47,7 @@ class CornerHead(nn.Module):
 
 
 class CornerPool(nn.Module):
-  """Pools towards the two sides of a corner, each after a convolution of its own, beside a shortcut.
+  """Pools along the two sides of a corner, each after its own convolution, and adds a shortcut.
 
   Submodules are the convolutions `first`, `second`, `pooled`, `shortcut` and `output`, each with a norm.
   """
@@ -81,11 +81,11 @@ class Branch(nn.Module):
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H W F']:
     x = nn.relu(Conv(self.channels, dtype=self.dtype, name='conv')(x))
     last = {'kernel_init': torch_uniform, 'bias_init': self.bias_init, 'dtype': self.dtype}
-    # float32, so that top-k ranks logits of different value as different.
+    # float32, so that top-k can rank logits that bfloat16 would make equal.
     last['output_dtype'] = jnp.promote_types(self.dtype, jnp.float32)
     return Conv(self.outputs, 1, **last, name='output')(x)
 
 
 def torch_bias(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, 'F']:
-  """Small numbers of either sign, in the order of torch's for 256 channels."""
+  """Random initial bias, of the size of torch's for 256 channels."""
   return jax.random.uniform(key, shape, dtype, -1 / 16, 1 / 16)

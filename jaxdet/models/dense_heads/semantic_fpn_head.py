@@ -1,4 +1,4 @@
-"""The head of Panoptic FPN for the classes of pixels (Kirillov et al., 2019): all levels summed at the finest."""
+"""Semantic head of Panoptic FPN (Kirillov et al., 2019): sums all levels at the finest resolution."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from jaxdet.models.layers.upsample import upsample_bilinear
 
 
 class SemanticFPNHead(nn.Module):
-  """Logits [B, h, w, K] at the resolution of the finest of its levels.
+  """Predicts logits [B, h, w, K] at the resolution of the finest level.
 
-  Every level is convolved and doubled as often as it takes to reach the finest one, which is convolved once. Submodules
-  are `level<l>_conv<i>`, their norms, and `logits`.
+  Every level passes one convolution and 2x upsampling per step to the finest level, which passes one convolution.
+  Submodules are `level<l>_conv<i>`, their norms, and `logits`.
   """
 
   num_classes: int  # K

@@ -1,7 +1,7 @@
-"""CornerNet (Law & Deng, 2018): a box is a top left and a bottom right corner that are alike.
+"""CornerNet (Law & Deng, 2018): a box is a pair of a top left and a bottom right corner with similar embeddings.
 
 `settings` is `config.model.head`. Outputs are those of dense_heads/corner_head.py: every level is trained on the same
-corners, the last one is read.
+corners, the last one gives the detections.
 """
 
 from functools import partial
@@ -28,20 +28,20 @@ from jaxdet.ops.soft_nms import soft_nms
 from jaxdet.sharding import active_data_mesh
 from jaxdet.structures import Batch, Detections
 
-Maps = dict[str, Float[Array, 'H W _']]  # of one level and image, by the head's names
+Maps = dict[str, Float[Array, 'H W _']]  # of one level and image, by names of the head's outputs
 
 
 class CornerTargets(NamedTuple):
-  """One corner of every object, and all of them as heat."""
+  """Targets for one kind of corner: cells and offsets of every object, and a heat map."""
 
   cells: Int[Array, 'B N 2']  # (y, x)
   offsets: Float[Array, 'B N 2']
-  counted: Bool[Array, 'B N']  # objects whose offset is their cell's
+  counted: Bool[Array, 'B N']  # objects in the offset loss: one per cell
   heat: Float[Array, 'B H W K']
 
 
 class FoundCorners(NamedTuple):
-  """The k best corners of one kind of an image."""
+  """The k best corners of one kind in an image."""
 
   points: Float[Array, 'k 2']  # (x, y) in cells
   scores: Float[Array, 'k']
@@ -51,7 +51,7 @@ class FoundCorners(NamedTuple):
 
 
 class CornerNet(DenseMethod):
-  """Heat maps of corners, whose embeddings say which two belong together, and whose offsets undo the rounding."""
+  """Detects corners by heat maps, pairs them by embeddings, and corrects their rounding by offsets."""
 
   @property
   def head_arguments(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class CornerNet(DenseMethod):
 
   @jax.named_scope('corner_targets')
   def _targets(self, outputs: Outputs, batch: Batch) -> dict[str, CornerTargets]:
-    """The targets of each corner, which all levels share."""
+    """Targets of each kind of corner, shared by all levels."""
     maps, gt = outputs['top_left_logits'], batch.objects
     shape = maps[max(maps)].shape[1:3]
 
@@ -86,7 +86,7 @@ class CornerNet(DenseMethod):
   def _level_loss(
     self, maps: dict[str, Float[Array, 'B H W _']], targets: dict[str, CornerTargets], valid: Bool[Array, 'B N']
   ) -> Losses:
-    """The losses of one level; heat and offsets are the mean of both corners'."""
+    """Losses of one level; those of heat maps and offsets are the mean of both kinds of corners."""
     settings, heat, offsets, embeddings = self.settings, 0.0, 0.0, []
     for corner, target in targets.items():
       corners = jnp.maximum((target.heat == 1).sum(), 1)
@@ -107,14 +107,14 @@ class CornerNet(DenseMethod):
     }
 
   def place(self, images: Float[Array, 'B H W 3'], sizes: Int[Array, 'B 2']) -> Float[Array, 'B H W 3']:
-    """Images in the middle of the canvas that upstream has for each, itself at the top left of the batch's."""
+    """Moves each image to the centre of upstream's canvas for it, which lies at the top left of the batch's canvas."""
     if not self.test.margin:
       return images
     _, offsets = self._framed(sizes, images.shape[1:3])
     return per_image(lambda image, offset: jnp.roll(image, offset, (0, 1)))(images, offsets)
 
   def _framed(self, size: Int[Array, '*B 2'], canvas: tuple[int, int]) -> tuple[Int[Array, '*B 2'], Int[Array, '*B 2']]:
-    """The size of an image with the zeros around it, and where it begins there; as (height, width) and (y, x)."""
+    """Size (height, width) of an image with upstream's padding, and its offset (y, x) there."""
     canvas = jnp.asarray(canvas)
     if not self.test.margin:
       return jnp.broadcast_to(canvas, size.shape), jnp.zeros_like(size)
@@ -122,7 +122,7 @@ class CornerNet(DenseMethod):
     return framed, jnp.minimum(framed // 2 - size // 2, framed - size)
 
   def detect(self, call: Call, outputs: Outputs, batch: Batch) -> Detections:
-    """The best pairs of corners of the last level, softly suppressed."""
+    """Detects boxes from the corners of the last level."""
     last = {name: by_level[max(by_level)] for name, by_level in outputs.items()}
     canvas = batch.image.shape[1:3]
 
@@ -132,17 +132,17 @@ class CornerNet(DenseMethod):
     return call.step('detections', jax.named_scope('detections')(from_maps), last, batch.image_size, gradient=0)
 
   def pairs(self, maps: Maps, size: Int[Array, '2'], canvas: tuple[int, int]) -> Candidates:
-    """The best `test.pre_nms_topk` boxes between corners of one class whose embeddings are near.
+    """The best `test.pre_nms_topk` boxes from pairs of corners of one class with similar embeddings.
 
     Args:
       maps: of one image.
       size: (height, width) of the image.
-      canvas: (height, width) of the batch's.
+      canvas: (height, width) of the batch.
     """
     test = self.test
     shape = maps['top_left_logits'].shape[:2]
     framed, offset = self._framed(size, canvas)
-    cells = -(-framed * jnp.asarray(shape) // jnp.asarray(canvas))  # that the image and its margin cover
+    cells = -(-framed * jnp.asarray(shape) // jnp.asarray(canvas))  # covered by the image and its padding
     starts, ends = (self._corners(maps, corner, cells) for corner in CORNERS)
     stride = (framed / cells)[::-1]
 
@@ -165,7 +165,7 @@ class CornerNet(DenseMethod):
     return Candidates(jnp.where(valid[:, None], boxes, 0.0), best, starts.labels[one], valid, {})
 
   def _corners(self, maps: Maps, corner: str, cells: Int[Array, '2']) -> FoundCorners:
-    """The best `test.corner_topk` corners of a kind: cells that are the best of their class among their neighbours."""
+    """The best `test.corner_topk` corners of a kind, among the local maxima of each class."""
     test = self.test
     logits = maps[f'{corner}_logits']
     height, width, classes = logits.shape
@@ -182,7 +182,7 @@ class CornerNet(DenseMethod):
     return FoundCorners(points, jax.nn.sigmoid(best), labels, _at(maps[f'{corner}_embedding'], at), best > -jnp.inf)
 
   def postprocess(self, candidates: Candidates, size: Int[Array, '2']) -> Detections:
-    """The detections of one image, softly suppressed within classes."""
+    """Detections of one image, by soft NMS within classes."""
     test = self.test
     kept = soft_nms(
       candidates.boxes,

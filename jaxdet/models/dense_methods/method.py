@@ -52,7 +52,7 @@ class DenseMethod:
 
   @property
   def head_arguments(self) -> dict[str, Any]:
-    """What the head's network must know of the method, beside its own settings."""
+    """Arguments of the head's network from the method, in addition to its own settings."""
     return {'num_anchors': self.num_anchors, 'box_channels': self.box_channels}
 
   @property

@@ -1,4 +1,4 @@
-"""Detection in an image and in its mirror image: the boxes of both are suppressed together, as one image's."""
+"""Detection in an image and its mirror image, with soft NMS over the boxes of both."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from jaxdet.structures import Batch, Detections
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MirrorTest:
-  """A detector that is trained as it is, and predicts twice; mmdetection's DetTTAModel with a flip.
+  """Wraps a detector: trains it unchanged, and predicts twice; mmdetection's DetTTAModel with a flip.
 
   Raises:
-    ValueError: the detector makes masks, which are not merged.
+    ValueError: the detector predicts masks, which cannot be merged.
   """
 
   detector: Detector
@@ -32,11 +32,11 @@ class MirrorTest:
     return self.detector.networks
 
   def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
-    """The losses of the detector."""
+    """Losses of the detector."""
     return self.detector.loss(call, batch, key)
 
   def predict(self, call: Call, batch: Batch) -> Detections:
-    """Detections in pixels of the resized image, as many as of one view."""
+    """Detections in pixels of the resized image, as many as for one view."""
     seen = self.detector.predict(call, batch)
     mirrored = self.detector.predict(call, batch.replace(image=per_image(mirror_image)(batch.image, batch.image_size)))
     if seen.masks is not None:
@@ -48,7 +48,7 @@ class MirrorTest:
     return call.step('merged', jax.named_scope('merged')(merged), seen, mirrored, batch.image_size, gradient=0)
 
   def _merged(self, seen: Detections, mirrored: Detections, size: Int[Array, '2']) -> Detections:
-    """The detections of one image from those of its two views."""
+    """Merges the detections of one image's two views."""
     back = mirrored.replace(boxes=mirror_boxes(mirrored.boxes, size[1]))
     boxes, scores, labels, valid = (
       jnp.concatenate([getattr(view, name) for view in (seen, back)]) for name in ('boxes', 'scores', 'labels', 'valid')
@@ -59,11 +59,11 @@ class MirrorTest:
 
 
 def mirror_image(image: UInt8[Array, 'H W 3'], size: Int[Array, '2']) -> UInt8[Array, 'H W 3']:
-  """Left and right of the image exchanged, where it lies on the canvas; what is beyond it means nothing."""
+  """Flips the image horizontally at its place on the canvas; pixels beyond it are undefined."""
   return image[:, jnp.maximum(size[1] - 1 - jnp.arange(image.shape[1]), 0)]
 
 
 def mirror_boxes(boxes: Float[Array, 'K 4'], width: Int[Array, '']) -> Float[Array, 'K 4']:
-  """Boxes in the image where they lie in its mirror image."""
+  """Maps boxes of the mirror image to the image."""
   x1, y1, x2, y2 = jnp.moveaxis(boxes, -1, 0)
   return jnp.stack([width - x2, y1, width - x1, y2], -1)

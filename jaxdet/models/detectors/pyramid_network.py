@@ -1,4 +1,4 @@
-"""Tasks on the pyramid as a detector of their own, without boxes: a semantic head alone."""
+"""Detector without boxes: only tasks on the pyramid, such as a semantic head."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ class PyramidNetwork:
   tasks: tuple[PyramidTask, ...]
 
   def loss(self, call: Call, batch: Batch, key: Array) -> Losses:
-    """The losses of the tasks."""
+    """Losses of the tasks."""
     pyramid, losses = self._pyramid(call, batch), {}
     for task in self.tasks:
       losses |= task.loss(call, task.outputs(call, pyramid), batch)
     return losses
 
   def predict(self, call: Call, batch: Batch) -> Detections:
-    """What the tasks predict, and no boxes (K is 0)."""
+    """Predictions of the tasks, without boxes (K is 0)."""
     pyramid, images = self._pyramid(call, batch), len(batch.valid)
     detections = Detections(
       boxes=jnp.zeros((images, 0, 4)),

@@ -78,12 +78,12 @@ class RoITask(Protocol):
   def loss(
     self, call: Call, stage: int, pyramid: Pyramid, features: Array, targets: RoITargets, batch: Batch, key: Array
   ) -> Losses:
-    """The losses on the RoIs of a box stage; `key` is for tasks that draw."""
+    """Losses on the RoIs of a box stage; `key` is for tasks that use random numbers."""
 
   def predict(
     self, call: Call, pyramid: Pyramid, box_features, detections: Detections, image_size: Int[Array, 'B 2']
   ) -> Detections:
-    """The detections with what the task predicts, which may be better boxes."""
+    """Adds the task's prediction to detections; may replace their boxes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,7 @@ class TwoStage:
     return call.step('detections', found, scores, all_outputs[-1].regression, proposals, batch.image_size, gradient=0)
 
   def with_tasks(self, call: Call, pyramid: Pyramid, detections: Detections, batch: Batch) -> Detections:
-    """The detections with what the tasks predict of them, one after the other."""
+    """Adds the predictions of all tasks to detections, in order."""
     for task in self.tasks:
       detections = task.predict(call, pyramid, self.stages[-1].features, detections, batch.image_size)
     return detections

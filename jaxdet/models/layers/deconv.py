@@ -1,4 +1,4 @@
-"""A transposed convolution in groups, as the one convolution that it is on the small map."""
+"""Grouped transposed convolution, computed as an ordinary convolution on the small map."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ SIZE = 4  # of the kernel
 
 
 class GroupedDeconv(nn.Module):
-  """Transposed 4 x 4 convolution of stride 2, which doubles the side, padded as torch does with 1.
+  """Transposed 4 x 4 convolution of stride 2, which doubles the sides; padding 1 as in torch.
 
   Group g makes outputs [g * F / groups, (g + 1) * F / groups) of inputs [g * C / groups, (g + 1) * C / groups).
   Parameters are `kernel` (4, 4, C, F / groups) and `bias` (F,), both float32.
@@ -35,14 +35,13 @@ class GroupedDeconv(nn.Module):
 
 
 def quarter_kernels(kernel: Float[Array, '4 4 C f'], groups: int) -> Float[Array, '3 3 C/groups 4*F']:
-  """The kernel by which 3 x 3 pixels make the 2 x 2 that a transposed convolution has in the place of the middle one.
+  """Kernel of the ordinary convolution: from 3 x 3 input pixels to the 2 x 2 output pixels of the middle one.
 
-  Pixel (2 y + a, 2 x + b) is the output (a, b) of four at (y, x), which are side by side within their group. Along an
-  axis the pixel before, the same and the one behind have kernel rows 3, 1 and none in it for a = 0; none, 2 and 0 for
-  a = 1.
+  Output pixel (2 y + a, 2 x + b) is output (a, b) of four at (y, x), which are adjacent within their group. Along an
+  axis, the previous, the same and the next pixel have kernel rows 3, 1 and none for a = 0; none, 2 and 0 for a = 1.
   """
   inputs, each = kernel.shape[2:]
-  # Rows none, 0, .., 3, none from the last to the first are, two by two, those of a = 1 and a = 0.
+  # The padded rows in reverse order alternate between a = 1 and a = 0.
   turned = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))[::-1, ::-1]
   parts = turned.reshape(3, 2, 3, 2, groups, inputs // groups, each)[:, ::-1, :, ::-1]
   return parts.transpose(0, 2, 5, 4, 1, 3, 6).reshape(3, 3, inputs // groups, -1)

@@ -1,4 +1,4 @@
-"""Upsampling of maps: to the nearest pixel, or between the centres of pixels."""
+"""Upsampling of maps: nearest and bilinear."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:
-  """Every pixel twice along both axes, cropped to `size`.
+  """Repeats every pixel twice along both axes, and crops to `size`.
 
   A stride of 2 makes n pixels of 2 n or 2 n - 1, and for both this is nearest interpolation to the exact size.
   """

@@ -17,22 +17,22 @@ class FPN(nn.Module):
 
   Levels above the backbone's last come from `extra`:
 
-  - 'pool': every other pixel of the level below, as in upstream's Faster R-CNN.
-  - 'input': 3 x 3 convolutions of stride 2, one after the other, on the backbone's last map (RetinaNet; mmdetection's
+  - 'pool': every second pixel of the level below, as in upstream's Faster R-CNN.
+  - 'input': a sequence of 3 x 3 convolutions of stride 2 on the backbone's last map (RetinaNet; mmdetection's
     `on_input`, Detectron2's LastLevelP6P7 from res5).
   - 'output': the same convolutions on the pyramid's last map (FCOS; `on_output`, LastLevelP6P7 from p5).
 
   Submodules are `lateral<level>` and `output<level>`, with a norm `lateral<level>_norm` and so on.
 
   Raises:
-    ValueError: for an unknown `extra` or `upsample`.
+    ValueError: `extra` or `upsample` is unknown.
   """
 
   levels: tuple[int, ...]
   channels: int
   norm: str = ''  # '': none, with biases; else a kind of layers/norm.py
   extra: str = 'pool'
-  extra_relu: bool = False  # before every extra convolution but the first
+  extra_relu: bool = False  # ReLU before every extra convolution except the first
   upsample: str = 'nearest'  # or 'bilinear'
   dtype: jnp.dtype = jnp.float32
 

@@ -1,4 +1,4 @@
-"""The semantic task: the class of every pixel of the image (Panoptic FPN, Kirillov et al., 2019)."""
+"""Semantic segmentation as a task on the pyramid (Panoptic FPN, Kirillov et al., 2019)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ NETWORK = 'semantic_head'
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SemanticTask:
-  """Logits of pixels on a grid, by one network; their loss is taken at the full resolution of the canvas."""
+  """Predicts semantic logits on a grid by one network; the loss is computed at the full resolution of the canvas."""
 
-  networks: Mapping[str, nn.Module]  # NETWORK alone
+  networks: Mapping[str, nn.Module]  # only NETWORK
   loss_weight: float
 
   def outputs(self, call: Call, pyramid: Mapping[int, Float[Array, 'B _ _ C']]) -> Float[Array, 'B h w K']:
-    """The logits."""
+    """Semantic logits."""
     return call(NETWORK, pyramid)
 
   def loss(self, call: Call, outputs: Float[Array, 'B h w K'], batch: Batch) -> Losses:
@@ -37,14 +37,14 @@ class SemanticTask:
     return {'loss_semantic': self.loss_weight * loss}
 
   def predict(self, outputs: Float[Array, 'B h w K'], detections: Detections) -> Detections:
-    """The detections with the logits; ops/semantic_map.py makes the classes of a file's pixels of them."""
+    """Adds the logits to detections; ops/semantic_map.py computes the classes of a file's pixels from them."""
     return detections.replace(semantic=outputs)
 
 
 @jax.named_scope('semantic_loss')
 def full_resolution_loss(logits: Float[Array, 'B h w K'], classes: Int[Array, 'B H W']) -> Float[Array, '']:
-  """The mean cross entropy of all pixels that count, of logits interpolated between the centres of cells.
+  """Mean cross entropy of all valid pixels; logits are interpolated bilinearly between cell centres.
 
-  The mean is over the pixels of the whole batch, where upstream takes it per GPU and averages those means.
+  The mean is over all pixels of the batch; upstream averages the means of GPUs.
   """
   return pixel_cross_entropy(upsample_bilinear(logits, classes.shape[1:]), classes)

@@ -1,4 +1,4 @@
-"""The interface of tasks on the pyramid: what is predicted of a whole image rather than of RoIs."""
+"""Interface of tasks on the pyramid: predictions for whole images rather than RoIs."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,18 +11,18 @@ from jaxdet.structures import Batch, Detections
 
 
 class PyramidTask(Protocol):
-  """Something that is predicted of images from their feature pyramid: the class of every pixel.
+  """A prediction for images from their feature pyramid, such as the class of every pixel.
 
-  A detector whose RoIs see features of the task, too, calls `outputs` once and takes from them what it needs.
+  A detector whose RoI heads also use features of the task calls `outputs` once for both.
   """
 
   networks: Mapping[str, nn.Module]
 
   def outputs(self, call: Call, pyramid: Mapping[int, Float[Array, 'B _ _ C']]) -> Any:
-    """The outputs of the task's networks."""
+    """Outputs of the task's networks."""
 
   def loss(self, call: Call, outputs: Any, batch: Batch) -> Losses:
-    """The losses of the task."""
+    """Losses of the task."""
 
   def predict(self, outputs: Any, detections: Detections) -> Detections:
-    """The detections with what the task predicts."""
+    """Adds the task's prediction to detections."""

@@ -1,7 +1,7 @@
-"""Box head: class logits and box deltas from pooled RoI features (Girshick, 2015), in upstream's forms.
+"""Box head: class logits and box deltas from pooled RoI features (Girshick, 2015).
 
-Standard are two fully connected layers; with group norm four convolutions and one such layer (Wu & He, 2018); after a
-stage of the backbone (C4) only the mean over the RoI.
+The standard has two fully connected layers; with group norm, four convolutions and one such layer (Wu & He, 2018);
+after a stage of the backbone (C4), only the mean over the RoI.
 """
 
 import flax.linen as nn
@@ -16,24 +16,24 @@ from jaxdet.models.roi_heads.classifiers import CALIBRATIONS, CosineClassifier, 
 class ConvFCBoxHead(nn.Module):
   """Convolutions `conv0`, ..., hidden layers `fc0`, ..., then `logits` and `deltas` in float32; `calibration` if any.
 
-  A head without box regression has no `deltas`; something else then finds the boxes (Grid R-CNN).
+  A head without box regression has no `deltas`; a task then predicts the boxes (Grid R-CNN).
 
-  Regions are flattened as (y, x, channel) or, where there is no hidden layer, averaged. What the logits mean is the
-  class loss's affair (losses/class_loss.py); in most, background is the last of K + 1.
+  RoI features are flattened as (y, x, channel) or, without hidden layers, averaged. The class loss defines the meaning
+  of the logits (losses/class_loss.py); in most, background is the last of K + 1.
   """
 
   num_classes: int
   num_logits: int  # K + 1, unless the class loss has other columns
   num_convs: int
   conv_channels: int
-  norm: str  # of the convolutions; '': none, and biases; else a kind of layers/norm.py
+  norm: str  # of the convolutions: '' (none, with biases) or a kind of layers/norm.py
   num_fcs: int
   channels: int  # of the hidden layers
-  class_agnostic: bool  # one box a region, not one a class
-  box_regression: bool = True  # False: classes alone
+  class_agnostic: bool  # one box per RoI, not per class
+  box_regression: bool = True  # False: classes only
   classifier: str = 'linear'  # or 'cosine', 'normed'; see classifiers.py
   class_bias: float = 0.0  # of a linear classifier: initial bias of the classes
-  tau: float = 0.0  # of a linear classifier: exponent of its weight normalisation, 0: none
+  tau: float = 0.0  # of a linear classifier: exponent of its weight normalisation; 0: none
   cosine_scale: float = 20.0  # of a cosine classifier
   cosine_scale_learned: bool = True
   cosine_bias: bool = False

@@ -1,4 +1,4 @@
-"""Heat maps of grid points on pooled regions (Grid R-CNN, Lu et al., 2019; Grid R-CNN Plus, 2019)."""
+"""Grid head: heat maps of grid points from pooled RoI features (Grid R-CNN, Lu et al., 2019; Grid R-CNN Plus, 2019)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,20 +10,20 @@ from jaxdet.models.layers.deconv import GroupedDeconv
 from jaxdet.models.layers.norm import GroupNorm
 from jaxdet.ops.conv import conv2d
 
-RARE = -float(np.log(0.99 / 0.01))  # the logit of 0.01, which points begin with
+RARE = -float(np.log(0.99 / 0.01))  # logit of 0.01, the initial probability of a point
 
 
 class GridHead(nn.Module):
-  """A heat map for every point of a grid over the region, each from channels of its own and those of its neighbours.
+  """Predicts a heat map for every point of a grid over the RoI, from its own channels and those of its neighbours.
 
-  Convolutions `conv0`, ... with group norms, the first of stride 2; fusion of first and second order, `first` and
-  `second`; two transposed convolutions `deconv0` and `deconv1`, in which every point is a group. Points are numbered
+  Submodules: convolutions `conv0`, ... with group norms, the first of stride 2; fusion of first and second order,
+  `first` and `second`; transposed convolutions `deconv0` and `deconv1` with one group per point. Points are numbered
   column by column, as upstream.
   """
 
   num_convs: int
-  point_channels: int  # C of every point
-  grid_size: int  # points along a side of the grid; P is its square
+  point_channels: int  # C, per point
+  grid_size: int  # points per side of the grid; P is its square
   norm_groups: int  # of the convolutions' norms
   dtype: jnp.dtype = jnp.float32
 
@@ -31,7 +31,7 @@ class GridHead(nn.Module):
   def __call__(
     self, roi_features: Float[Array, 'B R S S D'], *, train: bool = False
   ) -> Float[Array, 'B R F 2*S 2*S P']:
-    """Logits in float32: F is 1, in training 2: also those without fusion, which the loss sees too."""
+    """Logits in float32; F is 1, or 2 in training, where the loss also needs the logits without fusion."""
     regions, points = roi_features.shape[:2], self.grid_size**2
     if (size := roi_features.shape[2]) % 2:
       raise ValueError(f'roi.grid_head.roi_size must be even, for heat maps of twice the side, and is {size}')
@@ -46,16 +46,16 @@ class GridHead(nn.Module):
     x = forms.reshape(-1, *x.shape[1:])
     x = GroupedDeconv(channels, points, dtype=self.dtype, name='deconv0')(x)
     x = nn.relu(GroupNorm(points, dtype=self.dtype, name='deconv0_norm')(x))
-    # In float32: the largest of a map's logits says where the point is, and in bfloat16 neighbours would be equal.
+    # In float32: a point is the argmax of its map, and bfloat16 would make neighbouring logits equal.
     rare, wide = nn.initializers.constant(RARE), jnp.promote_types(self.dtype, jnp.float32)
     maps = GroupedDeconv(points, points, bias_init=rare, dtype=wide, name='deconv1')(x)
     return maps.reshape(*regions, -1, *maps.shape[1:])
 
 
 class Fusion(nn.Module):
-  """The sum over a point's neighbours of their features, each through a transition of its own.
+  """Sums the features of a point's neighbours, each after its own transition.
 
-  `from<i>_<j>` is that of point i's neighbour number j. All are computed as the groups of one convolution.
+  `from<i>_<j>` is the transition of neighbour number j of point i. All run as groups of one convolution.
   """
 
   grid_size: int
@@ -76,9 +76,9 @@ class Fusion(nn.Module):
 
 
 class Transition(nn.Module):
-  """A 5 x 5 convolution by channels, `depthwise`, and a 1 x 1 one, `pointwise`.
+  """A 5 x 5 depthwise convolution `depthwise` and a 1 x 1 one `pointwise`, as one kernel and bias.
 
-  Nothing lies between the two, so they are a single 5 x 5 convolution, whose kernel and bias this gives.
+  There is no activation between them, so together they are a single 5 x 5 convolution.
   """
 
   channels: int
@@ -91,7 +91,7 @@ class Transition(nn.Module):
 
 
 class Weights(nn.Module):
-  """The kernel and the bias of a convolution."""
+  """Kernel and bias of a convolution."""
 
   shape: tuple[int, int, int, int]
 
@@ -102,7 +102,7 @@ class Weights(nn.Module):
 
 
 def neighbours(grid_size: int) -> list[list[int]]:
-  """The points beside each point: left, above, below, right, as far as the grid has them."""
+  """Neighbours of each point on the grid: left, above, below, right, where they exist."""
   grid = np.pad(np.arange(grid_size**2).reshape(grid_size, grid_size), 1, constant_values=-1)  # [column, row]
   beside = np.stack([grid[:-2, 1:-1], grid[1:-1, :-2], grid[1:-1, 2:], grid[2:, 1:-1]], -1).reshape(-1, 4)
   return [[int(point) for point in points if point >= 0] for points in beside]

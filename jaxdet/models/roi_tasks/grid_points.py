@@ -1,4 +1,4 @@
-"""The grid points task: boxes of detections from heat maps of points on them (Grid R-CNN, Lu et al., 2019)."""
+"""Grid points task: boxes of detections from heat maps of grid points (Grid R-CNN, Lu et al., 2019)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ GRID_HEAD = 'grid_head'
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GridPointsTask:
-  """Grid points by one network, of a detector with one box stage."""
+  """Grid points from one network, for a detector with one box stage."""
 
   settings: FrozenConfigDict  # config.model.roi.grid_points
   networks: Mapping[str, nn.Module]
   pooler: Pooler
-  grid_size: int  # points along a side of the grid
-  count: int | None  # RoIs of an image that are trained on, those that come first; None: all
+  grid_size: int  # points per side of the grid
+  count: int | None  # number of RoIs per image in training, the first ones; None: all
 
   def loss(
     self,
@@ -43,19 +43,19 @@ class GridPointsTask:
     batch: Batch,
     key: Array,
   ) -> Losses:
-    """`loss_grid`: the mean over cells and positives of the binary cross entropy, of each form of the heat maps.
+    """`loss_grid`: binary cross entropy, mean over cells and positives, for each form of the heat maps.
 
-    Upstream takes some positives of a GPU's images together, and averages over them there; positives are in random
-    order, so that the first of every image are such a choice.
+    Upstream samples positives over the images of a GPU, and averages there. Here the first ones of each image are used;
+    positives are in random order, so this is a random sample, too.
 
     Args:
       call: runs networks.
       stage: number of the box stage; there is one.
-      pyramid: of the neck.
-      features: of the box head, which are not used.
-      targets: the RoIs.
+      pyramid: features of the neck.
+      features: of the box head; not used.
+      targets: RoIs.
       batch: ground truth.
-      key: by which RoIs are moved.
+      key: random key of the RoIs' jitter.
     """
     del stage, features
     rois = targets.leading(self.count)
@@ -75,13 +75,13 @@ class GridPointsTask:
     detections: Detections,
     image_size: Int[Array, 'B 2'],
   ) -> Detections:
-    """The detections with the boxes of their points; scores and order stay.
+    """Replaces the boxes of detections by those of their grid points; scores and order stay.
 
     Args:
       call: runs networks.
-      pyramid: of the neck.
-      box_features: features of the box head, which are not used.
-      detections: whose boxes are RoIs.
+      pyramid: features of the neck.
+      box_features: of the box head; not used.
+      detections: their boxes are the RoIs.
       image_size: (height, width) in pixels.
     """
     del box_features
@@ -96,9 +96,9 @@ class GridPointsTask:
 def jittered(
   rois: Float[Array, 'R 4'], image_size: Int[Array, '2'], key: Array, amplitude: float
 ) -> Float[Array, 'R 4']:
-  """The RoIs of an image with centres and sides changed at random by at most `amplitude` of the sides.
+  """Changes centres and sides of an image's RoIs at random, by at most `amplitude` times the sides.
 
-  Those changed are clipped to the centre of the last pixel, as upstream. Amplitude 0 leaves them as they are.
+  Changed RoIs are clipped to the centre of the last pixel, as upstream. Amplitude 0 changes nothing.
   """
   if not amplitude:
     return rois
@@ -118,12 +118,12 @@ def grid_loss(
   grid_size: int,
   radius: int,
 ) -> Float[Array, '']:
-  """The mean over cells and positives of the batch, summed over the forms F of the heat maps."""
+  """Binary cross entropy: mean over cells and positives of the batch, summed over the forms F of the heat maps."""
   wanted = jax.lax.stop_gradient(grid_targets(rois, gt_boxes, grid_size, logits.shape[-2], radius))
   per_roi = optax.sigmoid_binary_cross_entropy(logits, wanted[:, :, None]).mean((-3, -2, -1)).sum(-1)
   return jnp.where(positive, per_roi, 0.0).sum() / jnp.maximum(positive.sum(), 1)
 
 
 def points_to_boxes(logits: Float[Array, 'B K S S P'], rois: Float[Array, 'B K 4']) -> Float[Array, 'B K 4']:
-  """The boxes that heat maps of RoIs show."""
+  """Decodes the heat maps of RoIs to boxes."""
   return boxes_of_points(jax.nn.sigmoid(logits), rois)
