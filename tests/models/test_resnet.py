@@ -49,7 +49,7 @@ def test_odd_maps_are_rounded_up(style):
 @pytest.mark.parametrize('caffe', [False, True])
 def test_the_style_says_which_convolution_skips_pixels(caffe):
   conv, frozen_bn = partial(Conv, use_bias=False), partial(norm, 'frozen_bn')
-  block = Bottleneck(4, 1, stride=2, caffe=caffe, groups=1, dilation=1, conv=conv, norm=frozen_bn)
+  block = Bottleneck(4, 1, stride=2, caffe=caffe, groups=1, dilation=1, conv=conv, conv3x3=conv, norm=frozen_bn)
   x = jnp.ones((1, 4, 4, 4))
   y, variables = block.init_with_output(jax.random.key(0), x)
   variables['params'] = jax.tree.map(jnp.ones_like, variables['params'])
@@ -91,7 +91,7 @@ def test_frozen_parts_get_no_gradient_and_move_no_statistics(patterns):
 @pytest.mark.parametrize('scale, growth', [(RESIDUAL_SCALE, 1.0), (1.0, 1.4)])
 def test_an_unloaded_block_hardly_changes_the_size_of_its_input(scale, growth):
   conv, frozen_bn = partial(Conv, use_bias=False), partial(norm, 'frozen_bn')
-  block = Bottleneck(256, 64, stride=1, caffe=False, groups=1, dilation=1, conv=conv, norm=frozen_bn)
+  block = Bottleneck(256, 64, stride=1, caffe=False, groups=1, dilation=1, conv=conv, conv3x3=conv, norm=frozen_bn)
   x = jax.nn.relu(jax.random.normal(jax.random.key(0), (1, 8, 8, 256)))
   variables = jax.jit(block.init)(jax.random.key(1), x)
   variables['constants']['norm3']['scale'] = jnp.full(256, scale)
