@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import functools
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,6 +14,7 @@ from PIL import Image
 from jaxdet.evaluation.image_results import image_results
 from jaxdet.evaluation.inference import Place, infer, shard_over_devices
 from jaxdet.evaluation.pictures import Picture, draw_results, image_of
+from jaxdet.evaluation.predicted_maps import write_maps
 from jaxdet.evaluation.results import detections_of_image, record_list
 from jaxdet.structures import Batch, Category, Detections
 
@@ -31,6 +33,8 @@ def predict(
 
   Records of `predictions.json` are in COCO's results format with 'file_name' and 'category_name' added; 'image_id' is
   the path's position. The file has all detections, pictures those with a score from `config.eval.picture_threshold`.
+  A detector with a semantic task also gives the files of `write_maps`, and with merging `panoptic.json`: for each image
+  'file_name', the PNG's name and its segments.
 
   Args:
     detector: has `predict(variables, batch) -> Detections`.
@@ -44,13 +48,20 @@ def predict(
   stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
   unique = {stem for stem, times in collections.Counter(stems).items() if times == 1}
 
+  merging = config.model.test.get('panoptic')
+  merged = {}  # entries of panoptic.json, by position in `paths`
+
   def one_image(batch: Batch, detections: Detections, i: int) -> list[dict]:
     index = int(batch.index[i])
     records = image_results(*detections_of_image(batch, detections, i), index, category_ids)
     drawn = [record for record in records if record['score'] >= config.eval.picture_threshold]
-    picture = draw_results(_photograph(paths[index], batch, i), drawn, categories)
+    photograph = _photograph(paths[index], batch, i)
     name = stems[index] if stems[index] in unique else f'{stems[index]}_{index}'
-    Image.fromarray(picture).save(os.path.join(outdir, f'{name}_detections.jpg'), quality=92)
+    stem = os.path.join(outdir, name)
+    Image.fromarray(draw_results(photograph, drawn, categories)).save(f'{stem}_detections.jpg', quality=92)
+    if detections.semantic is not None:
+      segments = write_maps(stem, photograph, batch, detections, i, merging, category_ids)
+      merged[index] = {'file_name': paths[index], 'png': f'{name}_panoptic.png', 'segments_info': segments}
     more = {'file_name': paths[index]}
     return [record | more | {'category_name': names[record['category_id']]} for record in records]
 
@@ -60,6 +71,9 @@ def predict(
       for records in pool.map(functools.partial(one_image, batch, detections), np.flatnonzero(batch.valid)):
         for record in records:
           write(record)
+  if merging is not None and merged:
+    with open(os.path.join(outdir, 'panoptic.json'), 'w') as file:
+      json.dump([merged[index] for index in sorted(merged)], file)
   return path
 
 
