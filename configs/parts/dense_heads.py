@@ -1,5 +1,7 @@
 """Heads of dense detectors: network, anchors or points, their assignment, losses and scores."""
 
+from configs.parts import box_coders
+
 
 def retinanet(
   *,
@@ -35,7 +37,7 @@ def retinanet(
       'offset': 0.0,  # from the cell's corner to the anchors' centre, in strides
       'rounded': rounded,
     },
-    'coder': deltas((1.0, 1.0, 1.0, 1.0), scale_clamp, legacy_plus_one),
+    'coder': box_coders.deltas((1.0, 1.0, 1.0, 1.0), scale_clamp, legacy_plus_one),
     'matcher': {
       'negative_iou': 0.4,
       'positive_iou': 0.5,
@@ -101,7 +103,7 @@ def atss() -> dict:
     'name': 'atss',
     'network': two_tower(norm='gn', conv_bias=False, centerness='box', scales=True),
     **adaptive(),
-    'coder': deltas(),
+    'coder': box_coders.deltas(),
     'class_loss': {'alpha': 0.25, 'gamma': 2.0},
   }
 
@@ -135,7 +137,7 @@ def ssd(*, strides: tuple[int, ...], sizes: tuple[int, ...], aspect_ratios: tupl
       'aspect_ratios': aspect_ratios,  # above 1; reciprocals are added
       'offset': 0.5,  # from the cell's corner to the anchors' centre, in strides
     },
-    'coder': deltas(),
+    'coder': box_coders.deltas(),
     'matcher': {
       'negative_iou': 0.5,
       'positive_iou': 0.5,
@@ -164,7 +166,7 @@ def yolact() -> dict:
       'offset': 0.5,  # from the cell's corner to the anchors' centre, in strides
       'rounded': False,
     },
-    'coder': deltas(),
+    'coder': box_coders.deltas(),
     'matcher': {
       'negative_iou': 0.4,
       'positive_iou': 0.5,
@@ -213,15 +215,6 @@ def adaptive() -> dict:
     'loss': {'name': 'giou', 'weight': 2.0},
     'normalizer': batch_normalizer('images'),
   }
-
-
-def deltas(
-  weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0),
-  scale_clamp: str = 'symmetric',
-  legacy_plus_one: bool = False,
-) -> dict:
-  """Box coder of centre shifts and log scales, see ops/box_coder.py."""
-  return {'name': 'deltas', 'weights': weights, 'scale_clamp': scale_clamp, 'legacy_plus_one': legacy_plus_one}
 
 
 def square_anchors(sides: float, offset: float) -> dict:

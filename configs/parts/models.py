@@ -16,74 +16,42 @@ def two_stage(
   pyramid_tasks: dict | None = None,
 ) -> dict:
   """A detector with proposals, box stages, tasks on RoIs, and optionally tasks on the pyramid."""
-  return {
-    'name': 'two_stage',
-    **every_detector(),
-    **started_from(weights),
-    'backbone': backbone,
-    'neck': neck,
-    'proposals': proposals,
-    'roi': roi,
+  return detector(
+    'two_stage',
+    weights,
+    backbone=backbone,
+    neck=neck,
+    proposals=proposals,
+    roi=roi,
     **({'pyramid_tasks': pyramid_tasks} if pyramid_tasks else {}),
-    'test': test,
-  }
+    test=test,
+  )
 
 
 def proposal_network(weights: Weights, *, backbone: dict, neck: dict, proposals: dict, test: dict) -> dict:
   """A proposal generator alone."""
-  return {
-    'name': 'proposal_network',
-    **every_detector(),
-    **started_from(weights),
-    'backbone': backbone,
-    'neck': neck,
-    'proposals': proposals,
-    'test': test,
-  }
+  return detector('proposal_network', weights, backbone=backbone, neck=neck, proposals=proposals, test=test)
 
 
 def pyramid_network(weights: Weights, *, backbone: dict, neck: dict, pyramid_tasks: dict, test: dict) -> dict:
   """Tasks on the pyramid alone."""
-  return {
-    'name': 'pyramid_network',
-    **every_detector(),
-    **started_from(weights),
-    'backbone': backbone,
-    'neck': neck,
-    'pyramid_tasks': pyramid_tasks,
-    'test': test,
-  }
+  return detector('pyramid_network', weights, backbone=backbone, neck=neck, pyramid_tasks=pyramid_tasks, test=test)
 
 
 def dense(weights: Weights, *, backbone: dict, neck: dict, head: dict, test: dict) -> dict:
   """A one-stage detector with the method of `head`."""
-  return {
-    'name': 'dense',
-    **every_detector(),
-    **started_from(weights),
-    'backbone': backbone,
-    'neck': neck,
-    'head': head,
-    'test': test,
-  }
+  return detector('dense', weights, backbone=backbone, neck=neck, head=head, test=test)
 
 
 def queries(name: str, weights: Weights, *, backbone: dict, neck: dict, transformer: dict, test: dict) -> dict:
   """A query detector: 'detr' or 'deformable_detr'; `transformer` is from queries.py."""
+  return detector(name, weights, backbone=backbone, neck=neck, **transformer, test=test)
+
+
+def detector(name: str, weights: Weights, **parts) -> dict:
+  """Settings of every detector, and the parts of this one."""
   return {
     'name': name,
-    **every_detector(),
-    **started_from(weights),
-    'backbone': backbone,
-    'neck': neck,
-    **transformer,
-    'test': test,
-  }
-
-
-def every_detector() -> dict:
-  """Settings that do not depend on the kind of detector."""
-  return {
     # None: the number of categories in the annotation file.
     'num_classes': config_dict.placeholder(int),
     # Of the training annotations, for class losses that need them: () is filled in when training begins.
@@ -91,6 +59,8 @@ def every_detector() -> dict:
     'dtype': 'bfloat16',  # of activations; parameters, losses and geometry are float32
     # 'blocks': the backward pass recomputes residual blocks and transformer layers, to save memory.
     'remat': '',
+    **started_from(weights),
+    **parts,
   }
 
 

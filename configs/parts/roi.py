@@ -1,5 +1,7 @@
 """RoI heads: pooling, targets, the box head and its losses, the mask head, and cascades of box heads."""
 
+from configs.parts import box_coders
+
 IOU_LOSSES = {  # box losses in Detectron2, by the argument `box_loss`
   '': {},
   'giou': {'loss': 'giou', 'loss_weight': 10.0},
@@ -70,12 +72,7 @@ def roi(
     'add_ground_truth': True,  # add ground-truth boxes to the proposals
     'shared_head': shared_head,
     'box_head': box_head,
-    'coder': {
-      'name': 'deltas',  # of ops/box_coder.py
-      'weights': (10.0, 10.0, 5.0, 5.0),
-      'scale_clamp': scale_clamp,
-      'legacy_plus_one': legacy_plus_one,
-    },
+    'coder': box_coders.deltas((10.0, 10.0, 5.0, 5.0), scale_clamp, legacy_plus_one),
     'clip_border': True,  # clip boxes to the image
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
     'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings

@@ -1,5 +1,7 @@
 """Region proposal network (Ren et al., 2015): head, anchors, targets, losses and proposals."""
 
+from configs.parts import box_coders
+
 IOU_LOSSES = {  # box losses in Detectron2, by the argument `box_loss`; mmdetection has them only for RoIs
   '': {},
   'giou': {'loss': 'giou', 'loss_weight': 2.0},
@@ -57,12 +59,7 @@ def rpn(
       'offset': 0.0,  # from the cell's corner to the anchors' centre, in strides
       'rounded': rounded,
     },
-    'coder': {
-      'name': 'deltas',  # of ops/box_coder.py
-      'weights': (1.0, 1.0, 1.0, 1.0),
-      'scale_clamp': scale_clamp,
-      'legacy_plus_one': legacy_plus_one,
-    },
+    'coder': box_coders.deltas((1.0, 1.0, 1.0, 1.0), scale_clamp, legacy_plus_one),
     'clip_border': True,  # clip proposals to the image
     'matcher': {
       'name': 'max_iou',
