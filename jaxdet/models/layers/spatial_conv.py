@@ -14,7 +14,7 @@ MakeLayer = Callable[..., nn.Module]  # of (features, size, stride, groups, dila
 
 
 def spatial_conv(settings: Mapping[str, Any], level: int, plain: MakeLayer, dtype: jnp.dtype) -> MakeLayer:
-  """The layer of a stage.
+  """Chooses the layer of a stage.
 
   Args:
     settings: `name` of SPATIAL_CONVS; unless it is 'plain', also `levels`, the stages that have it, by the level of
@@ -28,12 +28,17 @@ def spatial_conv(settings: Mapping[str, Any], level: int, plain: MakeLayer, dtyp
   """
   make = find(SPATIAL_CONVS, settings['name'], 'conv3x3.name')
   own = {key: value for key, value in settings.items() if key not in ('name', 'levels')}
-  return make(**own, dtype=dtype) if level in settings.get('levels', ()) else plain
+  return make(plain, dtype, **own) if level in settings.get('levels', (level,)) else plain
 
 
-def deformable(version: str, offset_groups: int, dtype: jnp.dtype) -> MakeLayer:
-  """A deformable convolution."""
+def plain_conv(plain: MakeLayer, dtype: jnp.dtype) -> MakeLayer:
+  """The plain convolution."""
+  return plain
+
+
+def deformable_conv(plain: MakeLayer, dtype: jnp.dtype, version: str, offset_groups: int) -> MakeLayer:
+  """A deformable convolution; see `DeformableConv`."""
   return partial(DeformableConv, version, offset_groups, dtype=dtype)
 
 
-SPATIAL_CONVS: dict[str, Callable[..., MakeLayer] | None] = {'plain': None, 'deformable': deformable}
+SPATIAL_CONVS: dict[str, Callable[..., MakeLayer]] = {'plain': plain_conv, 'deformable': deformable_conv}
