@@ -1,5 +1,6 @@
 """Training step: losses, gradients and update; compiled once per canvas, with its state donated."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -44,6 +45,7 @@ def make_train_step(
   mesh = mesh or parallel.make_mesh()
   schedule = build_schedule(config.train)
   accumulate, ema_decay = config.train.accumulate, config.train.ema_decay
+  losses_of = parallel.on_mesh(functools.partial(forward.loss, detector), mesh)
 
   def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
     trained, frozen = freezing.split(state.params, freezing.trainable(state.params, config.model.frozen))
@@ -51,8 +53,7 @@ def make_train_step(
     def total_loss(trained, batch_stats, batch, key):
       params = freezing.merge(trained, frozen)
       variables = {'params': params, 'constants': state.constants, 'batch_stats': batch_stats}
-      with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        losses, moved = forward.loss(detector, variables, batch, key)
+      losses, moved = losses_of(variables, batch, key)
       total = sum(value for name, value in losses.items() if name.startswith('loss_'))
       return total, ({**losses, 'total_loss': total}, {**batch_stats, **moved.get('batch_stats', {})})
 

@@ -103,10 +103,9 @@ def jittered(
   if not amplitude:
     return rois
   change = jax.random.uniform(key, rois.shape, rois.dtype, -amplitude, amplitude)
-  sides = rois[:, 2:] - rois[:, :2]
-  centres = (rois[:, :2] + rois[:, 2:]) / 2 + sides * change[:, :2]
-  sides = sides * (1 + change[:, 2:])
-  return box_ops.clip(jnp.concatenate([centres - sides / 2, centres + sides / 2], -1), image_size - 1)
+  centres, sides = jnp.split(box_ops.xyxy_to_cxcywh(rois), 2, -1)
+  moved = jnp.concatenate([centres + sides * change[:, :2], sides * (1 + change[:, 2:])], -1)
+  return box_ops.clip(box_ops.cxcywh_to_xyxy(moved), image_size - 1)
 
 
 @jax.named_scope('grid_loss')

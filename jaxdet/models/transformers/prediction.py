@@ -8,10 +8,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdet.models.layers.conv import at_least_float32
+from jaxdet.models.layers.conv import at_least_float32, torch_uniform
 
-# torch's initial weights of linear layers, which DETR's heads keep.
-torch_linear = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 PRIOR = 0.01  # initial probability of every class, with sigmoids (Lin et al., 2017)
 
 
@@ -23,14 +21,14 @@ class Prediction(nn.Module):
 
   num_logits: int
   class_bias_init: Callable = nn.initializers.zeros
-  box_kernel_init: Callable = torch_linear  # of the last layer
+  box_kernel_init: Callable = torch_uniform  # of the last layer
   box_bias: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # initial bias of the last box layer
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, '*B C']) -> tuple[Float[Array, '*B K'], Float[Array, '*B 4']]:
     """Class logits and box logits (their sigmoid is the box); both at least float32."""
-    dense = partial(nn.Dense, kernel_init=torch_linear, dtype=self.dtype)
+    dense = partial(nn.Dense, kernel_init=torch_uniform, dtype=self.dtype)
     logits = dense(self.num_logits, bias_init=self.class_bias_init, name='logits')(x)
     for i in range(2):
       x = nn.relu(dense(x.shape[-1], name=f'box{i}')(x))
