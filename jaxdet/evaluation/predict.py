@@ -61,7 +61,8 @@ def predict(
     Image.fromarray(draw_results(photograph, drawn, categories)).save(f'{stem}_detections.jpg', quality=92)
     if detections.semantic is not None:
       segments = write_maps(stem, photograph, batch, detections, i, merging, category_ids)
-      merged[index] = {'file_name': paths[index], 'png': f'{name}_panoptic.png', 'segments_info': segments}
+      if merging is not None:
+        merged[index] = {'file_name': paths[index], 'png': f'{name}_panoptic.png', 'segments_info': segments}
     more = {'file_name': paths[index]}
     return [record | more | {'category_name': names[record['category_id']]} for record in records]
 
@@ -71,7 +72,7 @@ def predict(
       for records in pool.map(functools.partial(one_image, batch, detections), np.flatnonzero(batch.valid)):
         for record in records:
           write(record)
-  if merging is not None and merged:
+  if merged:
     with open(os.path.join(outdir, 'panoptic.json'), 'w') as file:
       json.dump([merged[index] for index in sorted(merged)], file)
   return path

@@ -62,11 +62,6 @@ class DetectionTable:
     return {'size': self.mask_sizes[i].tolist(), 'counts': self.masks[i]}
 
 
-def read_detections(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> DetectionTable:
-  """Reads and selects the detections that are evaluated; see `read_for` and `select`."""
-  return select(truth, read_for(truth, records, protocol), protocol)
-
-
 def read_for(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> ResultTable:
   """Reads all records into columns, with only the masks that the protocol needs; see `read_table`."""
   return read_table(records, truth, judged_pairs(truth) if protocol.federated else None)

@@ -13,9 +13,14 @@ from pycocotools.cocoeval import COCOeval
 
 from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS, read_detections
+from jaxdet.evaluation.selection import PROTOCOLS, read_for, select
 
 SIZE = 200  # pixels, of the synthetic images
+
+
+def read_detections(truth, records, protocol):
+  """The detections of records that the protocol evaluates."""
+  return select(truth, read_for(truth, records, protocol), protocol)
 
 
 def score(data, records, protocol, iou_type):

@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from metric_case import annotation, dataset, detection, referee, score, synthetic
+from metric_case import annotation, dataset, detection, read_detections, referee, score, synthetic
 
 import parity_kit
 from jaxdet.evaluation.average_precision import AREAS, average_precision
 from jaxdet.evaluation.ground_truth import load_ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS, read_detections
+from jaxdet.evaluation.selection import PROTOCOLS
 
 
 class TestByHand:

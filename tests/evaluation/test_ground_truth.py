@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from metric_case import score, synthetic
+from metric_case import read_detections, score, synthetic
 
 from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.ground_truth import ground_truth
-from jaxdet.evaluation.selection import PROTOCOLS, read_detections
+from jaxdet.evaluation.selection import PROTOCOLS
 
 
 @pytest.mark.parametrize('protocol', ['lvis', 'coco', 'lvis_fixed'])

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from metric_case import annotation, dataset, detection, synthetic
+from metric_case import annotation, dataset, detection, read_detections, synthetic
 from ml_collections import ConfigDict
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from jaxdet.evaluation import evaluate_results
 from jaxdet.evaluation.ground_truth import ground_truth
 from jaxdet.evaluation.proposals import COLUMNS, proposal_recall
-from jaxdet.evaluation.selection import PROTOCOLS, read_detections
+from jaxdet.evaluation.selection import PROTOCOLS
 
 CONFIG = {
   'eval': {'protocol': 'proposals', 'iou_types': ('bbox',), 'image_ids': ''},

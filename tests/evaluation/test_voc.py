@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from metric_case import SIZE, annotation, dataset
+from metric_case import SIZE, annotation, dataset, read_detections
 
 from jaxdet.evaluation.calibration import calibration_errors
 from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
 from jaxdet.evaluation.operating_point import group_metrics
-from jaxdet.evaluation.selection import PROTOCOLS, read_detections
+from jaxdet.evaluation.selection import PROTOCOLS
 from jaxdet.evaluation.voc import voc_average_precision
 from voc_case import write_split
 
