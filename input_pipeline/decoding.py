@@ -2,26 +2,11 @@
 
 import io
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from input_pipeline.examples import Example
-from input_pipeline.images import ORIENTATION
 from input_pipeline.resize import Size
 
-
-def decode_example(example: Example) -> Image.Image:
-  """Decodes the RGB image of a record.
-
-  Raises:
-    ValueError: the image is broken, or its size differs from the annotation file.
-  """
-  name, size = f"'{example.file_name}' (id {example.image_id})", (example.height, example.width)
-  image = decode(example.encoded, name, size)
-  if (image.height, image.width) != size:
-    raise ValueError(
-      f'image {name} has {image.height} x {image.width} pixels, the annotation file says {size[0]} x {size[1]}'
-    )
-  return image
+ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 exchange width and height
 
 
 def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Image.Image:
@@ -45,3 +30,23 @@ def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Ima
   as_stored = annotated_size == (image.height, image.width) != (turned.height, turned.width)
   image = image if as_stored else turned
   return image if image.mode == 'RGB' else image.convert('RGB')
+
+
+def check(encoded: bytes, height: int, width: int) -> str:
+  """Checks an image file: it must decode completely, at the annotated size; returns the error, '' if there is none.
+
+  The annotated size may be that of the stored pixels, or of the image rotated by its EXIF orientation.
+  """
+  try:
+    with Image.open(io.BytesIO(encoded)) as image:
+      stored = image.size[::-1]
+      turned = stored[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else stored
+      if (height, width) not in (stored, turned):
+        return f'is {stored[0]} x {stored[1]} pixels, annotated as {height} x {width}'
+      image.draft(None, (width // 8, height // 8))  # reads the whole JPEG, but decodes it at an eighth of the size
+      image.load()
+  except UnidentifiedImageError:
+    return 'is not an image'
+  except (OSError, SyntaxError, ValueError) as error:
+    return f'does not decode: {error}'
+  return ''

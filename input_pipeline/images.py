@@ -1,12 +1,7 @@
-"""Finds image files in common folder layouts, and checks them before they become records."""
+"""Finds image files in common folder layouts."""
 
-import io
 import os
 from collections.abc import Sequence
-
-from PIL import Image, UnidentifiedImageError
-
-ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 exchange width and height
 
 
 def find(root: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -21,26 +16,6 @@ def find(root: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
   anywhere = [*bases, *(folder for base in bases for folder in folders.children(base) if folder != 'images')]
   found = [_find_one(folders, name, bases, anywhere) for name in names]
   return found, [name for name, path in zip(names, found, strict=True) if not path]
-
-
-def check(encoded: bytes, height: int, width: int) -> str:
-  """Checks an image file: it must decode completely, at the annotated size; returns the error, '' if there is none.
-
-  The annotated size may be that of the stored pixels, or of the image rotated by its EXIF orientation.
-  """
-  try:
-    with Image.open(io.BytesIO(encoded)) as image:
-      stored = image.size[::-1]
-      turned = stored[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else stored
-      if (height, width) not in (stored, turned):
-        return f'is {stored[0]} x {stored[1]} pixels, annotated as {height} x {width}'
-      image.draft(None, (width // 8, height // 8))  # reads the whole JPEG, but decodes it at an eighth of the size
-      image.load()
-  except UnidentifiedImageError:
-    return 'is not an image'
-  except (OSError, SyntaxError, ValueError) as error:
-    return f'does not decode: {error}'
-  return ''
 
 
 def _find_one(folders: '_Folders', name: str, bases: Sequence[str], anywhere: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import tqdm
 from absl import logging
 from array_record.python import array_record_module
 
-from input_pipeline import examples, images, records, tfds_metadata
+from input_pipeline import decoding, examples, images, records, tfds_metadata
 from input_pipeline.examples import Example
 from input_pipeline.fields.field import Companion
 from input_pipeline.records import Index, Records
@@ -143,7 +143,7 @@ class _Files:
   def load(self, position: int, height: int, width: int) -> tuple[bytes, dict[str, bytes], str]:
     """Loads the image's file and its companions by feature, and describes their problem ('' if none)."""
     encoded = self._read(self.paths[position])
-    problem = images.check(encoded, height, width)
+    problem = decoding.check(encoded, height, width)
     problem = problem and f'{self.paths[position]}: {problem}'
     beside = {}
     for companion, paths in zip(self._companions, self._beside, strict=True):
