@@ -97,7 +97,7 @@ class Semantic(ImageField):
 
 def problem(encoded: bytes, height: int, width: int) -> str:
   """Describes the problem of a map's file; '' if there is none."""
-  if found := decoding.check(encoded, height, width):
+  if found := decoding.check_map(encoded, height, width):
     return found
   with Image.open(io.BytesIO(encoded)) as image:
     return '' if image.mode in MODES else f'has {image.mode} pixels, not one number for each'
