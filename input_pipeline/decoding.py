@@ -50,12 +50,10 @@ def decode(encoded: bytes, name: str, annotated_size: Size | None = None) -> Ima
     ValueError: the bytes are no image, damaged, or of a kind that is refused; the message has the name and the reason.
   """
   try:
-    image = _open(io.BytesIO(encoded))
-    if problem := pixel_formats.problem(image):
-      raise _Unusable(problem)
+    image = _open_image(io.BytesIO(encoded))
     stored, upright, orientation = _load(image)
   except _Unusable as reason:
-    raise ValueError(f'cannot decode image {name}: it {reason}') from reason
+    raise _cannot_decode(name, reason) from reason
   if orientation is None:
     _warn_of_exif(name)
   as_stored = annotated_size == stored != upright
@@ -87,21 +85,29 @@ def check_map(encoded: bytes, height: int, width: int) -> str:
   return ''
 
 
-def upright_size(file: BinaryIO) -> Size:
+def upright_size(file: BinaryIO, name: str) -> Size:
   """Reads the size of the image that `decode` makes of a file; of most formats only the header is read.
 
   Raises:
-    ValueError: the file is not an image, or too large.
+    ValueError: as `decode`, as far as the header tells.
   """
   try:
-    image = _open(file)
+    image = _open_image(file)
     return _sizes(image, _orientation(image))[1]
   except _Unusable as reason:
-    raise ValueError(f'the file {reason}') from reason
+    raise _cannot_decode(name, reason) from reason
+
+
+def _open_image(file: BinaryIO) -> Image.Image:
+  """Reads the header of an image that can be converted to RGB."""
+  image = _open(file)
+  if problem := pixel_formats.problem(image):
+    raise _Unusable(problem)
+  return image
 
 
 def _open(file: BinaryIO) -> Image.Image:
-  """Reads an image's header."""
+  """Reads the header of an image of any pixel format."""
   try:
     image = Image.open(file)
     thumbnail = image.format == 'TIFF' and image.tag_v2.get(PAGE_KIND, 0) & THUMBNAIL
@@ -161,6 +167,10 @@ def _sizes(image: Image.Image, orientation: int | None, size: tuple[int, int] | 
 
 def _does_not_decode(error: Exception) -> str:
   return f'does not decode: {str(error) or type(error).__name__}'
+
+
+def _cannot_decode(name: str, reason: _Unusable) -> ValueError:
+  return ValueError(f'cannot decode image {name}: it {reason}')
 
 
 @functools.lru_cache(maxsize=4096)

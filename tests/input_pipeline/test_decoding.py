@@ -91,7 +91,7 @@ def test_images_are_turned_upright(orientation, kind):
   pixels = np.asarray(decoding.decode(encoded, 'x'))[..., 0]
   exact = 0 if kind in ('PNG', 'TIFF', 'WEBP') else 60  # JPEG averages neighbours
   assert pixels.shape == (4, 6) and np.abs(pixels.astype(int) - UPRIGHT).max() <= exact
-  assert decoding.upright_size(io.BytesIO(encoded)) == (4, 6)
+  assert decoding.upright_size(io.BytesIO(encoded), 'x') == (4, 6)
   assert decoding.check(encoded, 4, 6) == ''
 
 
@@ -121,7 +121,7 @@ def damaged_exif() -> dict[str, bytes]:
 def test_damaged_exif_data_do_not_cost_the_image(encoded):
   assert decoding.check(encoded, 4, 6) == ''
   assert decoding.decode(encoded, 'x').size == (6, 4)
-  assert decoding.upright_size(io.BytesIO(encoded)) == (4, 6)
+  assert decoding.upright_size(io.BytesIO(encoded), 'x') == (4, 6)
 
 
 def test_an_image_with_damaged_exif_data_is_used_as_stored_and_named_once(caplog):
