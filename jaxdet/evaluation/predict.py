@@ -75,7 +75,7 @@ def predict(
   done = set()
   with (
     record_list(os.path.join(outdir, 'predictions.json')) as write,
-    concurrent.futures.ThreadPoolExecutor() as pool,
+    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
   ):
     for batch, detections in infer(detector, variables, batches, place):
       for records in pool.map(functools.partial(one_image, batch, detections), np.flatnonzero(batch.valid)):
