@@ -143,7 +143,7 @@ def read_ids(path: str) -> Int[np.ndarray, 'H W']:
       mode, pixels = image.mode, np.asarray(image)
   except FileNotFoundError:
     raise FileNotFoundError(f'no PNG of segments {path}') from None
-  except (OSError, SyntaxError) as error:
+  except Exception as error:  # Pillow raises whatever its parsers meet, and an error of its own for huge images
     raise ValueError(f'{path} is no complete PNG ({error}): was the download interrupted?') from error
   if mode not in ('RGB', 'RGBA'):
     raise ValueError(f'{path} has {mode} pixels, where the ids of segments are RGB colours')

@@ -72,7 +72,7 @@ def read_map(path: str) -> Int[np.ndarray, 'H W']:
       classes = np.asarray(image)
   except FileNotFoundError:
     raise FileNotFoundError(f'no semantic map {path}: set eval.semantic.dir to the folder of these maps') from None
-  except (OSError, SyntaxError) as error:
+  except Exception as error:  # Pillow raises whatever its parsers meet, and an error of its own for huge images
     raise ValueError(f'{path} is no complete PNG ({error})') from error
   if classes.ndim != 2:
     raise ValueError(f'{path} has {classes.shape[2]} numbers a pixel, where a semantic map has one, the class')

@@ -119,3 +119,11 @@ def test_pixels_of_an_id_without_segment_do_not_count():
 def test_ids_that_are_no_colours_are_not_written(tmp_path):
   with pytest.raises(ValueError, match='ids of segments are from 0 to 16777215, not from 0 to 16777216'):
     panoptic.write_ids(str(tmp_path / 'x.png'), np.array([[0, 2**24]]))
+
+
+def test_a_png_that_is_too_large_is_named(monkeypatch, tmp_path):
+  path = tmp_path / 'huge.png'
+  Image.new('RGB', (7, 3)).save(path)
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+  with pytest.raises(ValueError, match=r'huge\.png is no complete PNG \(Image size \(21 pixels\) exceeds limit'):
+    panoptic.read_ids(str(path))

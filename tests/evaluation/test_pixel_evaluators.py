@@ -13,6 +13,7 @@ from jaxdet.annotations.categories import read_categories
 from jaxdet.evaluation import process_parts
 from jaxdet.evaluation.evaluator import Evaluation
 from jaxdet.evaluation.evaluators import find_evaluator
+from jaxdet.evaluation.semantic_evaluator import read_map
 from jaxdet.structures import Batch, BoxMasks, Detections, Objects
 
 HEIGHT, WIDTH = 30, 40  # of the files; the canvas shows them twice as large, with four pixels beside them
@@ -177,3 +178,14 @@ def test_counts_of_several_processes_come_together_on_the_first(tmp_path, monkey
     gathered[process] = process_parts.gather(str(tmp_path / 'parts'), {'pixels': 3_000_000_000 + process})
   assert gathered == {1: [], 0: [{'pixels': 3_000_000_000}, {'pixels': 3_000_000_001}]}
   assert not (tmp_path / 'parts').exists()
+
+
+def test_a_semantic_map_that_cannot_be_read_is_named(monkeypatch, tmp_path):
+  path = tmp_path / 'map.png'
+  path.write_bytes(b'\x89PNG\r\n\x1a\n and no more')
+  with pytest.raises(ValueError, match=r'map\.png is no complete PNG'):
+    read_map(str(path))
+  Image.new('L', (7, 3)).save(path)
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+  with pytest.raises(ValueError, match=r'map\.png is no complete PNG \(Image size \(21 pixels\) exceeds limit'):
+    read_map(str(path))
