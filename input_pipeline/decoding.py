@@ -88,8 +88,7 @@ def check_map(encoded: bytes, height: int, width: int) -> str:
 def annotated_unturned(encoded: bytes, height: int, width: int) -> bool:
   """Whether the annotated size is that of the stored pixels, where the orientation exchanges the sides.
 
-  `decode` does not turn such an image, whose `check` found no problem. Detectron2 stops at it; mmdetection turns it away
-  from its boxes.
+  `decode` does not turn such an image. Detectron2 stops at it; mmdetection turns it away from its boxes.
   """
   stored, upright, _ = _load(_open(io.BytesIO(encoded)), eighth=True)
   return (height, width) == stored != upright

@@ -1,11 +1,21 @@
+import dataclasses
 import logging
 import os
+import pathlib
+import types
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import ExifTags, Image
+from test_records import an_example
 
+from input_pipeline import sampling
+from input_pipeline.examples import serialize
+from input_pipeline.fields.table import evaluation_fields
+from input_pipeline.loading import Counters, EvaluationImages
+from input_pipeline.pipeline import batches
 from input_pipeline.predict_images import image_batches, read_image
 
 CONFIG = ConfigDict(
@@ -100,3 +110,30 @@ def test_exif_turns_images_and_odd_modes_become_rgb(tmp_path):
   np.testing.assert_array_equal(batches[0].original_size, [[30, 20], [30, 20]])
   grey = np.concatenate([batch.image[batch.valid, 10, 10] for batch in batches])[1:]
   assert np.abs(grey.astype(int) - 100).max() <= 6
+
+
+def test_evaluation_sees_the_same_pixels_as_prediction(tmp_path):
+  exif = Image.Exif()
+  exif[ExifTags.Base.Orientation] = 8
+  grey = np.tile(np.linspace(0, 65535, 30, dtype=np.uint16), (20, 1))
+  colours = Image.effect_noise((30, 20), 60).convert('RGB')
+  Image.fromarray(grey).save(tmp_path / 'grey16.tif')
+  Image.fromarray(grey).save(tmp_path / 'turned16.png', exif=exif)
+  colours.convert('P').save(tmp_path / 'moving.gif', save_all=True, append_images=[colours.rotate(180)])
+  colours.convert('CMYK').save(tmp_path / 'cmyk.jpg')
+  files = sorted(map(str, tmp_path.iterdir()))
+  sizes = [(30, 20) if 'turned' in file else (20, 30) for file in files]
+  stored = [
+    serialize(dataclasses.replace(an_example(1), encoded=pathlib.Path(file).read_bytes(), height=height, width=width))
+    for file, (height, width) in zip(files, sizes, strict=True)
+  ]
+  records = types.SimpleNamespace(read=lambda positions: [stored[i] for i in positions])
+  kinds = sampling.orientations(np.array(sizes), 2)
+  plan = sampling.evaluation_plan(kinds, CONFIG.eval.batch_size)
+  fields = evaluation_fields(CONFIG.data)
+  loader = EvaluationImages(records, plan, fields, CONFIG.data, range(CONFIG.eval.batch_size), Counters())
+  evaluated = list(batches(loader.allocate, loader.fill, range(len(plan))))
+  predicted = list(image_batches(files, CONFIG))
+  assert len(evaluated) == len(predicted) == 3
+  for one, other in zip(evaluated, predicted, strict=True):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
