@@ -35,3 +35,8 @@ def test_long_names_are_cut_and_stay_different(letter):
 
 def test_a_name_that_just_fits_is_kept():
   assert result_names(['x' * 240 + '.jpg', 'y' * 241 + '.jpg'])[0] == 'x' * 240
+
+
+def test_a_shortened_name_does_not_depend_on_other_images():
+  one, other = 'x' * 251 + '.jpg', 'x' * 250 + 'y.jpg'
+  assert result_names([one, other]) == result_names([one]) + result_names([other])

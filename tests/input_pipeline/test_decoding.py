@@ -137,7 +137,10 @@ def test_an_image_with_damaged_exif_data_is_used_as_stored_and_named_once(caplog
 def test_an_orientation_that_does_not_exist_turns_nothing(value):
   exif = Image.Exif()
   exif[decoding.ORIENTATION] = value
-  assert decoding.decode(saved(UPRIGHT, exif=exif), 'x').size == (6, 4)
+  encoded = saved(UPRIGHT, exif=exif)
+  assert decoding.decode(encoded, 'x').size == (6, 4)
+  assert decoding.upright_size(io.BytesIO(encoded), 'x') == (4, 6)
+  assert decoding.check(encoded, 4, 6) == '' != decoding.check(encoded, 6, 4)
 
 
 @pytest.mark.parametrize('kind', ['GIF', 'PNG', 'WEBP', 'TIFF', 'MPO'])
@@ -187,6 +190,13 @@ def test_a_file_that_was_cut_off_is_refused_by_check_and_decode(kind, share):
   assert decoding.check(cut, 24, 40).startswith(('does not decode', 'is not an image'))
   with pytest.raises(ValueError, match='cannot decode image photo: it (does not decode|is not an image)'):
     decoding.decode(cut, 'photo')
+
+
+def test_a_file_that_is_damaged_in_its_middle_is_refused():
+  encoded = bytearray(saved(np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)))
+  second = encoded.index(b'IDAT', encoded.index(b'IDAT') + 4)
+  encoded[second] = 0xCF  # no name of a part of a PNG
+  assert decoding.check(bytes(encoded), 200, 200).startswith('does not decode: broken PNG file')
 
 
 def test_a_drawing_is_refused_before_another_program_is_started():
