@@ -1,5 +1,6 @@
 """Batches of a user's own image files for prediction, prepared as for evaluation."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -47,7 +48,7 @@ def read_image(path: str) -> Image.Image:
 class _Images:
   def __init__(self, files: Sequence[str], config: ConfigDict):
     self._files, self._data, self._batch_size = files, config.data, config.eval.batch_size
-    with ThreadPoolExecutor() as pool:  # some formats have their orientation at their end
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of some formats the whole file is read
       sizes = list(pool.map(_size, files))
     readable = np.flatnonzero([size is not None for size in sizes])
     sizes = np.array([sizes[index] for index in readable], np.int64).reshape(-1, 2)
