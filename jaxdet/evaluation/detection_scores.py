@@ -54,9 +54,18 @@ def score_detections(
   print(report.table(metrics, rules.columns))
   print(report.group_table(metrics, scores))
   report.write_per_category(truth, scores, os.path.join(workdir, 'per_category.csv'))
+  findings = [*findings, *only_boxes(truth, config.eval.iou_types)]
   threshold = config.model.test.score_threshold
   findings = [*findings, *diagnose(truth, table, metrics, threshold, protocol)]
   return report.finish(metrics, config, truth, workdir, incomplete, findings)
+
+
+def only_boxes(truth: GroundTruth, iou_types: Sequence[str]) -> list[str]:
+  """Reports objects without masks, which metrics of masks ignore, in one sentence."""
+  count = int((~truth.has_mask).sum())
+  if 'segm' not in iou_types or not count:
+    return []
+  return [f'{count} of {len(truth.image)} objects have a box and no mask: metrics of masks ignore their regions']
 
 
 def all_metrics(scores: Scores | VocScores) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ import pytest
 
 import voc_case
 from jaxdet.annotations import voc_folder
+from jaxdet.annotations.problems import Problems
 
 TRAINVAL_2007 = {
   '000007': ((20, 30), [('dog', (1, 1, 30, 20), 0), ('person', (3, 5, 12, 9), 1)]),
@@ -21,7 +22,11 @@ def folder(tmp_path):
 
 
 def read(folder, name, split=JOINED):
-  return list(voc_folder.entries(f'{folder}/{split}', name))
+  """The entries of a list; where files have problems, the error that tells them."""
+  problems = Problems(f'{folder}/{split}')
+  found = list(voc_folder.entries(f'{folder}/{split}', ('categories', 'images', 'annotations'), problems))
+  problems.raise_if_any()
+  return [entry for of_list, entry in found if of_list == name]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,7 @@ def test_what_a_split_of_voc_is(path, expected):
 
 
 def test_twenty_categories_in_alphabetical_order():
-  categories = list(voc_folder.entries('VOC2007/test', 'categories'))
+  categories = [entry for _, entry in voc_folder.entries('VOC2007/test', ('categories',), Problems(''))]
   assert [category['id'] for category in categories] == list(range(1, 21))
   names = [category['name'] for category in categories]
   assert names == sorted(names) and (names[0], names[14]) == ('aeroplane', 'person')
@@ -81,9 +86,9 @@ def test_all_files_that_are_read(folder):
 @pytest.mark.parametrize(
   ('old', 'new', 'message'),
   [
-    ('</annotation>', '', "000007.xml is not VOC's XML .*no element found"),
-    ('<annotation>', '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', '000007.xml .*it declares a document type'),
-    ('<annotation>', '<!DOCTYPE a SYSTEM "file:///etc/hostname"><annotation>', '000007.xml .*document type'),
+    ('</annotation>', '', "000007.xml: it is not VOC's XML .*no element found"),
+    ('<annotation>', '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', '000007.xml: .*it declares a document type'),
+    ('<annotation>', '<!DOCTYPE a SYSTEM "file:///etc/hostname"><annotation>', '000007.xml: .*document type'),
     ('<name>dog<', '<name>wolf<', "000007.xml: 'wolf' is none of VOC's 20 categories"),
     ('<xmax>30<', '<xmax>thirty<', "000007.xml: 'bndbox/xmax' of 'object' is 'thirty', not a number"),
     ('<ymin>5</ymin>', '', "000007.xml: 'bndbox/ymin' of 'object' is None"),
@@ -129,5 +134,5 @@ def test_missing_files_are_named(folder):
   with pytest.raises(FileNotFoundError, match='no list of images .*VOC2007/ImageSets/Main/test.txt'):
     read(folder, 'images', 'VOC2007/test')
   (folder / 'VOC2012' / 'Annotations' / '2008_000015.xml').unlink()
-  with pytest.raises(FileNotFoundError, match='2008_000015.xml'):
-    read(folder, 'annotations')
+  with pytest.raises(ValueError, match='2008_000015.xml: there is no such file'):
+    read(folder, 'images')
