@@ -103,8 +103,8 @@ def read(path: str) -> Annotations:
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file is not complete JSON, or entries have problems: a field that is missing or is not what is
-      expected there, an id used twice or never defined. The message names the file, the entries, their fields and values.
+    ValueError: the file is not complete JSON, or entries have problems: a field is missing or is not what is expected
+      there, an id is used twice or never defined. The message names the file, entries, fields and values.
   """
   annotations, problems = examine(path)
   problems.raise_if_any()

@@ -132,18 +132,20 @@ def _has_bytes(value: str) -> bool:
 
 def finite(values: Any) -> list[float]:
   """Reads a list of finite numbers."""
-  if type(values) is not list or not NUMBERS.issuperset(map(type, values)):
-    raise Mismatch('a list of numbers')
-  try:
-    if math.isfinite(sum(values)):  # as no sum with NaN or infinity is
-      return values
-  except OverflowError:  # integers beyond the largest float
-    pass
-  raise Mismatch('a list of finite numbers')
+  if type(values) is not list or not NUMBERS.issuperset(map(type, values)) or not _are_finite(values):
+    raise Mismatch('a list of finite numbers')
+  return values
 
 
 def number(value: Any) -> float:
   """Reads a finite number."""
-  if type(value) not in NUMBERS:
-    raise Mismatch('a number')
-  return float(finite([value])[0])
+  if type(value) not in NUMBERS or not _are_finite([value]):
+    raise Mismatch('a finite number')
+  return float(value)
+
+
+def _are_finite(values: list[float]) -> bool:
+  try:
+    return math.isfinite(sum(values))  # as no sum with NaN or infinity is
+  except OverflowError:  # integers beyond the largest float
+    return False

@@ -50,6 +50,16 @@ def json_entries(path: str, names: Collection[str]) -> Iterator[tuple[str, Any]]
     raise ValueError(f'{path} has no {lacking[0]}: is it an annotation file of LVIS or COCO?')
 
 
+def json_list(path: str) -> Iterator[Any]:
+  """Yields the entries of a file that is one list; raises the same errors as `json_entries`."""
+  with open_text(path) as file:
+    parser = _Parser(file, path)
+    if parser.next() != '[':
+      parser.fail('its top level is no list, which a file of results is')
+    yield from parser.elements()
+    parser.end()
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict:
   found = dict(pairs)
   return found if len(found) == len(pairs) else RepeatedKeys(pairs)

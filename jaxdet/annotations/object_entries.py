@@ -1,16 +1,16 @@
 """Parses the entries of the list 'annotations' of an annotation file: objects with boxes, masks and keypoints."""
 
+import functools
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from jaxdet.annotations import run_lengths
-from jaxdet.annotations.fields import NUMBERS, Fields, Mismatch, finite, flag, integer, number
+from jaxdet.annotations.fields import Fields, Mismatch, finite, flag, integer, number
 from jaxdet.annotations.image_entries import ImageEntry
-from jaxdet.annotations.problems import Problems, shortened
+from jaxdet.annotations.polygons import check_reach, polygons
+from jaxdet.annotations.problems import Problems
 
-# Coordinates reach at most so far from the image's origin, in longer sides of the image and pixels: enough for objects
-# that an image cuts off. pycocotools draws every pixel of an edge: at 1e7 it takes gigabytes, at 1e9 it crashes.
-REACH_SIDES, REACH_PIXELS = 10, 1000
+Size = tuple[int, int]  # (height, width), pixels
 LARGEST_AREA = 1e10  # pixels squared; COCO's evaluation ignores larger objects
 
 
@@ -19,7 +19,7 @@ class ObjectEntry(NamedTuple):
 
   id: int
   image: int  # position in the list of images
-  size: tuple[int, int]  # (height, width) of the image, pixels
+  size: Size  # of the image
   label: int  # position in the category table
   box: list[float]  # x, y, width, height in pixels
   area: float  # the file's own
@@ -68,20 +68,20 @@ class ObjectParser:
     """Parses an entry; None if it has problems. `position` is its own in the list, from 0."""
     fields = Fields(entry, 'annotation', position, self._problems)
     id = fields.required('id', integer)
-    image = self._image(fields)
+    image, label = self._image(fields), self._label(fields)
     size = None if image is None else self._sizes[image]
-    label = self._label(fields)
-    box = fields.required('bbox', _box)
+    box = fields.required('bbox', functools.partial(_box, size))
     area = fields.required('area', _area)
     crowd, ignored = fields.optional('iscrowd', flag, False), fields.optional('ignore', flag, False)
-    polygons, dropped, rle = self._segmentation(fields, size)
-    keypoints = fields.optional('keypoints', _keypoints, [])
+    kept, dropped, rle = self._segmentation(fields, size)
+    keypoints = fields.optional('keypoints', functools.partial(_keypoints, size), [])
+    if keypoints:
+      self._keypoints = self._keypoints or len(keypoints)
+      if len(keypoints) != self._keypoints:
+        fields.problem(f'has {len(keypoints)} numbers for keypoints: expected {self._keypoints}, as before')
     if not fields.good or image is None or label is None:
       return None
-    self._check_coordinates(fields, (*box[:2], box[0] + box[2], box[1] + box[3]), polygons, keypoints, size)
-    if not fields.good:
-      return None
-    return ObjectEntry(id, image, size, label, box, area, crowd, ignored, polygons, dropped, rle, keypoints)
+    return ObjectEntry(id, image, size, label, box, area, crowd, ignored, kept, dropped, rle, keypoints)
 
   def _image(self, fields: Fields) -> int | None:
     id = fields.required('image_id', integer)
@@ -95,7 +95,7 @@ class ObjectParser:
       fields.problem(f'has category {id}, which is not in the table')
     return self._label_of.get(id)
 
-  def _segmentation(self, fields: Fields, size: tuple[int, int] | None) -> tuple[list[list[float]], int, bytes]:
+  def _segmentation(self, fields: Fields, size: Size | None) -> tuple[list[list[float]], int, bytes]:
     """Polygons of at least three points, number of others, run lengths."""
     value = fields.entry.get('segmentation')
     if value is None or value == []:
@@ -105,37 +105,33 @@ class ObjectParser:
       if found and size and found[0] != size:
         fields.problem(f'has a mask of size {list(found[0])}: expected the size of its image, {list(size)}')
       return [], 0, found[1] if found else b''
-    polygons = fields.required('segmentation', _polygons) or []
-    return polygons, len(value) - len(polygons), b''
-
-  def _check_coordinates(
-    self,
-    fields: Fields,
-    corners: Sequence[float],
-    polygons: list[list[float]],
-    keypoints: list[float],
-    size: tuple[int, int],
-  ) -> None:
-    reach = REACH_PIXELS + REACH_SIDES * max(size)
-    for key, coordinates in (
-      ('bbox', corners),
-      *(('segmentation', each) for each in polygons),
-      ('keypoints', keypoints),
-    ):
-      if coordinates and (max(coordinates) > reach or min(coordinates) < -reach):
-        fields.problem(
-          f'has the coordinate {shortened(max(coordinates, key=abs))} in {key}: expected -{reach} to {reach}, '
-          f'near its image of {size[0]} x {size[1]}'
-        )
-    if keypoints:
-      self._keypoints = self._keypoints or len(keypoints)
-      if len(keypoints) != self._keypoints:
-        fields.problem(f'has {len(keypoints)} numbers for keypoints: expected {self._keypoints}, as before')
+    kept = fields.required('segmentation', functools.partial(_polygons, size)) or []
+    return kept, len(value) - len(kept), b''
 
 
-def _box(value: Any) -> list[float]:
+def _box(size: Size | None, value: Any) -> list[float]:
+  """Checks a box near an image of this size; None: of an unknown size."""
   if len(value := finite(value)) != 4:
     raise Mismatch('a list of x, y, width and height')
+  if size:
+    x, y, width, height = value
+    check_reach((x, y, x + width, y + height), size)
+  return value
+
+
+def _polygons(size: Size | None, value: Any) -> list[list[float]]:
+  kept = polygons(value)
+  if size:
+    for polygon in kept:
+      check_reach(polygon, size)
+  return kept
+
+
+def _keypoints(size: Size | None, value: Any) -> list[float]:
+  if len(value := finite(value)) % 3:
+    raise Mismatch('a list of x, y and visibility of each point')
+  if size:
+    check_reach(value, size)
   return value
 
 
@@ -144,23 +140,3 @@ def _area(value: Any) -> float:
   if not 0 <= value <= LARGEST_AREA:
     raise Mismatch(f'a number from 0 to {LARGEST_AREA:.0e}')
   return value
-
-
-def _keypoints(value: Any) -> list[float]:
-  if len(value := finite(value)) % 3:
-    raise Mismatch('a list of x, y and visibility of each point')
-  return value
-
-
-def _polygons(value: list) -> list[list[float]]:
-  """Checks polygons; those of fewer than three points are left out."""
-  kept = []
-  for polygon in value:
-    if type(polygon) is not list or not NUMBERS.issuperset(map(type, polygon)):
-      raise Mismatch('a list of polygons, each a list of numbers [x, y, x, y, ..]')
-    if len(finite(polygon)) < 6:
-      continue
-    if len(polygon) % 2:
-      raise Mismatch(f'an even number of coordinates in each polygon; one has {len(polygon)}')
-    kept.append(polygon)
-  return kept

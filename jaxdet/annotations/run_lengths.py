@@ -5,6 +5,7 @@ pycocotools decodes a shorter list to memory that nobody wrote, and others beyon
 compressed text holds each in digits of five bits, from the third on as the difference from the last but one.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ from jaxtyping import Int64
 from pycocotools import mask as coco_mask
 
 from jaxdet.annotations.fields import Mismatch, count, side
-from jaxdet.annotations.json_stream import RepeatedKeys
 
 FIRST, MORE, SIGN = 48, 0x20, 0x10  # of a digit: its character for 0, the bit that another follows, the sign bit
-MOST_DIGITS = 7  # of a run length below 2**32
+MOST_BITS = 30  # of a run length in compressed text, with its sign: pycocotools shifts 32-bit integers
 PIXELS = 2**31  # fewer pixels than this in a mask
 
 
@@ -38,14 +38,14 @@ def compressed(value: Any) -> tuple[tuple[int, int], bytes]:
   Raises:
     Mismatch: the value is something else, or its counts do not add up.
   """
-  if type(value) is not dict or isinstance(value, RepeatedKeys) or not {'size', 'counts'} <= value.keys():
+  if type(value) is not dict or not {'size', 'counts'} <= value.keys():
     raise Mismatch('{"size": [height, width], "counts": ..}')
   height, width = size(value['size'])
   counts = value['counts']
   if type(counts) is list:
-    lengths = np.array([count(each) for each in counts], np.int64)
-    _check_total(lengths, height, width)
-    runs = {'size': [height, width], 'counts': lengths.tolist()}
+    lengths = [count(each) for each in counts]
+    _check_total(sum(lengths), height, width)
+    runs = {'size': [height, width], 'counts': lengths}
     return (height, width), coco_mask.frPyObjects(runs, height, width)['counts']
   if type(counts) is bytes:
     packed = counts
@@ -53,34 +53,80 @@ def compressed(value: Any) -> tuple[tuple[int, int], bytes]:
     packed = counts.encode()
   else:
     raise Mismatch('counts as a list or as compressed text')
-  _check_total(uncompressed(packed), height, width)
+  _check_total(total(packed), height, width)
   return (height, width), packed
 
 
-def _check_total(lengths: Int64[np.ndarray, 'R'], height: int, width: int) -> None:
-  if (total := sum(lengths.tolist())) != height * width:
+def _check_total(total: int, height: int, width: int) -> None:
+  if total != height * width:
     raise Mismatch(f'counts that add up to {height} x {width} = {height * width}; these add up to {total}')
 
 
-def uncompressed(counts: bytes) -> Int64[np.ndarray, 'R']:
-  """Run lengths of compressed text.
+def total(text: bytes) -> int:
+  """Adds up the run lengths of compressed text.
 
   Raises:
-    Mismatch: it is not the format's, is cut off, or has a negative length.
+    Mismatch: it has other characters, is cut off, or has a negative run length.
   """
-  digits = np.frombuffer(counts, np.uint8).astype(np.int64) - FIRST
-  last = digits & MORE == 0
-  if ((digits < 0) | (digits >= 2 * MORE)).any() or not last[-1:].all():
-    raise Mismatch('whole compressed counts')
-  ends = np.flatnonzero(last)
-  starts = np.concatenate([[0], ends + 1])[:-1]
-  place = np.arange(len(digits)) - np.repeat(starts, ends - starts + 1)
-  if place.max(initial=0) >= MOST_DIGITS:
-    raise Mismatch('counts below 2**32')
-  values = np.zeros(0, np.int64) if not len(ends) else np.add.reduceat((digits & MORE - 1) << 5 * place, starts)
-  negative = digits[ends] & SIGN != 0
-  values -= negative.astype(np.int64) << 5 * (place[ends] + 1)
-  values[1::2], values[2::2] = np.cumsum(values[1::2]), np.cumsum(values[2::2])
-  if (values < 0).any():
-    raise Mismatch('counts that are not negative')
-  return values
+  result = last_but_one = last = value = shift = index = 0
+  for character in text:
+    digit = character - FIRST
+    if not 0 <= digit < 2 * MORE:
+      raise Mismatch(f'compressed counts, which have no character {chr(character)!r}')
+    value |= (digit & MORE - 1) << shift
+    shift += 5
+    if shift > MOST_BITS:
+      raise Mismatch(f'counts below 2**{MOST_BITS - 1}')
+    if digit & MORE:
+      continue
+    if digit & SIGN:
+      value -= 1 << shift
+    if index > 2:
+      value += last_but_one
+    if value < 0:
+      raise Mismatch('counts from 0')
+    result += value
+    last_but_one, last = last, value
+    index += 1
+    value = shift = 0
+  if shift:
+    raise Mismatch('whole compressed counts; these are cut off')
+  return result
+
+
+def totals(texts: Sequence[bytes]) -> Int64[np.ndarray, 'N']:
+  """Adds up the run lengths of many compressed texts at once, as `total`; -1 for those that it refuses."""
+  result = np.zeros(len(texts), np.int64)
+  filled = np.flatnonzero([len(text) for text in texts])
+  if not len(filled):
+    return result
+  stops = np.cumsum([len(text) for text in texts if text])
+  digits = np.frombuffer(b''.join(texts), np.uint8) - np.uint8(FIRST)  # wraps around below
+  refused = np.zeros(len(filled), bool)
+  refused[np.searchsorted(stops, np.flatnonzero(digits >= 2 * MORE), 'right')] = True
+  refused |= digits[stops - 1] & MORE != 0
+  digits[stops - 1] &= MORE - 1  # so that a text that is cut off does not reach into the next
+
+  last = np.flatnonzero(digits & MORE == 0)  # digit of each run length
+  length = np.diff(last, prepend=-1)
+  first = last - length + 1
+  values = (digits[first] & MORE - 1).astype(np.int64)
+  refused[np.searchsorted(stops, last[5 * length > MOST_BITS], 'right')] = True
+  for place in range(1, MOST_BITS // 5):
+    rows = np.flatnonzero(length > place)
+    values[rows] |= (digits[first[rows] + place] & MORE - 1).astype(np.int64) << 5 * place
+  signed = np.flatnonzero(digits[last] & SIGN)
+  values[signed] -= np.int64(1) << np.minimum(5 * length[signed], MOST_BITS)
+
+  # Sums of every second value over all texts, less the sums at which the text's two series begin.
+  ends = np.searchsorted(last, stops)
+  starts = np.concatenate([[0], ends[:-1]])
+  sums = np.empty_like(values)
+  sums[::2], sums[1::2] = np.cumsum(values[::2]), np.cumsum(values[1::2])
+  before = np.stack([sums[starts], np.where(starts > 0, sums[starts - 1], 0)], axis=1)
+  text = np.repeat(np.arange(len(starts)), ends - starts)
+  runs = sums - before[text, np.arange(len(values)) - starts[text] & 1]
+  runs[starts] = values[starts]
+  refused[text[runs < 0]] = True
+  result[filled] = np.where(refused, -1, np.add.reduceat(runs, starts))
+  return result

@@ -47,7 +47,7 @@ def score_detections(
 ) -> Metrics:
   """Scores as `evaluate_results`: prints the tables and writes `metrics.json` and `per_category.csv`."""
   protocol = rules.protocol
-  table = read_for(truth, results.read_results(results_path), protocol)
+  table = read_for(truth, results.read_results(results_path), protocol, results_path)
   columns = select(truth, table, protocol)
   scores = {name: rules.rule(truth, columns, protocol, name) for name in config.eval.iou_types}
   metrics = {name: report.in_percent(all_metrics(of_type)) for name, of_type in scores.items()}

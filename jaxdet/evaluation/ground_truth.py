@@ -166,10 +166,15 @@ class _Objects:
 def run_lengths(segmentation: Segmentation, height: int, width: int) -> dict:
   """Compressed run lengths of polygons (their union), or of run lengths, whose counts may be a list."""
   if isinstance(segmentation, list):
-    return rle_codec.merge(rle_codec.frPyObjects(segmentation, height, width))
+    return union(segmentation, height, width)
   if isinstance(segmentation['counts'], list):
     return rle_codec.frPyObjects(segmentation, height, width)
   return segmentation
+
+
+def union(polygons: Sequence[Sequence[float]], height: int, width: int) -> dict:
+  """Compressed run lengths of the union of polygons, each of at least three points."""
+  return rle_codec.merge(rle_codec.frPyObjects(list(polygons), height, width))
 
 
 def positions(ids: Iterable[int], table: Int[np.ndarray, 'V']) -> Int[np.ndarray, 'N']:

@@ -131,7 +131,7 @@ class TestMessages:
 
   def test_a_score_that_is_not_a_number_names_its_image(self):
     data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
-    with pytest.raises(ValueError, match='image 10 is not a number'):
+    with pytest.raises(ValueError, match='result of image 10 has score nan: expected a finite number'):
       score(data, [detection(10, 3, (0, 0, 9, 9), float('nan'))], 'lvis', 'bbox')
 
   def test_results_without_masks_have_no_segm(self):

@@ -90,7 +90,7 @@ def test_ids_that_the_file_does_not_list(truth):
 
 
 def test_masks_of_another_size(truth):
-  mask = {'size': [800, 1067], 'counts': ''}
+  mask = {'size': [800, 1067], 'counts': [800 * 1067]}
   (finding,) = findings(truth, results(truth, segmentation=mask), bbox=90.0, segm={'AP': 0.0})
   assert finding == '60 masks differ in size from their image, such as 800 x 1067 on image 11 of 480 x 640'
 
