@@ -124,7 +124,7 @@ class _Parser:
       except json.JSONDecodeError as error:
         cut = error.pos > len(self._text) - LONGEST_TOKEN or error.msg.startswith('Unterminated string')
         if self._ended or not cut:
-          self.fail(error.msg, error.pos)
+          self.fail(error.msg, len(self._text) if error.msg.startswith('Unterminated string') else error.pos)
       except RecursionError:
         raise ValueError(f'{self._path}: brackets are nested too deep: is it an annotation file?') from None
       except ValueError as error:  # an integer of thousands of digits

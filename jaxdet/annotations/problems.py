@@ -6,7 +6,18 @@ from typing import Any
 SHOWN = 20  # lines of an error message
 KEPT = 10_000  # lines in memory
 
-_SHORT = reprlib.Repr()
+
+class _JsonWords(reprlib.Repr):
+  """Short text of values in the words of JSON."""
+
+  def repr_NoneType(self, value: None, level: int) -> str:
+    return 'null'
+
+  def repr_bool(self, value: bool, level: int) -> str:
+    return str(value).lower()
+
+
+_SHORT = _JsonWords()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlist = _SHORT.maxdict = 6
 _SHORT.maxlevel = 3
