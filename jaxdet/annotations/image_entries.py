@@ -35,8 +35,10 @@ def parse_image(entry: Any, position: int, problems: Problems) -> ImageEntry | N
     not_exhaustive_category_ids=fields.optional('not_exhaustive_category_ids', ids, ()),
     pos_category_ids=fields.optional('pos_category_ids', ids, ()),
   )
-  if fields.good and image.size[0] * image.size[1] >= run_lengths.PIXELS:
-    fields.problem(f'has height {image.size[0]} and width {image.size[1]}: an image has less than 2**31 pixels')
+  if fields.good and image.size[0] * image.size[1] > run_lengths.PIXELS:
+    fields.problem(
+      f'has height {image.size[0]} and width {image.size[1]}: expected at most {run_lengths.PIXELS} pixels'
+    )
   return image if fields.good else None
 
 

@@ -16,7 +16,7 @@ from jaxdet.annotations.fields import Mismatch, count, side
 
 FIRST, MORE, SIGN = 48, 0x20, 0x10  # of a digit: its character for 0, the bit that another follows, the sign bit
 MOST_BITS = 30  # of a run length in compressed text, with its sign: pycocotools shifts 32-bit integers
-PIXELS = 2**31  # fewer pixels than this in a mask
+PIXELS = 2**28  # at most, of an image: pycocotools reserves four bytes a pixel for a union, and does not check it
 
 
 def size(value: Any) -> tuple[int, int]:
@@ -24,8 +24,8 @@ def size(value: Any) -> tuple[int, int]:
   if type(value) is not list or len(value) != 2:
     raise Mismatch('a list of height and width')
   height, width = (side(each) for each in value)
-  if height * width >= PIXELS:
-    raise Mismatch(f'a mask of less than {PIXELS} pixels')
+  if height * width > PIXELS:
+    raise Mismatch(f'a height and width of at most {PIXELS} pixels together')
   return height, width
 
 
