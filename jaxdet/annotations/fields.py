@@ -90,28 +90,29 @@ def integer(value: Any) -> int:
 
 
 def count(value: Any) -> int:
-  value = integer(value)
-  if value < 0:
-    raise Mismatch('an integer from 0')
-  return value
+  """Reads an integer from 0."""
+  return _within(value, 0, 2**63, 'an integer from 0')
 
 
 def side(value: Any) -> int:
-  """Height or width in pixels."""
-  value = integer(value)
-  if not 0 < value < 2**31:
-    raise Mismatch('a positive integer, in pixels')
-  return value
+  """Reads a height or width in pixels."""
+  return _within(value, 1, 2**31, 'a positive integer, in pixels')
 
 
 def flag(value: Any) -> bool:
   """Reads 0, 1, false or true."""
-  if type(value) is bool:
-    return value
-  value = integer(value)
-  if value not in (0, 1):
-    raise Mismatch('0 or 1')
-  return value == 1
+  return value if type(value) is bool else _within(value, 0, 2, '0 or 1') == 1
+
+
+def _within(value: Any, first: int, end: int, expected: str) -> int:
+  """Reads an integer from `first` to before `end`."""
+  try:
+    value = integer(value)
+  except Mismatch:
+    raise Mismatch(expected) from None
+  if not first <= value < end:
+    raise Mismatch(expected)
+  return value
 
 
 def text(value: Any) -> str:
