@@ -9,6 +9,7 @@ from jaxdet.annotations.text_file import open_text
 
 PART = 2**20  # characters read at once
 LONGEST_TOKEN = 16  # characters: an error so close to the end of a part may be a token that was cut
+LONGEST_TAIL = 3  # characters by which a number may go on after what could be its end: 1 and e+2
 SPACE = re.compile(r'[ \t\n\r]*')
 
 
@@ -130,7 +131,7 @@ class _Parser:
       except ValueError as error:  # an integer of thousands of digits
         self.fail(str(error))
       else:
-        if end < len(self._text) or self._ended:  # else a number may go on
+        if end <= len(self._text) - LONGEST_TAIL or self._ended:
           self._at = end
           return value
       self._read()
