@@ -56,7 +56,7 @@ def json_list(path: str) -> Iterator[Any]:
   with open_text(path) as file:
     parser = _Parser(file, path)
     if parser.next() != '[':
-      parser.fail('its top level is no list, which a file of results is')
+      parser.fail('its top level is no list')
     yield from parser.elements()
     parser.end()
 

@@ -85,7 +85,7 @@ def read(path: str, folder: str = '') -> PanopticAnnotations:
     FileNotFoundError: the file or the folder does not exist.
     ValueError: entries have problems, or two have the same id; the message names the file and the entries.
   """
-  folder = folder or os.path.splitext(path)[0]
+  folder = folder or os.path.splitext(path.removesuffix('.gz'))[0]
   for place in (path, folder):
     if not os.path.exists(place):
       raise FileNotFoundError(

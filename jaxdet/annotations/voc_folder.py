@@ -153,9 +153,11 @@ def _side(element: ElementTree.Element, path: str) -> int:
 
 def _number(element: ElementTree.Element, path: str) -> float:
   text = element.findtext(path)
+  if text is None:
+    raise _Fault(f"'{element.tag}' has no '{path}'")
   try:
     number = float(text)
-  except (TypeError, ValueError):
+  except ValueError:
     number = math.nan
   if not math.isfinite(number):
     raise _Fault(f"'{path}' of '{element.tag}' is {shortened(text)}, not a number")

@@ -118,7 +118,7 @@ def _checked(fields: Fields, masks: _Masks) -> Row:
   size, counts = masks.sizes.get(key[0], (0, 0)), None
   if not fields.entry.get('segmentation'):
     size = (0, 0)
-    if box is NO_BOX:
+    if box is NO_BOX and fields.good:
       fields.problem("has neither 'bbox' nor 'segmentation'")
   elif masks.keeps(key):
     size, counts = fields.required('segmentation', functools.partial(_compressed, size)) or (size, None)
