@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int64
 
+from jaxdet.annotations.json_stream import json_list
 from jaxdet.annotations.ragged import Ragged
 
 
@@ -76,9 +77,8 @@ def write_num_shots(path: str, class_ids: Sequence[int], counts: Int64[np.ndarra
 
 
 def _every_second(path: str) -> np.ndarray:
-  with open(path) as f:
-    pairs = json.load(f)
-  if not isinstance(pairs, list) or not all(type(number) in (int, float) for number in pairs):
+  pairs = list(json_list(path))
+  if not all(type(number) in (int, float) for number in pairs):
     raise ValueError('it holds no flat list of numbers [class id, count, class id, count, ..]')
   if len(pairs) % 2:
     raise ValueError(f'{len(pairs)} numbers are no pairs of a class id and a count')

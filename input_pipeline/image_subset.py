@@ -3,13 +3,16 @@
 import dataclasses
 import json
 import os
-import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Int, Int64
 
 from input_pipeline.records import Records
-from jaxdet.annotations.json_stream import items
+from jaxdet.annotations.fields import Fields, Mismatch, integer, text
+from jaxdet.annotations.json_stream import json_entries
+from jaxdet.annotations.problems import Problems, shortened
+from jaxdet.annotations.text_file import open_text
 from jaxdet.structures import Category
 
 
@@ -62,8 +65,8 @@ def images_of_file(records: Records, path: str) -> RecordsOfImages:
 def read_image_ids(path: str) -> Int64[np.ndarray, 'V']:
   """Reads the image ids of a file, ascending, each once.
 
-  The file is a JSON list of ids, a text file with one id per line, or an annotation file in LVIS or COCO format (also
-  packed with gzip), whose images are used.
+  The file is a JSON list of ids, a text file with one id per line, or an annotation file in LVIS or COCO format, whose
+  images are used; each also packed with gzip.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -71,22 +74,33 @@ def read_image_ids(path: str) -> Int64[np.ndarray, 'V']:
   """
   if not os.path.exists(path):
     raise FileNotFoundError(f'no file of image ids {path}: see eval.image_ids')
-  with open(path, 'rb') as file:
+  with open_text(path) as file:
     first = file.read(1024).lstrip()[:1]
-  if first == b'{' or path.endswith('.gz'):
-    ids = [image.get('id') for image in items(path, 'images')]
+  if first == '{':
+    problems = Problems(path)
+    ids = [fields.required('id', integer) for fields in _images(path, problems)]
+    problems.raise_if_any()
   else:
-    try:
-      content = pathlib.Path(path).read_text()
-      ids = json.loads(content) if first == b'[' else [int(word) for word in content.split()]
-    except ValueError as error:
-      raise ValueError(f'{path} is neither a JSON list of image ids nor a text file with one a line: {error}') from None
-  wrong = [id for id in ids if type(id) is not int]
-  if wrong:
-    raise ValueError(f'{path} holds what is no image id, such as {str(wrong[0])[:100]}')
+    ids = _listed_ids(path, is_json=first == '[')
   if not ids:
     raise ValueError(f'{path} names no image')
   return np.unique(np.asarray(ids, np.int64))
+
+
+def _listed_ids(path: str, is_json: bool) -> list[int]:
+  with open_text(path) as file:
+    try:
+      words = json.load(file) if is_json else file.read().split()
+    except (json.JSONDecodeError, RecursionError) as error:
+      raise ValueError(f'{path} is no JSON list of image ids: {error}') from None
+  ids, problems = [], Problems(path)
+  for word in words:
+    try:
+      ids.append(integer(word))
+    except Mismatch:
+      problems.add(f'{shortened(word)} is no image id: write a JSON list of image ids, or one in each line')
+  problems.raise_if_any()
+  return ids
 
 
 def coco_val_ids(path: str) -> list[int]:
@@ -95,14 +109,18 @@ def coco_val_ids(path: str) -> list[int]:
   Raises:
     ValueError: an image has no 'coco_url', or no image is from val2017.
   """
-  ids = []
-  for image in items(path, 'images'):
-    if 'coco_url' not in image:
-      raise ValueError(
-        f"{path}: image {image.get('id')} has no 'coco_url', which says where LVIS v1's images come from"
-      )
-    if image['coco_url'].split('/')[-2:-1] == ['val2017']:
-      ids.append(image['id'])
+  ids, problems = [], Problems(path)
+  for fields in _images(path, problems):
+    id, url = fields.required('id', integer), fields.required('coco_url', text)
+    if fields.good and url.split('/')[-2:-1] == ['val2017']:
+      ids.append(id)
+  problems.raise_if_any()
   if not ids:
     raise ValueError(f"{path} has no image of COCO's val2017")
   return ids
+
+
+def _images(path: str, problems: Problems) -> Iterator[Fields]:
+  """Yields the fields of the images of an annotation file."""
+  for position, (_, entry) in enumerate(json_entries(path, ('images',))):
+    yield Fields(entry, 'image', position, problems)

@@ -1,41 +1,55 @@
 """Reads the category table of an annotation file."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from jaxdet.annotations.fields import Fields, Mismatch, count, integer, text
 from jaxdet.annotations.files import entries
+from jaxdet.annotations.problems import Problems
+from jaxdet.annotations.unique_ids import UniqueIds
 from jaxdet.structures import Category
+
+FREQUENCIES = ('', 'r', 'c', 'f')  # of LVIS: rare, common, frequent
 
 
 def read_categories(path: str) -> tuple[Category, ...]:
   """Reads the categories of an annotation file or of splits of VOC, sorted by id.
 
   Raises:
-    ValueError: there are none, an id is used twice, or an entry has no id or name; the message says which.
+    ValueError: there are none, or entries have problems; the message lists them.
   """
-  categories: dict[int, Category] = {}
-  for entry in entries(path, 'categories'):
-    category = parse_category(entry, path)
-    if category.id in categories:
-      raise ValueError(f'{path}: category id {category.id} is defined twice')
-    categories[category.id] = category
-  if not categories:
-    raise ValueError(f'{path} has no categories: is it an annotation file of LVIS or COCO?')
-  return tuple(categories[id] for id in sorted(categories))
+  problems = Problems(path)
+  categories = UniqueIds('category', parse_category, problems)
+  for _, entry in entries(path, ('categories',), problems):
+    categories.add(entry)
+  table = category_table(categories, problems)
+  problems.raise_if_any()
+  return table
 
 
-def parse_category(entry: Mapping[str, Any], source: str) -> Category:
-  """Parses an entry of the list 'categories'; `source` is the file, for errors."""
-  return Category(
-    id=required(entry, 'id', source, 'category'),
-    name=required(entry, 'name', source, 'category'),
-    frequency=entry.get('frequency', ''),
-    image_count=entry.get('image_count', 0),
+def category_table(categories: UniqueIds[Category], problems: Problems) -> tuple[Category, ...]:
+  """Sorts categories by id; a table without entries is a problem."""
+  if not categories.count:
+    problems.add('has no categories: is it an annotation file of LVIS or COCO?')
+  return tuple(categories.found[id] for id in sorted(categories.found))
+
+
+def parse_category(entry: Any, position: int, problems: Problems) -> Category | None:
+  """Parses an entry of the list 'categories'; None if it has problems, which are added.
+
+  Args:
+    position: of the entry in its list, from 0.
+  """
+  fields = Fields(entry, 'category', position, problems)
+  category = Category(
+    id=fields.required('id', integer),
+    name=fields.required('name', text),
+    frequency=fields.optional('frequency', _frequency, ''),
+    image_count=fields.optional('image_count', count, 0),
   )
+  return category if fields.good else None
 
 
-def required(entry: Mapping[str, Any], key: str, source: str, kind: str) -> Any:
-  """Returns a required value of an entry; raises a ValueError that names the file and the entry if it is missing."""
-  if key not in entry:
-    raise ValueError(f"{source}: {kind} {entry.get('id', entry)} has no '{key}'")
-  return entry[key]
+def _frequency(value: Any) -> str:
+  if value not in FREQUENCIES:
+    raise Mismatch("one of 'r', 'c' and 'f' (rare, common, frequent)")
+  return value

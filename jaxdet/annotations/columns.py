@@ -1,7 +1,7 @@
 """Reads annotations of LVIS v1, LVIS v0.5, COCO and PASCAL VOC into columns of NumPy arrays.
 
-The file is streamed, once for each of its three lists, into flat columns: LVIS v1's training split (1.1 GB, 1.27M
-objects) takes less than 1 GB. Entries that upstream leaves out are left out and counted:
+The file is streamed twice, for its tables and for its objects (`tables`), into flat columns: LVIS v1's training split
+(1.1 GB, 1.27M objects) takes less than 1 GB. Entries that upstream leaves out are left out and counted:
 
 - boxes without area are dropped (Detectron2 drops them when an image is read);
 - polygons of fewer than three points are dropped, and so are objects without remaining polygons (as Detectron2 does for
@@ -15,18 +15,20 @@ objects) takes less than 1 GB. Entries that upstream leaves out are left out and
 import array
 import collections
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 
 import numpy as np
 import tqdm
 from jaxtyping import Float32, Int, Int64
-from pycocotools import mask as coco_mask
 
-from jaxdet.annotations.categories import read_categories, required
 from jaxdet.annotations.files import entries, files
+from jaxdet.annotations.object_entries import ObjectEntry
 from jaxdet.annotations.objects import ImageAnnotations, Objects
+from jaxdet.annotations.problems import Problems
 from jaxdet.annotations.ragged import Ragged
+from jaxdet.annotations.tables import Tables, read_objects, read_tables
 from jaxdet.structures import Category
 
 COUNTS = (
@@ -101,19 +103,35 @@ def read(path: str) -> Annotations:
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file is not complete JSON, or contradicts itself: an id used twice or never defined, a
-      missing key. The message names the file and the ids, or the byte offset.
+    ValueError: the file is not complete JSON, or entries have problems: a field is missing or is not what is expected
+      there, an id is used twice or never defined. The message names the file, entries, fields and values.
   """
+  annotations, problems = examine(path)
+  problems.raise_if_any()
+  return annotations
+
+
+def examine(path: str) -> tuple[Annotations, Problems]:
+  """Reads as `read`; entries with problems are left out, and told beside the others."""
   path = os.fspath(path)
   files(path)  # all there
-  categories = read_categories(path)
-  label_of = {category.id: label for label, category in enumerate(categories)}
-  images = _read_images(path, label_of)
-  objects = _read_objects(path, images, label_of)
+  problems = Problems(path)
+  lists = functools.partial(entries, path, problems=problems)
+  tables = read_tables(lists, problems)
+  progress = tqdm.tqdm(
+    read_objects(lists, tables, problems), desc=f'objects of {os.path.basename(path)}', unit='', leave=False
+  )
+  objects = _Objects()
+  for entry in progress:
+    objects.add(entry)
+  return _annotations(path, tables, objects), problems
+
+
+def _annotations(path: str, tables: Tables, objects: '_Objects') -> Annotations:
   image_of_object = np.asarray(objects.images, np.int64)
-  per_image = np.bincount(image_of_object, minlength=len(images.ids))
+  per_image = np.bincount(image_of_object, minlength=len(tables.images))
   counts = {name: 0 for name in COUNTS} | objects.counts
-  counts['images'] = len(images.ids)
+  counts['images'] = len(tables.images)
   counts['images_without_objects'] = int((per_image == 0).sum())
   counts['objects'] = len(objects.labels)
   counts['crowds'] = int(np.sum(objects.crowds))
@@ -128,13 +146,13 @@ def read(path: str) -> Annotations:
   point_ends = np.concatenate([[0], np.cumsum(polygon_lengths)])
   return Annotations(
     path=path,
-    categories=categories,
-    image_ids=np.array(images.ids, np.int64),
-    image_sizes=np.array(images.sizes, np.int32).reshape(-1, 2),
-    file_names=tuple(images.file_names),
-    neg_labels=Ragged.from_lengths(np.array(images.neg_labels, np.int64), images.num_neg),
-    not_exhaustive_labels=Ragged.from_lengths(np.array(images.not_exhaustive, np.int64), images.num_not_exhaustive),
-    pos_labels=Ragged.from_lengths(np.array(images.pos_labels, np.int64), images.num_pos),
+    categories=tables.categories,
+    image_ids=np.array([image.id for image in tables.images], np.int64),
+    image_sizes=np.array([image.size for image in tables.images], np.int32).reshape(-1, 2),
+    file_names=tuple(image.file_name for image in tables.images),
+    neg_labels=_labels(tables, 'neg_category_ids'),
+    not_exhaustive_labels=_labels(tables, 'not_exhaustive_category_ids'),
+    pos_labels=_labels(tables, 'pos_category_ids'),
     counts=counts,
     objects_in_image=Ragged.from_lengths(np.argsort(image_of_object, kind='stable'), per_image),
     labels=np.asarray(objects.labels, np.int64),
@@ -149,54 +167,11 @@ def read(path: str) -> Annotations:
   )
 
 
-class _Images:
-  """Columns of the list `images`."""
-
-  def __init__(self):
-    self.position: dict[int, int] = {}
-    self.sizes: list[tuple[int, int]] = []
-    self.file_names: list[str] = []
-    self.neg_labels, self.num_neg = array.array('q'), array.array('q')
-    self.not_exhaustive, self.num_not_exhaustive = array.array('q'), array.array('q')
-    self.pos_labels, self.num_pos = array.array('q'), array.array('q')
-
-  @property
-  def ids(self) -> list[int]:
-    return list(self.position)
-
-
-def _read_images(path: str, label_of: Mapping[int, int]) -> _Images:
-  images = _Images()
-  for entry in entries(path, 'images'):
-    image_id = required(entry, 'id', path, 'image')
-    if image_id in images.position:
-      raise ValueError(f'{path}: image id {image_id} is defined twice')
-    images.position[image_id] = len(images.position)
-    images.sizes.append((required(entry, 'height', path, 'image'), required(entry, 'width', path, 'image')))
-    images.file_names.append(_file_name(entry, path))
-    for key, labels, lengths in (
-      ('neg_category_ids', images.neg_labels, images.num_neg),
-      ('not_exhaustive_category_ids', images.not_exhaustive, images.num_not_exhaustive),
-      ('pos_category_ids', images.pos_labels, images.num_pos),
-    ):
-      ids = entry.get(key, ())
-      unknown = [id for id in ids if id not in label_of]
-      if unknown:
-        raise ValueError(f'{path}: {key} of image {image_id} has categories {unknown}, which are not in its table')
-      labels.extend(label_of[id] for id in ids)
-      lengths.append(len(ids))
-  if not images.position:
-    raise ValueError(f'{path} has no images: is it an annotation file of LVIS or COCO?')
-  return images
-
-
-def _file_name(entry: dict, path: str) -> str:
-  """File name of an image; for LVIS v1, without `file_name`, the last two parts of `coco_url`."""
-  if 'file_name' in entry:
-    return entry['file_name']
-  if 'coco_url' in entry:
-    return '/'.join(entry['coco_url'].split('/')[-2:])
-  raise ValueError(f'{path}: image {entry["id"]} has neither file_name nor coco_url')
+def _labels(tables: Tables, key: str) -> Ragged:
+  """Labels of the categories that images list under a key; without those that are not in the table."""
+  label_of = tables.label_of
+  rows = [[label_of[id] for id in getattr(image, key) or () if id in label_of] for image in tables.images]
+  return Ragged.from_lengths(np.array([label for row in rows for label in row], np.int64), [len(row) for row in rows])
 
 
 class _Objects:
@@ -212,70 +187,30 @@ class _Objects:
     self.keypoints: dict[int, array.array] = {}  # (x, y, visibility), flat, of the objects that have them
     self.counts: collections.Counter[str] = collections.Counter()
 
-
-def _read_objects(path: str, images: _Images, label_of: Mapping[int, int]) -> _Objects:
-  objects = _Objects()
-  progress = f'objects of {os.path.basename(path)}'
-  for entry in tqdm.tqdm(entries(path, 'annotations'), desc=progress, unit='', leave=False):
-    annotation_id = entry.get('id')
-    image_id = required(entry, 'image_id', path, 'annotation')
-    if image_id not in images.position:
-      raise ValueError(f'{path}: annotation {annotation_id} is of image {image_id}, which is not in the file')
-    category_id = required(entry, 'category_id', path, 'annotation')
-    if category_id not in label_of:
-      raise ValueError(f'{path}: annotation {annotation_id} has category {category_id}, which is not in the table')
-    x, y, width, height = required(entry, 'bbox', path, 'annotation')
-    area = required(entry, 'area', path, 'annotation')
+  def add(self, entry: ObjectEntry) -> None:
+    """Adds an object, or counts it as dropped."""
+    x, y, width, height = entry.box
     if not (width > 0 and height > 0):
-      objects.counts['dropped_boxes_without_area'] += 1
-      continue
-
-    image = images.position[image_id]
-    segmentation = entry.get('segmentation') or []
-    if isinstance(segmentation, dict):
-      objects.rle[len(objects.labels)] = _compressed(segmentation, images.sizes[image], path, annotation_id)
-      segmentation = []
-    elif segmentation:
-      polygons = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
-      objects.counts['dropped_polygons_under_three_points'] += len(segmentation) - len(polygons)
-      if not polygons:
-        objects.counts['dropped_objects_without_valid_polygon'] += 1
-        continue
-      segmentation = polygons
-    else:
-      objects.counts['objects_without_mask'] += 1
-
-    if entry.get('keypoints'):
-      _add_keypoints(objects, entry['keypoints'], path, annotation_id)
-    objects.images.append(image)
-    objects.labels.append(label_of[category_id])
-    objects.boxes.extend((x, y, x + width, y + height))
-    objects.areas.append(area)
-    objects.crowds.append(entry.get('iscrowd', 0))
-    objects.ignored.append(entry.get('ignore', 0))
-    objects.polygons_per_object.append(len(segmentation))
-    for polygon in segmentation:
-      objects.polygon_lengths.append(len(polygon))
-      objects.points.extend(polygon)
-  return objects
-
-
-def _add_keypoints(objects: _Objects, points: list[float], path: str, annotation_id: int) -> None:
-  """Keeps the keypoints of the object that is read next: x, y, visibility, x, .."""
-  count = objects.counts['keypoints_per_object'] or len(points) // 3
-  if len(points) != 3 * count:
-    raise ValueError(
-      f'{path}: annotation {annotation_id} has {len(points)} numbers for keypoints, where (x, y, visibility) of '
-      f'{count} are expected, as of those before'
-    )
-  objects.counts['keypoints_per_object'] = count
-  objects.keypoints[len(objects.labels)] = array.array('f', points)
-
-
-def _compressed(rle: dict, size: tuple[int, int], path: str, annotation_id: int) -> bytes:
-  """COCO's compressed counts of a run-length encoding, whose counts may be a list."""
-  if tuple(rle['size']) != size:
-    raise ValueError(f'{path}: the mask of annotation {annotation_id} is of size {rle["size"]}, its image of {size}')
-  if isinstance(rle['counts'], list):
-    return coco_mask.frPyObjects(rle, *size)['counts']
-  return rle['counts'].encode()
+      self.counts['dropped_boxes_without_area'] += 1
+      return
+    self.counts['dropped_polygons_under_three_points'] += entry.dropped_polygons
+    if entry.lost_mask:
+      self.counts['dropped_objects_without_valid_polygon'] += 1
+      return
+    if not entry.has_mask:
+      self.counts['objects_without_mask'] += 1
+    if entry.rle:
+      self.rle[len(self.labels)] = entry.rle
+    if entry.keypoints:
+      self.counts['keypoints_per_object'] = len(entry.keypoints) // 3
+      self.keypoints[len(self.labels)] = array.array('f', entry.keypoints)
+    self.images.append(entry.image)
+    self.labels.append(entry.label)
+    self.boxes.extend((x, y, x + width, y + height))
+    self.areas.append(entry.area)
+    self.crowds.append(entry.crowd)
+    self.ignored.append(entry.ignored)
+    self.polygons_per_object.append(len(entry.polygons))
+    for polygon in entry.polygons:
+      self.polygon_lengths.append(len(polygon))
+      self.points.extend(polygon)

@@ -1,10 +1,12 @@
 """Reads annotation files by path: JSON of LVIS or COCO, or splits of VOC's folders, as the same lists of entries."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from jaxdet.annotations import voc_folder
-from jaxdet.annotations.json_stream import items
+from jaxdet.annotations.json_stream import json_entries
+from jaxdet.annotations.problems import Problems
 
 
 def find(folder: str, names: Sequence[str]) -> str:
@@ -42,6 +44,13 @@ def _first_files(path: str) -> list[str]:
   return voc_folder.image_lists(path) if voc_folder.is_split(path) else [path]
 
 
-def entries(path: str, name: str) -> Iterator[dict]:
-  """Yields the entries of a list of an annotation file; see `json_stream.items`, `voc_folder.entries`."""
-  return voc_folder.entries(path, name) if voc_folder.is_split(path) else items(path, name)
+def entries(path: str, names: Collection[str], problems: Problems) -> Iterator[tuple[str, Any]]:
+  """Yields (name, entry) of the lists `names` of an annotation file; see `json_entries`, `voc_folder.entries`.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: the file as a whole cannot be read. Problems of single files of VOC go into `problems`.
+  """
+  if voc_folder.is_split(path):
+    return voc_folder.entries(path, names, problems)
+  return json_entries(path, names)

@@ -4,18 +4,21 @@ A pixel's colour is its segment's id, R + 256 G + 65536 B; 0: no segment. The li
 with its PNG's `file_name` and `segments_info`; results have the same format, without areas and crowds.
 """
 
+import collections
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from jaxdet.annotations.categories import required
+from jaxdet.annotations.fields import Fields, Mismatch, count, flag, integer, text
 from jaxdet.annotations.files import entries
+from jaxdet.annotations.problems import Problems
+from jaxdet.annotations.unique_ids import UniqueIds
 
 VOID = 0  # id of pixels without a segment
 MAX_ID = 256**3 - 1
@@ -80,55 +83,84 @@ def read(path: str, folder: str = '') -> PanopticAnnotations:
 
   Raises:
     FileNotFoundError: the file or the folder does not exist.
-    ValueError: an entry lacks a key, or two have the same id; the message names the file and the entry.
+    ValueError: entries have problems, or two have the same id; the message names the file and the entries.
   """
-  folder = folder or os.path.splitext(path)[0]
+  folder = folder or os.path.splitext(path.removesuffix('.gz'))[0]
   for place in (path, folder):
     if not os.path.exists(place):
       raise FileNotFoundError(
         f'no panoptic annotations {place}: download and unpack them there (https://cocodataset.org/#download)'
       )
-  categories = read_panoptic_categories(path)
-  images = {}
-  for image in read_images(path, categories):
-    if image.image_id in images:
-      raise ValueError(f'{path}: image {image.image_id} has two annotations')
-    images[image.image_id] = image
+  problems = Problems(path)
+  categories = _read_categories(path, problems)
+  images: dict[int, PanopticImage] = {}
+  known = {category.id for category in categories}
+  for position, (_, entry) in enumerate(entries(path, ('annotations',), problems)):
+    image = _parse_image(entry, position, known, problems)
+    if image is not None and image.image_id in images:
+      problems.add(f'image {image.image_id} has two annotations: ids must be unique')
+    elif image is not None:
+      images[image.image_id] = image
+  problems.raise_if_any()
   return PanopticAnnotations(path, folder, categories, images)
 
 
-def read_panoptic_categories(path: str) -> tuple[PanopticCategory, ...]:
-  """Reads the categories of a JSON file, sorted by id; raises ValueError if there are none, or an id is used twice."""
-  found: dict[int, PanopticCategory] = {}
-  for entry in entries(path, 'categories'):
-    id, name, is_thing = (required(entry, key, path, 'category') for key in ('id', 'name', 'isthing'))
-    if id in found:
-      raise ValueError(f'{path}: category id {id} is defined twice')
-    found[id] = PanopticCategory(id, name, bool(is_thing))
-  if not found:
-    raise ValueError(f'{path} has no categories: is it a panoptic annotation file?')
-  return tuple(found[id] for id in sorted(found))
+def _read_categories(path: str, problems: Problems) -> tuple[PanopticCategory, ...]:
+  """Reads the categories of a JSON file, sorted by id."""
+  categories = UniqueIds('category', _parse_category, problems)
+  for _, entry in entries(path, ('categories',), problems):
+    categories.add(entry)
+  if not categories.count:
+    problems.add('has no categories: is it a panoptic annotation file?')
+  problems.raise_if_any()  # else segments of these would be further problems
+  return tuple(categories.found[id] for id in sorted(categories.found))
 
 
-def read_images(path: str, categories: Sequence[PanopticCategory]) -> Iterator[PanopticImage]:
-  """Yields the images of a JSON file in its order.
+def _parse_category(entry: Any, position: int, problems: Problems) -> PanopticCategory | None:
+  fields = Fields(entry, 'category', position, problems)
+  category = PanopticCategory(
+    fields.required('id', integer), fields.required('name', text), fields.required('isthing', flag)
+  )
+  return category if fields.good else None
 
-  Raises:
-    ValueError: an entry lacks a key, a segment's id is used twice in its image or cannot be a colour, or its category
-      is unknown.
-  """
-  known = {category.id for category in categories}
-  for entry in entries(path, 'annotations'):
-    image_id = required(entry, 'image_id', path, 'annotation')
-    where = f'{path}: annotation of image {image_id}'
-    for key in ('file_name', 'segments_info'):
-      if key not in entry:
-        raise ValueError(f"{where} has no '{key}': is it a panoptic annotation file?")
-    segments = tuple(_segment(each, where, known) for each in entry['segments_info'])
-    ids = [segment.id for segment in segments]
-    if twice := sorted({id for id in ids if ids.count(id) > 1}):
-      raise ValueError(f'{where} has segment {twice[0]} twice')
-    yield PanopticImage(image_id, entry['file_name'], segments)
+
+def _parse_image(entry: Any, position: int, known: Set[int], problems: Problems) -> PanopticImage | None:
+  """Parses an entry of 'annotations'; `known` are the ids of the categories."""
+  fields = Fields(entry, 'annotation of image', position, problems, id_key='image_id')
+  image_id, file_name = fields.required('image_id', integer), fields.required('file_name', _png_name)
+  infos = fields.required('segments_info', _list) or ()
+  segments = [_parse_segment(each, i, f'{fields.name}: segment', known, problems) for i, each in enumerate(infos)]
+  if not fields.good:
+    return None
+  ids = collections.Counter(segment.id for segment in segments)
+  if twice := sorted(id for id, times in ids.items() if times > 1):
+    fields.problem(f'has segment {twice[0]} twice: ids must be unique')
+  return PanopticImage(image_id, file_name, tuple(segments)) if fields.good else None
+
+
+def _parse_segment(entry: Any, position: int, kind: str, known: Set[int], problems: Problems) -> PanopticSegment | None:
+  fields = Fields(entry, kind, position, problems)
+  id, category_id = fields.required('id', integer), fields.required('category_id', integer)
+  is_crowd, area = fields.optional('iscrowd', flag, False), fields.optional('area', count, None)
+  if id is not None and not 0 < id <= MAX_ID:
+    fields.problem(f'has no colour: ids are from 1 to {MAX_ID}')
+  if category_id is not None and category_id not in known:
+    fields.problem(f'has category {category_id}, which is not in the table')
+  return PanopticSegment(id, category_id, is_crowd, area) if fields.good else None
+
+
+def _png_name(value: Any) -> str:
+  """Checks the name of a PNG, which results are written under too."""
+  name = text(value)
+  if os.path.isabs(name) or '..' in name.split('/'):
+    raise Mismatch('a name below the folder of PNGs')
+  return name
+
+
+def _list(value: Any) -> list:
+  if type(value) is not list:
+    raise Mismatch('a list of segments')
+  return value
 
 
 def read_ids(path: str) -> Int[np.ndarray, 'H W']:
@@ -202,14 +234,3 @@ def stuff_classes(categories: Sequence[PanopticCategory]) -> dict[int, int]:
 def thing_ids(categories: Sequence[PanopticCategory]) -> list[int]:
   """Category id of each label of instances."""
   return sorted(category.id for category in categories if category.is_thing)
-
-
-def _segment(entry: Mapping[str, Any], where: str, known: set[int]) -> PanopticSegment:
-  if missing := [key for key in ('id', 'category_id') if key not in entry]:
-    raise ValueError(f"{where}: segment {entry.get('id', entry)} has no '{missing[0]}'")
-  id, category_id = entry['id'], entry['category_id']
-  if not 0 < id <= MAX_ID:
-    raise ValueError(f'{where}: segment {id} has no colour: ids are from 1 to {MAX_ID}')
-  if category_id not in known:
-    raise ValueError(f'{where}: segment {id} has category {category_id}, which is not in the table')
-  return PanopticSegment(id, category_id, bool(entry.get('iscrowd', 0)), entry.get('area'))

@@ -3,6 +3,10 @@
 All protocols use the same code; `selection` chooses the detections that take part. COCO's crowds may be matched any
 number of times and never count. LVIS has no crowds; it ignores unmatched detections of categories that are not
 annotated exhaustively in the image.
+
+Files may have objects with only a box among objects with masks, which the packages cannot evaluate. For 'segm' such a
+box is an ignored region, like a crowd of COCO: it counts neither as found nor as missed, and detections in it do not
+count.
 """
 
 import dataclasses
@@ -10,6 +14,7 @@ import itertools
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from pycocotools import mask as rle_codec
 
 from jaxdet.evaluation.ground_truth import GroundTruth, run_lengths
 from jaxdet.evaluation.matching import IGNORED, MATCHED, UNMATCHED, box_ious, mask_ious, match
@@ -84,7 +89,7 @@ def average_precision(truth: GroundTruth, columns: DetectionTable, protocol: Pro
   Areas of detections are those of boxes or of masks; areas of objects are the file's for both.
 
   Raises:
-    ValueError: 'segm' for detections or objects without masks.
+    ValueError: 'segm' for detections without masks, or where no object has one.
   """
   if iou_type not in ('bbox', 'segm'):
     raise ValueError(f"'{iou_type}' cannot be evaluated: choose 'bbox' and 'segm'")
@@ -101,6 +106,10 @@ def average_precision(truth: GroundTruth, columns: DetectionTable, protocol: Pro
     skip, crowd = truth.ignore, np.zeros_like(truth.crowd)
   else:
     skip = crowd = truth.crowd
+  if iou_type == 'segm':
+    if len(truth.image) and not truth.has_mask.any():
+      raise ValueError(f"{truth.source} has no object with a mask: set eval.iou_types to ('bbox',)")
+    skip, crowd = skip | ~truth.has_mask, crowd | ~truth.has_mask
   pair = truth.pairs(columns.image, columns.label)[detections]
   rank = rank_in_group(pair, columns.scores[detections])
   detections, pair, rank = (column[rank < protocol.limits[-1]] for column in (detections, pair, rank))
@@ -186,6 +195,8 @@ def overlaps(
 
 
 def object_mask(truth: GroundTruth, index: int) -> dict:
+  """Run lengths of an object's mask, or of its box if it has none."""
+  size = truth.image_sizes[truth.image[index]].tolist()
   if truth.segmentations[index] is None:
-    raise ValueError(f"{truth.source}: annotation {truth.annotation_ids[index]} has no 'segmentation'")
-  return run_lengths(truth.segmentations[index], *truth.image_sizes[truth.image[index]].tolist())
+    return rle_codec.frPyObjects(truth.boxes[index : index + 1], *size)[0]
+  return run_lengths(truth.segmentations[index], *size)

@@ -47,16 +47,25 @@ def score_detections(
 ) -> Metrics:
   """Scores as `evaluate_results`: prints the tables and writes `metrics.json` and `per_category.csv`."""
   protocol = rules.protocol
-  table = read_for(truth, results.read_results(results_path), protocol)
+  table = read_for(truth, results.read_results(results_path), protocol, results_path)
   columns = select(truth, table, protocol)
   scores = {name: rules.rule(truth, columns, protocol, name) for name in config.eval.iou_types}
   metrics = {name: report.in_percent(all_metrics(of_type)) for name, of_type in scores.items()}
   print(report.table(metrics, rules.columns))
   print(report.group_table(metrics, scores))
   report.write_per_category(truth, scores, os.path.join(workdir, 'per_category.csv'))
+  findings = [*findings, *only_boxes(truth, config.eval.iou_types)]
   threshold = config.model.test.score_threshold
   findings = [*findings, *diagnose(truth, table, metrics, threshold, protocol)]
   return report.finish(metrics, config, truth, workdir, incomplete, findings)
+
+
+def only_boxes(truth: GroundTruth, iou_types: Sequence[str]) -> list[str]:
+  """Reports objects without masks, which metrics of masks ignore, in one sentence."""
+  count = int((~truth.has_mask).sum())
+  if 'segm' not in iou_types or not count:
+    return []
+  return [f'{count} of {len(truth.image)} objects have a box and no mask: metrics of masks ignore their regions']
 
 
 def all_metrics(scores: Scores | VocScores) -> dict[str, float | None]:

@@ -1,16 +1,23 @@
 """Reads annotations of LVIS, COCO or VOC into columns, for the metrics."""
 
+import array
 import dataclasses
-import json
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pycocotools import mask as rle_codec
 
-from jaxdet.annotations import voc_folder
-from jaxdet.annotations.categories import parse_category
+from jaxdet.annotations.files import entries
+from jaxdet.annotations.object_entries import ObjectEntry
+from jaxdet.annotations.problems import Problems
+from jaxdet.annotations.tables import read_objects, read_tables
 from jaxdet.structures import Category
+
+# Polygons x, y, x, y, ..; run lengths {'size': [height, width], 'counts': compressed}; None: no mask, only a box.
+Segmentation = list[Float[np.ndarray, 'F']] | Mapping[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +38,14 @@ class GroundTruth:
   areas: Float[np.ndarray, 'G']  # the file's own 'area'
   ignore: Bool[np.ndarray, 'G']  # 'ignore' of LVIS files, 'difficult' of VOC's
   crowd: Bool[np.ndarray, 'G']  # 'iscrowd' of COCO files
-  segmentations: tuple  # polygons (lists or arrays of x, y, x, y, ..) or run lengths, as in the file
+  segmentations: tuple[Segmentation, ...]
   negative: Int[np.ndarray, 'P'] | None  # pairs known to be absent; None if the file does not list them (COCO)
   not_exhaustive: Int[np.ndarray, 'Q']  # pairs whose objects are not all annotated
+
+  @property
+  def has_mask(self) -> Bool[np.ndarray, 'G']:
+    """False for objects with only a box."""
+    return np.asarray([segmentation is not None for segmentation in self.segmentations], bool)
 
   def pairs(self, image: Int[np.ndarray, 'N'], label: Int[np.ndarray, 'N']) -> Int[np.ndarray, 'N']:
     return label * len(self.image_ids) + image
@@ -68,79 +80,101 @@ class GroundTruth:
 
 
 def load_ground_truth(path: str) -> GroundTruth:
-  """Reads an annotation file, or splits of VOC; raises a ValueError that names the missing key of an entry."""
-  if voc_folder.is_split(path):
-    names = ('categories', 'images', 'annotations')
-    return ground_truth({name: list(voc_folder.entries(path, name)) for name in names}, path)
-  with open(path) as file:
-    return ground_truth(json.load(file, object_hook=_with_arrays), path)
+  """Reads an annotation file, or splits of VOC, by the same rules as training: see `annotations.columns.read`."""
+  return _read(functools.partial(entries, path), path)
 
 
-def ground_truth(data: Mapping, source: str) -> GroundTruth:
-  """Makes the ground truth of a parsed annotation file; objects of unlisted images or categories are left out."""
-  for key in ('images', 'annotations', 'categories'):
-    if key not in data:
-      raise ValueError(f"{source} has no '{key}': it is not an annotation file in LVIS or COCO format")
-  images = sorted(data['images'], key=lambda image: image['id'])
-  parsed = (parse_category(entry, source) for entry in data['categories'])
-  categories = tuple(sorted(parsed, key=lambda category: category.id))
-  image_position = {image['id']: i for i, image in enumerate(images)}
-  label_position = {entry.id: i for i, entry in enumerate(categories)}
-  objects = [
-    entry
-    for entry in data['annotations']
-    if entry['image_id'] in image_position and entry['category_id'] in label_position
-  ]
+def ground_truth(data: Mapping[str, Sequence], source: str) -> GroundTruth:
+  """Makes the ground truth of a parsed annotation file; `source` is its name, for messages."""
 
-  def column(key: str, dtype, default=None, shape=(-1,)) -> np.ndarray:
-    try:
-      values = [entry[key] if default is None else entry.get(key, default) for entry in objects]
-    except KeyError:
-      lacking = next(entry for entry in objects if key not in entry)
-      raise ValueError(f"{source}: annotation {lacking.get('id')} has no '{key}'") from None
-    return np.asarray(values, dtype).reshape(shape)
+  def lists(names: Collection[str], problems: Problems) -> Iterator[tuple[str, Any]]:
+    for name in names:
+      if name not in data:
+        raise ValueError(f'{source} has no {name}: is it an annotation file of LVIS or COCO?')
+      yield from ((name, entry) for entry in data[name])
 
-  def federated(key: str) -> np.ndarray:
-    pairs = [
-      label_position[id] * len(images) + image_position[image['id']]
-      for image in images
-      for id in image.get(key, ())
-      if id in label_position
+  return _read(lists, source)
+
+
+def _read(lists: Callable[..., Iterator[tuple[str, Any]]], source: str) -> GroundTruth:
+  problems = Problems(source)
+  lists = functools.partial(lists, problems=problems)
+  tables = read_tables(lists, problems)
+  objects = _Objects()
+  for entry in read_objects(lists, tables, problems):
+    objects.add(entry)
+  problems.raise_if_any()
+
+  ids = np.asarray([image.id for image in tables.images], np.int64)
+  order = np.argsort(ids)
+  rank = np.argsort(order)  # position by id of each image of the file
+  label_of = tables.label_of
+
+  def pairs(key: str) -> Int[np.ndarray, 'P']:
+    found = [
+      label_of[id] * len(ids) + position
+      for image, position in zip(tables.images, rank.tolist(), strict=True)
+      for id in getattr(image, key) or ()
     ]
-    return np.unique(np.asarray(pairs, np.int64))
+    return np.unique(np.asarray(found, np.int64))
 
+  federated = all(image.neg_category_ids is not None for image in tables.images)
   return GroundTruth(
     source=source,
-    image_ids=np.asarray([image['id'] for image in images], np.int64),
-    image_sizes=np.asarray([(image['height'], image['width']) for image in images], np.int64).reshape(-1, 2),
-    categories=categories,
-    annotation_ids=column('id', np.int64),
-    image=np.asarray([image_position[entry['image_id']] for entry in objects], np.int64),
-    label=np.asarray([label_position[entry['category_id']] for entry in objects], np.int64),
-    boxes=column('bbox', np.float64, shape=(-1, 4)),
-    areas=column('area', np.float64),
-    ignore=column('ignore', bool, default=False),
-    crowd=column('iscrowd', bool, default=False),
-    segmentations=tuple(entry.get('segmentation') for entry in objects),
-    negative=federated('neg_category_ids') if all('neg_category_ids' in image for image in images) else None,
-    not_exhaustive=federated('not_exhaustive_category_ids'),
+    image_ids=ids[order],
+    image_sizes=np.asarray([image.size for image in tables.images], np.int64).reshape(-1, 2)[order],
+    categories=tables.categories,
+    annotation_ids=np.asarray(objects.ids, np.int64),
+    image=rank[np.asarray(objects.images, np.int64)],
+    label=np.asarray(objects.labels, np.int64),
+    boxes=np.asarray(objects.boxes, np.float64).reshape(-1, 4),
+    areas=np.asarray(objects.areas, np.float64),
+    ignore=np.asarray(objects.ignored, bool),
+    crowd=np.asarray(objects.crowds, bool),
+    segmentations=tuple(objects.segmentations),
+    negative=pairs('neg_category_ids') if federated else None,
+    not_exhaustive=pairs('not_exhaustive_category_ids'),
   )
 
 
-def _with_arrays(entry: dict) -> dict:
-  """Converts an entry's polygons to arrays as soon as they are read, which take a quarter of the memory."""
-  if isinstance(entry.get('segmentation'), list):
-    entry['segmentation'] = [np.asarray(polygon, np.float64) for polygon in entry['segmentation']]
-  return entry
+class _Objects:
+  """Columns of the list 'annotations'. Objects that training drops are kept, as by COCO's and LVIS's evaluators."""
+
+  def __init__(self):
+    self.ids, self.images, self.labels = array.array('q'), array.array('q'), array.array('q')
+    self.boxes, self.areas = array.array('d'), array.array('d')
+    self.ignored, self.crowds = array.array('b'), array.array('b')
+    self.segmentations: list[Segmentation] = []
+
+  def add(self, entry: ObjectEntry) -> None:
+    self.ids.append(entry.id)
+    self.images.append(entry.image)
+    self.labels.append(entry.label)
+    self.boxes.extend(entry.box)
+    self.areas.append(entry.area)
+    self.ignored.append(entry.ignored)
+    self.crowds.append(entry.crowd)
+    if entry.rle:
+      self.segmentations.append({'size': list(entry.size), 'counts': entry.rle})
+    elif entry.polygons:
+      # As arrays they take a quarter of the memory.
+      self.segmentations.append([np.asarray(polygon, np.float64) for polygon in entry.polygons])
+    else:
+      self.segmentations.append(None)
 
 
-def run_lengths(segmentation, height: int, width: int) -> dict:
-  """Compressed run lengths of polygons (their union), of counts, or of run lengths."""
+def run_lengths(segmentation: Segmentation, height: int, width: int) -> dict:
+  """Compressed run lengths of polygons (their union), or of run lengths, whose counts may be a list."""
   if isinstance(segmentation, list):
-    return rle_codec.merge(rle_codec.frPyObjects(segmentation, height, width))
+    return union(segmentation, height, width)
   if isinstance(segmentation['counts'], list):
     return rle_codec.frPyObjects(segmentation, height, width)
   return segmentation
+
+
+def union(polygons: Sequence[Sequence[float]], height: int, width: int) -> dict:
+  """Compressed run lengths of the union of polygons, each of at least three points."""
+  return rle_codec.merge(rle_codec.frPyObjects(list(polygons), height, width))
 
 
 def positions(ids: Iterable[int], table: Int[np.ndarray, 'V']) -> Int[np.ndarray, 'N']:

@@ -33,7 +33,7 @@ def score_proposals(
   protocol = PROTOCOLS['proposals']
   if tuple(config.eval.iou_types) != ('bbox',):
     raise ValueError("eval.protocol 'proposals' is about boxes alone: set eval.iou_types to ('bbox',)")
-  table = read_for(truth, results.read_results(results_path), protocol)
+  table = read_for(truth, results.read_results(results_path), protocol, results_path)
   metrics = {'bbox': report.in_percent(proposal_recall(truth, select(truth, table, protocol)))}
   print(report.table(metrics, COLUMNS))
   findings = [*findings, *diagnose(truth, table, metrics, config.model.test.score_threshold, protocol)]

@@ -2,12 +2,26 @@
 
 import array
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxdet.evaluation.ground_truth import GroundTruth, run_lengths
+from jaxdet.annotations import run_lengths
+from jaxdet.annotations.fields import Fields, Mismatch, finite, integer, number
+from jaxdet.annotations.polygons import check_reach, polygons
+from jaxdet.annotations.problems import Problems
+from jaxdet.evaluation.ground_truth import GroundTruth, union
+
+NO_BOX = (np.nan,) * 4
+LARGEST = 2**63  # integers of columns are smaller
+PART = 4096  # masks that are checked at once
+Row = tuple[
+  tuple[int, int], float, Sequence[float], Sequence[int], bytes | None
+]  # ids, score, box, mask's size, counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,46 +37,136 @@ class ResultTable:
 
 
 def read_table(
-  records: Iterable[Mapping], truth: GroundTruth, pairs: Int[np.ndarray, 'P'] | None = None
+  records: Iterable[Any], truth: GroundTruth, pairs: Int[np.ndarray, 'P'] | None = None, source: str = 'results'
 ) -> ResultTable:
   """Reads records of the results format into columns.
 
   Args:
     pairs: pairs of image and category whose masks are kept; None: masks of all images in the ground truth.
+    source: the file of the records, for messages.
 
   Raises:
-    ValueError: a score is not a number, or a record has neither 'bbox' nor 'segmentation'.
+    ValueError: records lack a field, or a field is not what is expected; the message lists them.
   """
-  sizes = dict(zip(truth.image_ids.tolist(), truth.image_sizes.tolist(), strict=True))
-  wanted = None if pairs is None else _by_ids(truth, pairs)
+  masks_of = _Masks(truth, pairs)
   ids, numbers, mask_sizes, masks = array.array('q'), array.array('d'), array.array('i'), []
-  for record in records:
-    try:
-      key, box, mask = (record['image_id'], record['category_id']), record.get('bbox'), record.get('segmentation')
-      x, y, width, height = (np.nan,) * 4 if box is None else box
-      ids.extend(key)
-      numbers.extend((record['score'], x, y, width, height))
-    except (KeyError, TypeError, ValueError) as error:
-      raise ValueError(f'a result has no usable image_id, category_id, score and bbox: {str(record)[:200]}') from error
-    if mask is None:
-      if box is None:
-        raise ValueError(f"a result of image {key[0]} has neither 'bbox' nor 'segmentation'")
-      mask_sizes.extend((0, 0))
-      masks.append(None)
-      continue
-    size = sizes.get(key[0], (0, 0))
-    mask_sizes.extend(mask['size'] if isinstance(mask, Mapping) else size)
-    if key[0] in sizes if wanted is None else key in wanted:
-      counts = run_lengths(mask, *size)['counts']
-      masks.append(counts.encode() if isinstance(counts, str) else counts)
-    else:
-      masks.append(None)
+  problems = Problems(source)
+  for position, record in enumerate(records):
+    row = _plain(record, masks_of)
+    if row is None:
+      fields = Fields(record, 'result of image', position, problems, id_key='image_id')
+      row = _checked(fields, masks_of)
+      if not fields.good:
+        continue
+    key, score, box, size, counts = row
+    ids.extend(key)
+    numbers.extend((score, *box))
+    mask_sizes.extend(size)
+    masks.append(counts)
   image_ids, category_ids = np.asarray(ids, np.int64).reshape(-1, 2).T
   numbers = np.asarray(numbers, np.float64).reshape(-1, 5)
-  scores, boxes = numbers[:, 0], numbers[:, 1:]
-  if np.isnan(scores).any():
-    raise ValueError(f'the score of a result of image {image_ids[np.isnan(scores).argmax()]} is not a number')
-  return ResultTable(image_ids, category_ids, scores, boxes, np.asarray(mask_sizes, np.int32).reshape(-1, 2), masks)
+  table = ResultTable(
+    image_ids,
+    category_ids,
+    numbers[:, 0],
+    numbers[:, 1:],
+    np.asarray(mask_sizes, np.int32).reshape(-1, 2),
+    masks,
+  )
+  _check_masks(table, problems)
+  problems.raise_if_any()
+  return table
+
+
+class _Masks:
+  """Sizes of images by id, and which masks are kept."""
+
+  def __init__(self, truth: GroundTruth, pairs: Int[np.ndarray, 'P'] | None):
+    self.sizes = dict(zip(truth.image_ids.tolist(), truth.image_sizes.tolist(), strict=True))
+    self._kept = None if pairs is None else _by_ids(truth, pairs)
+
+  def keeps(self, key: tuple[int, int]) -> bool:
+    """Whether the masks of this (image id, category id) are kept."""
+    return key[0] in self.sizes if self._kept is None else key in self._kept
+
+
+def _plain(record: Any, masks: _Masks) -> Row | None:
+  """Row of a record as most programs write it, for speed, its run lengths unchecked; None: it needs a closer look."""
+  try:
+    key, score, (x, y, width, height) = (record['image_id'], record['category_id']), record['score'], record['bbox']
+    plain = (
+      type(key[0]) is type(key[1]) is int
+      and -LARGEST < key[0] < LARGEST
+      and -LARGEST < key[1] < LARGEST
+      and type(score) is type(x) is type(y) is type(width) is type(height) is float
+      and math.isfinite(score + x + y + width + height)
+    )
+    mask, size, counts = record.get('segmentation'), (0, 0), None
+    if plain and mask is not None:
+      size = masks.sizes.get(key[0], (0, 0))
+      if plain := type(mask) is dict and mask['size'] == size and type(mask['counts']) is str:
+        counts = mask['counts'].encode('ascii') if masks.keeps(key) else None
+  except (KeyError, TypeError, ValueError, AttributeError):
+    return None
+  return (key, score, (x, y, width, height), size, counts) if plain else None
+
+
+def _checked(fields: Fields, masks: _Masks) -> Row:
+  """Row of any record; has None where there is a problem."""
+  key = fields.required('image_id', integer), fields.required('category_id', integer)
+  score, box = fields.required('score', number), fields.optional('bbox', _box, NO_BOX)
+  size, counts = masks.sizes.get(key[0], (0, 0)), None
+  if not fields.entry.get('segmentation'):
+    size = (0, 0)
+    if box is NO_BOX and fields.good:
+      fields.problem("has neither 'bbox' nor 'segmentation'")
+  elif masks.keeps(key):
+    size, counts = fields.required('segmentation', functools.partial(_compressed, size)) or (size, None)
+  else:
+    size = fields.required('segmentation', functools.partial(_size, size))
+  return key, score, box, size, counts
+
+
+def _check_masks(table: ResultTable, problems: Problems) -> None:
+  """Checks that run lengths add up."""
+  rows = [row for row, counts in enumerate(table.masks) if counts is not None]
+  for begin in range(0, len(rows), PART):
+    part = rows[begin : begin + PART]
+    sums = run_lengths.totals([table.masks[row] for row in part])
+    for i in np.flatnonzero(sums != table.mask_sizes[part].astype(np.int64).prod(axis=1)).tolist():
+      size, counts = table.mask_sizes[part[i]].tolist(), table.masks[part[i]]
+      mask = {'size': size, 'counts': counts.decode()}
+      fields = Fields(
+        {'image_id': int(table.image_ids[part[i]]), 'segmentation': mask}, 'result of image', 0, problems, 'image_id'
+      )
+      fields.required('segmentation', run_lengths.compressed)
+
+
+def _box(value: Any) -> list[float]:
+  if len(value := finite(value)) != 4:
+    raise Mismatch('a list of x, y, width and height')
+  return value
+
+
+def _compressed(image_size: Sequence[int], value: Any) -> tuple[Sequence[int], bytes]:
+  """(height, width) and compressed run lengths of a mask; polygons are of the image's size."""
+  if type(value) is not list:
+    return run_lengths.compressed(value)
+  kept = polygons(value)
+  if not kept:
+    raise Mismatch('polygons of at least three points')
+  for polygon in kept:
+    check_reach(polygon, image_size)
+  return image_size, union(kept, *image_size)['counts']
+
+
+def _size(image_size: Sequence[int], value: Any) -> Sequence[int]:
+  """(height, width) of a mask that is not kept."""
+  if type(value) is list:
+    return image_size
+  if type(value) is not dict or 'size' not in value:
+    raise Mismatch('{"size": [height, width], "counts": ..}')
+  return run_lengths.size(value['size'])
 
 
 def _by_ids(truth: GroundTruth, pairs: Int[np.ndarray, 'P']) -> set[tuple[int, int]]:

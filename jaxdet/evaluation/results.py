@@ -15,6 +15,8 @@ from typing import TextIO
 
 import numpy as np
 
+from jaxdet.annotations.json_stream import json_list
+from jaxdet.annotations.text_file import open_text
 from jaxdet.evaluation.worker_pool import WorkerPool
 from jaxdet.structures import Batch, Detections, ImageMasks
 
@@ -114,22 +116,20 @@ def merge(parts: Sequence[str], image_ids: Sequence[int], path: str) -> None:
 
 
 def read_results(path: str, image_ids: Collection[int] | None = None) -> Iterator[dict]:
-  """Yields the records of a results file, or of some images; files of `merge` are read in parts, others as a whole.
+  """Yields the records of a results file, or of some images; in parts, those of `merge` the fastest.
 
   Raises:
-    ValueError: the file is not a JSON list of records, or is cut off.
+    ValueError: the file is not a JSON list of records, or is cut off; see also `open_text`.
   """
-  with open(path) as file:
+  with open_text(path) as file:
     if file.readline() == '[\n' and RECORD_LINE.fullmatch(file.readline()):
       file.seek(0)
       file.readline()
       yield from _records_of_lines(file, path, image_ids)
       return
-    file.seek(0)
-    records = json.load(file)
-  if not isinstance(records, list):
-    raise ValueError(f'{path} is not a list of results but a {type(records).__name__}')
-  yield from (record for record in records if image_ids is None or record['image_id'] in image_ids)
+  for record in json_list(path):
+    if image_ids is None or record['image_id'] in image_ids:
+      yield record
 
 
 def _records_of_lines(file: TextIO, path: str, image_ids: Collection[int] | None) -> Iterator[dict]:
@@ -141,7 +141,7 @@ def _records_of_lines(file: TextIO, path: str, image_ids: Collection[int] | None
       lines = [line for line in lines if (match := RECORD_LINE.match(line)) and int(match[1]) in image_ids]
     try:
       yield from json.loads(f'[{"".join(lines).rstrip(LIST_ENDS)}]')
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
       raise ValueError(f'{path} is not a list of results with one in each line: {error}') from error
   if not last.endswith(']'):
     raise ValueError(f'{path} is cut off: the list of results does not end')

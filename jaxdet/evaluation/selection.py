@@ -12,7 +12,8 @@ detection of a pair that is not evaluated still counts towards the limit.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -62,9 +63,9 @@ class DetectionTable:
     return {'size': self.mask_sizes[i].tolist(), 'counts': self.masks[i]}
 
 
-def read_for(truth: GroundTruth, records: Iterable[Mapping], protocol: Protocol) -> ResultTable:
+def read_for(truth: GroundTruth, records: Iterable[Any], protocol: Protocol, source: str = 'results') -> ResultTable:
   """Reads all records into columns, with only the masks that the protocol needs; see `read_table`."""
-  return read_table(records, truth, judged_pairs(truth) if protocol.federated else None)
+  return read_table(records, truth, judged_pairs(truth) if protocol.federated else None, source)
 
 
 def select(truth: GroundTruth, table: ResultTable, protocol: Protocol) -> DetectionTable:

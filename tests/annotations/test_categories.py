@@ -4,7 +4,7 @@ import pytest
 
 import annotation_files
 import voc_case
-from jaxdet.annotations.categories import parse_category, read_categories
+from jaxdet.annotations.categories import read_categories
 from jaxdet.structures import Category
 
 
@@ -27,14 +27,17 @@ def test_those_of_voc_need_no_file(tmp_path):
   [
     ([], 'has no categories'),
     ([{'id': 1, 'name': 'a'}, {'id': 1, 'name': 'b'}], 'category id 1 is defined twice'),
-    ([{'id': 3}], "category 3 has no 'name'"),
+    ([{'id': 3}], "train.json: category 3 has no 'name'"),
+    ([{'name': 'ant'}], "category at position 0 has no 'id'"),
+    ([{'id': 1.5, 'name': 'a'}], 'category 1.5 has id 1.5: expected an integer'),
+    ([{'id': 3, 'name': 7}], 'category 3 has name 7: expected text of at least one character'),
+    (
+      [{'id': 3, 'name': 'a', 'frequency': 'rare'}],
+      "category 3 has frequency 'rare': expected one of 'r', 'c' and 'f'",
+    ),
+    ([{'id': 3, 'name': 'a', 'image_count': -1}], 'category 3 has image_count -1: expected an integer from 0'),
   ],
 )
 def test_a_table_that_contradicts_itself_is_named(tmp_path, entries, error):
   with pytest.raises(ValueError, match=error):
     read(tmp_path, *entries)
-
-
-def test_an_entry_without_id_names_its_file():
-  with pytest.raises(ValueError, match="x.json: category .*'ant'.* has no 'id'"):
-    parse_category({'name': 'ant'}, 'x.json')

@@ -66,7 +66,7 @@ def test_results_are_read_as_annotations_without_areas(write, tmp_path):
   'annotations, message',
   [
     ([{'image_id': 7, 'file_name': '7.png'}], "annotation of image 7 has no 'segments_info'"),
-    ([{'file_name': '7.png'}], "has no 'image_id'"),
+    ([{'file_name': '7.png', 'segments_info': []}], "annotation of image at position 0 has no 'image_id'"),
     ([entry(), entry()], 'image 7 has two annotations'),
     ([entry(segments_info=[{'id': 5}])], "annotation of image 7: segment 5 has no 'category_id'"),
     ([entry(segments_info=[{'id': 5, 'category_id': 4}])], 'segment 5 has category 4, which is not in the table'),

@@ -55,6 +55,7 @@ def dataset(annotations, images=1, negative=(), not_exhaustive=(), frequencies='
     'images': [
       {
         'id': 10 + i,
+        'file_name': f'{10 + i}.jpg',
         'height': SIZE,
         'width': SIZE,
         'neg_category_ids': list(negative),
@@ -86,7 +87,7 @@ def synthetic(seed, images=6, categories=4):
       fields = {'iscrowd': int(random.random() < 0.15), 'ignore': int(random.random() < 0.1)}
       id = len(data['annotations']) + 1
       entry = annotation(id, image['id'], int(random.choice(ids[:-1])), box(), **fields)
-      entry['area'] *= random.choice([1.0, 0.8, 0.0], p=[0.7, 0.27, 0.03])
+      entry['area'] *= float(random.choice([1.0, 0.8, 0.0], p=[0.7, 0.27, 0.03]))
       data['annotations'].append(entry)
       for _ in range(random.integers(0, 4)):
         near = np.round(np.asarray(entry['bbox']) + random.normal(0, random.choice([0, 1, 4]), 4), 1)

@@ -9,7 +9,8 @@ from metric_case import annotation, dataset, detection, read_detections, referee
 
 import parity_kit
 from jaxdet.evaluation.average_precision import AREAS, average_precision
-from jaxdet.evaluation.ground_truth import load_ground_truth
+from jaxdet.evaluation.detection_scores import only_boxes
+from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
 from jaxdet.evaluation.selection import PROTOCOLS
 
 
@@ -122,6 +123,45 @@ def test_boxes_that_are_compared_in_parts_give_the_same(monkeypatch):
   np.testing.assert_array_equal(parts.precision, whole.precision)
 
 
+class TestObjectsWithoutMasks:
+  """Boxes alone among objects with masks: regions that metrics of masks ignore."""
+
+  BOXES = ((10, 10, 40, 40), (100, 100, 40, 40))
+
+  def data(self, segmentation):
+    return dataset(
+      [annotation(1, 10, 3, self.BOXES[0]), annotation(2, 10, 3, self.BOXES[1], segmentation=segmentation)]
+    )
+
+  @pytest.mark.parametrize('segmentation', [[], None, [[100, 100, 140, 140]]])
+  @pytest.mark.parametrize('protocol', ['lvis', 'coco'])
+  def test_they_count_neither_as_found_nor_as_missed(self, protocol, segmentation):
+    records = [detection(10, 3, self.BOXES[0], 0.5)]
+    scores = score(self.data(segmentation), records, protocol, 'segm')
+    assert scores.summary()['AP'] == pytest.approx(1.0) and scores.matched.num_objects.tolist() == [1, 0, 0]
+    # Detections in the region, with a better score than the other's, are no mistakes; those elsewhere are.
+    records += [detection(10, 3, (100, 100, 40, 30), 0.9), detection(10, 3, (110, 105, 20, 30), 0.8)]
+    assert score(self.data(segmentation), records, protocol, 'segm').summary()['AP'] == pytest.approx(1.0)
+    records += [detection(10, 3, (10, 100, 40, 30), 0.9)]
+    assert score(self.data(segmentation), records, protocol, 'segm').summary()['AP'] == pytest.approx(0.5)
+
+  def test_as_boxes_they_are_objects_as_others(self):
+    scores = score(self.data([]), [detection(10, 3, box, 0.9) for box in self.BOXES], 'coco', 'bbox')
+    assert scores.summary()['AP'] == pytest.approx(1.0) and scores.matched.num_objects[0] == 2
+
+  def test_a_file_without_any_mask_has_no_metrics_of_masks(self):
+    data = dataset([annotation(1, 10, 3, self.BOXES[0], segmentation=[])])
+    with pytest.raises(ValueError, match=r"synthetic has no object with a mask: set eval.iou_types to \('bbox',\)"):
+      score(data, [detection(10, 3, self.BOXES[0], 0.9)], 'coco', 'segm')
+
+  def test_the_report_says_how_many(self):
+    truth = ground_truth(self.data([]), 'val.json')
+    assert only_boxes(truth, ('bbox', 'segm')) == [
+      '1 of 2 objects have a box and no mask: metrics of masks ignore their regions'
+    ]
+    assert only_boxes(truth, ('bbox',)) == []
+
+
 class TestMessages:
   def test_a_coco_file_cannot_be_scored_by_the_lvis_protocol(self):
     data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
@@ -131,7 +171,7 @@ class TestMessages:
 
   def test_a_score_that_is_not_a_number_names_its_image(self):
     data = dataset([annotation(1, 10, 3, (10, 10, 40, 40))])
-    with pytest.raises(ValueError, match='image 10 is not a number'):
+    with pytest.raises(ValueError, match='result of image 10 has score nan: expected a finite number'):
       score(data, [detection(10, 3, (0, 0, 9, 9), float('nan'))], 'lvis', 'bbox')
 
   def test_results_without_masks_have_no_segm(self):

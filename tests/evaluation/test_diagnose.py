@@ -17,12 +17,12 @@ def truth():
   for image in range(12):
     for _ in range(5):
       size = random.uniform(60, 200, 2)
-      box = [*random.uniform(0, (640 - size[0], 480 - size[1])), *size]
+      box = [*random.uniform(0, (640 - size[0], 480 - size[1])).tolist(), *size.tolist()]
       entry = {'id': len(annotations) + 1, 'image_id': image, 'category_id': int(random.choice(IDS)), 'bbox': box}
-      annotations.append(entry | {'area': size.prod()})
+      annotations.append(entry | {'area': float(size.prod())})
   return ground_truth(
     {
-      'images': [{'id': i, 'height': 480, 'width': 640} for i in range(12)],
+      'images': [{'id': i, 'file_name': f'{i}.jpg', 'height': 480, 'width': 640} for i in range(12)],
       'categories': [{'id': id, 'name': str(id)} for id in IDS],
       'annotations': annotations,
     },
@@ -90,7 +90,7 @@ def test_ids_that_the_file_does_not_list(truth):
 
 
 def test_masks_of_another_size(truth):
-  mask = {'size': [800, 1067], 'counts': ''}
+  mask = {'size': [800, 1067], 'counts': [800 * 1067]}
   (finding,) = findings(truth, results(truth, segmentation=mask), bbox=90.0, segm={'AP': 0.0})
   assert finding == '60 masks differ in size from their image, such as 800 x 1067 on image 11 of 480 x 640'
 
@@ -101,7 +101,8 @@ def test_low_scores(truth):
 
 
 def test_a_file_without_objects():
-  empty = ground_truth({'images': [], 'categories': [], 'annotations': []}, 'val.json')
+  images = [{'id': 1, 'file_name': '1.jpg', 'height': 480, 'width': 640}]
+  empty = ground_truth({'images': images, 'categories': [{'id': 1, 'name': 'ant'}], 'annotations': []}, 'val.json')
   assert findings(empty, []) == ['val.json has no objects: no metric has a value']
 
 

@@ -11,18 +11,18 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from jaxdet.annotations.categories import parse_category
 from jaxdet.evaluation import evaluate, evaluate_results, predict
 from jaxdet.evaluation.evaluator import Evaluator
 from jaxdet.evaluation.evaluators import EVALUATORS
-from jaxdet.structures import Batch, BoxMasks, Detections, Objects
+from jaxdet.structures import Batch, BoxMasks, Category, Detections, Objects
 from jaxdet.training.loop import flat_metrics
 
 HEIGHT, WIDTH = 60, 80  # of the files; the canvas shows them twice as large
 ANNOTATIONS = {
   'images': [
-    {'id': 100 + i, 'height': HEIGHT, 'width': WIDTH, 'neg_category_ids': [4], 'not_exhaustive_category_ids': []}
-    for i in range(5)
+    {'id': i, 'file_name': f'{i}.jpg', 'height': HEIGHT, 'width': WIDTH}
+    | {'neg_category_ids': [4], 'not_exhaustive_category_ids': []}
+    for i in range(100, 105)
   ],
   'categories': [
     {'id': 2, 'name': 'kite', 'frequency': 'r', 'image_count': 3},
@@ -69,7 +69,7 @@ class Split:
   processes: int = 1
   images: int = 5  # the first ones
 
-  categories = tuple(parse_category(entry, 'x.json') for entry in ANNOTATIONS['categories'])
+  categories = tuple(Category(**entry) for entry in ANNOTATIONS['categories'])
   image_ids = np.arange(100, 105)
   image_files = ()
   num_train_images = 0

@@ -14,7 +14,10 @@ def test_a_subset_scores_as_a_file_of_these_images(protocol):
   for seed in range(5):
     data, records = synthetic(seed, images=12)
     ids = [15, 11, 12, 20, 18]
-    part = data | {'images': [image for image in data['images'] if image['id'] in ids]}
+    part = data | {
+      'images': [image for image in data['images'] if image['id'] in ids],
+      'annotations': [entry for entry in data['annotations'] if entry['image_id'] in ids],
+    }
     expected = score(part, records, protocol, 'segm')
     truth = ground_truth(data, 'whole').subset(ids)
     columns = read_detections(truth, records, PROTOCOLS[protocol])

@@ -165,5 +165,5 @@ class TestFiles:
 
   def test_a_file_that_is_no_list_is_refused(self, tmp_path):
     (tmp_path / 'list.json').write_text('{"images": []}')
-    with pytest.raises(ValueError, match='not a list of results but a dict'):
+    with pytest.raises(ValueError, match='its top level is no list'):
       list(read_results(str(tmp_path / 'list.json')))

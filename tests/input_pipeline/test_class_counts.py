@@ -36,7 +36,7 @@ def test_the_files_are_what_disalign_reads(tmp_path):
 @pytest.mark.parametrize(
   'content, message',
   [
-    ('{"1": 3}', 'no flat list'),
+    ('{"1": 3}', 'its top level is no list'),
     ('[[1, 3], [2, 4]]', 'no flat list'),
     ('[1, true]', 'no flat list'),
     ('[1, 3, 2]', '3 numbers are no pairs'),
@@ -44,7 +44,8 @@ def test_the_files_are_what_disalign_reads(tmp_path):
     ('[1, -3]', 'whole numbers and not negative'),
     ('[1, 2.5]', 'whole numbers'),
     ('[]', 'not a list of numbers'),
-    ('[1, 3', 'Expecting'),
+    ('[1, 3', 'before its JSON does'),
+    ('[' * 10**6, 'nested too deep'),
   ],
 )
 def test_a_list_of_another_form_is_refused(tmp_path, content, message):

@@ -20,7 +20,7 @@ URL = 'http://images.cocodataset.org/{}/000000000009.jpg'
 def test_ids_are_read_from_a_list_a_text_file_and_an_annotation_file(tmp_path):
   path = tmp_path / 'ids'
   images = json.dumps({'images': [{'id': 7}, {'id': 3}], 'annotations': [], 'categories': []})
-  for content in ('[7, 3, 7]', ' \n[7,\n3]', '7\n3\n\n', '3\r\n7', images):
+  for content in ('[7, 3, 7]', ' \n[7,\n3]', '[7, "3", 7.0]', '\ufeff7\n3', '7\n3\n\n', '3\r\n7', images):
     path.write_text(content)
     assert read_image_ids(str(path)).tolist() == [3, 7], content
   with gzip.open(tmp_path / 'val.json.gz', 'wt') as file:
@@ -31,12 +31,14 @@ def test_ids_are_read_from_a_list_a_text_file_and_an_annotation_file(tmp_path):
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
-    ('7\nval2017/3.jpg', "neither a JSON list .* nor a text file .*'val2017/3.jpg'"),
-    ('[7, 3', 'neither a JSON list'),
-    ('[7, "3"]', 'no image id, such as 3'),
-    ('[7.5]', 'no image id, such as 7.5'),
+    ('7\nval2017/3.jpg', "'val2017/3.jpg' is no image id: write a JSON list .*, or one in each line"),
+    ('[7, 3', 'is no JSON list of image ids: .*delimiter'),
+    ('[7, "x3"]', "'x3' is no image id"),
+    ('[7, null, true]', r'has 2 problems:\s+None is no image id'),
+    ('[7.5]', '7.5 is no image id'),
     ('', 'names no image'),
-    ('{"ids": [7]}', 'names no image'),
+    ('{"ids": [7]}', 'has no images'),
+    ('{"images": [{"id": 7}, {"id": 1.5}]}', 'image 1.5 has id 1.5: expected an integer'),
   ],
 )
 def test_files_that_hold_no_ids(tmp_path, content, message):
