@@ -127,14 +127,14 @@ class _Files:
 
   def __init__(self, root: str, names: Sequence[str], companions: Sequence[Companion]):
     self._root, self._companions = root, companions
-    self.paths, missing = images.find(root, names)  # image paths below the root; '': not found
-    self.missing = [f'{name}: not found' for name in missing]
+    self.paths, problems = images.find(root, names)  # image paths below the root; '': a problem
+    self.problems = [f'{name}: {problem}' for name, problem in problems.items()]
     self._beside = []
     for companion in companions:
       own = [os.path.splitext(name)[0] + companion.suffix for name in names]
-      paths, missing = images.find(os.path.join(root, companion.folder), own)
+      paths, problems = images.find(os.path.join(root, companion.folder), own)
       self._beside.append(paths)
-      self.missing += [f'{os.path.join(companion.folder, name)}: not found' for name in missing]
+      self.problems += [f'{os.path.join(companion.folder, name)}: {problem}' for name, problem in problems.items()]
 
   def __contains__(self, position: int) -> bool:
     """Whether all of an image's files were found."""
@@ -162,7 +162,7 @@ def _write_shards(
   annotations: Annotations, files: _Files, out_dir: str, split: str, num_workers: int
 ) -> tuple[list[str], list[str]]:
   """Writes the missing shards; returns the images' paths below the root, and the problems of files."""
-  problems = list(files.missing)
+  problems = list(files.problems)
   progress = tqdm.tqdm(total=len(annotations), desc=f'records of {split}', unit=' images')
   with ThreadPoolExecutor(num_workers) as pool, progress:
     for shard, target in enumerate(records.shard_paths(out_dir, split, len(annotations))):
