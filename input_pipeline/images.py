@@ -66,6 +66,16 @@ def check(encoded: bytes, height: int, width: int) -> str:
   return ''
 
 
+def annotated_unturned(encoded: bytes, height: int, width: int) -> bool:
+  """Whether EXIF exchanges the sides of an image file, and the annotated size is that before the turn.
+
+  Such an image is used as it is stored. Detectron2 stops at it; mmdetection turns it away from its boxes.
+  """
+  with Image.open(io.BytesIO(encoded)) as image:
+    stored = image.size[::-1]
+    return image.getexif().get(ORIENTATION, 1) >= 5 and (height, width) == stored != stored[::-1]
+
+
 class _Search:
   """Searches for the files of names below a root."""
 

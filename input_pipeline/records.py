@@ -20,6 +20,7 @@ import numpy as np
 from array_record.python import array_record_module
 from jaxtyping import Int, Int64
 
+from input_pipeline.lock import temporary
 from jaxdet.annotations.ragged import Ragged
 from jaxdet.structures import Category
 
@@ -49,6 +50,12 @@ def num_shards(num_images: int) -> int:
   return -(-num_images // IMAGES_PER_SHARD)
 
 
+def shard_positions(num_images: int) -> list[range]:
+  """Positions of the images in each shard."""
+  starts = range(0, num_images, IMAGES_PER_SHARD)
+  return [range(start, min(start + IMAGES_PER_SHARD, num_images)) for start in starts]
+
+
 @dataclasses.dataclass(frozen=True)
 class Index:
   """Columns of I images for samplers, which do not read the records; row i is the image with index i everywhere."""
@@ -61,7 +68,7 @@ class Index:
 
   def save(self, path: str) -> None:
     """Writes all columns atomically: a file of this name is never incomplete."""
-    with open(f'{path}.partial', 'wb') as f:
+    with open(temporary(path), 'wb') as f:
       np.savez_compressed(
         f,
         image_ids=self.image_ids,
@@ -71,7 +78,7 @@ class Index:
         labels=self.labels.values,
         crowds=self.crowds.values,
       )
-    os.replace(f'{path}.partial', path)
+    os.replace(temporary(path), path)
 
   @classmethod
   def load(cls, path: str) -> 'Index':
@@ -193,9 +200,9 @@ def load_manifest(folder: str, split: str) -> dict | None:
 
 def save_manifest(folder: str, split: str, manifest: dict) -> None:
   path = manifest_path(folder, split)
-  with open(f'{path}.partial', 'w') as f:
+  with open(temporary(path), 'w') as f:
     json.dump(manifest, f, indent=1)
-  os.replace(f'{path}.partial', path)
+  os.replace(temporary(path), path)
 
 
 def splits(folder: str) -> list[str]:

@@ -45,6 +45,11 @@ class Fields:
     """Files that records must hold for these fields."""
     return tuple(companion for field in (*self.objects, *self.images) for companion in field.companions)
 
+  @property
+  def lacking(self) -> tuple[str, ...]:
+    """Names of counts of objects that are dropped since they lack one of these fields."""
+    return tuple(field.LACKING for field in self.objects if field.LACKING)
+
   def check(self, records: Records, path: str) -> None:
     """Raises a ValueError if records, made from annotations at `path`, lack one of the fields."""
     for field in (*self.objects, *self.images):
