@@ -12,10 +12,10 @@ from jaxdet.annotations.ragged import Ragged
 OUTSIDE = 'dropped_objects_outside_image'
 MANY = 0.05  # share of a split's objects; who loses more is warned
 
-# Counts that are neither of what is there nor of dropped objects; a warning where they are not 0.
+UNTURNED, TURNED_BOXES = 'images_annotated_unturned', 'images_with_turned_boxes'
 REMARKS = {
-  'images_annotated_unturned': 'images are annotated as stored: they are used without the turn of their EXIF',
-  'images_with_turned_boxes': 'of these have boxes that fit only the turned image: exchange their width and height',
+  UNTURNED: 'images are annotated with the size before the turn of their EXIF, so they are used without it',
+  TURNED_BOXES: 'of these have boxes that fit only the turned image: exchange width and height of these images',
 }
 
 
@@ -39,6 +39,23 @@ def without_objects_outside(annotations: Annotations) -> Annotations:
     OUTSIDE: len(lost),
   }
   return dataclasses.replace(annotations, objects_in_image=Ragged.from_lengths(kept, per_image), counts=counts)
+
+
+def with_turned_boxes(annotations: Annotations, unturned: Sequence[int]) -> list[int]:
+  """Chooses those of some images whose boxes were drawn on the turned image.
+
+  Args:
+    unturned: positions of images whose EXIF orientation exchanges the sides, and that are annotated by the size of the
+      stored pixels. They are not turned, so boxes that leave them and fit the turned image are elsewhere than meant.
+  """
+  found = []
+  for image in unturned:
+    height, width = annotations.image_sizes[image].tolist()
+    boxes = annotations.boxes[annotations.objects_in_image[image]]
+    x, y = (boxes[:, 2:].max(axis=0, initial=0) - 1).tolist()  # a pixel for tools that count from 1
+    if (x > width or y > height) and x <= height and y <= width:
+      found.append(image)
+  return found
 
 
 def dropped(counts: Mapping[str, int], lacking: Sequence[str] = ()) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """Makes a split's records once: shards on disk, from its annotations and a folder of images."""
 
-import collections
 import glob
 import os
 from collections.abc import Iterable, Sequence
@@ -120,7 +119,8 @@ def _make(
   logging.info("Making records of split '%s' in %s%s", split, folder, record_folders.describe(others, split, source))
   for left_over in glob.glob(os.path.join(glob.escape(folder), f'{records.NAME}-{split}.*.partial')):
     os.remove(left_over)  # of a process that has ended, since this one has the lock
-  annotations = drops.without_objects_outside(source.annotations.read())
+  in_file = source.annotations.read()
+  annotations = drops.without_objects_outside(in_file)
   features = _optional_features(annotations, source.parts['companions'])
   _check_wanted(features, wanted, annotations.path)
   manifest = {
@@ -142,11 +142,14 @@ def _make(
   shards, problems = writer.write(manifest['shards'], elsewhere, num_workers, save)
   if problems:
     return problems
-  counts = collections.Counter(annotations.counts)
-  for shard in shards.values():
-    counts.update(shard['counts'])
+  unturned = [position for shard in shards.values() for position in shard['unturned']]
+  turned_boxes = drops.with_turned_boxes(in_file, unturned)
+  if turned_boxes:
+    names = ', '.join(source.files.paths[position] for position in turned_boxes[:SHOWN])
+    logging.warning('boxes of %d images of %s fit only the turned image: %s', len(turned_boxes), in_file.path, names)
+  counts = {**annotations.counts, drops.UNTURNED: len(unturned), drops.TURNED_BOXES: len(turned_boxes)}
   _index(annotations, source.files.paths).save(records.index_path(folder, split))
-  records.save_manifest(folder, split, {**manifest, 'shards': shards, 'counts': dict(counts), 'complete': True})
+  records.save_manifest(folder, split, {**manifest, 'shards': shards, 'counts': counts, 'complete': True})
   tfds_metadata.write(folder)
   return []
 

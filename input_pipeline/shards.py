@@ -1,6 +1,5 @@
 """Writes the shards of a split's records, each at once when all its images are good."""
 
-import collections
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,8 @@ from input_pipeline.image_files import ImageFiles
 from input_pipeline.lock import temporary
 from jaxdet.annotations.columns import Annotations
 
-Shards = dict[str, dict]  # of a manifest: digest of the image files and counts, by the shard's number
+# Of a manifest, by the shard's number: digest of the image files, and positions of images that are not turned by EXIF.
+Shards = dict[str, dict]
 
 
 class ShardWriter:
@@ -47,8 +47,8 @@ class ShardWriter:
         if shard:
           progress.update(len(positions))
         else:
-          counts, found = self._make(number, positions, pool, progress)
-          shard = {'files': self._digests[number], 'counts': counts} if counts is not None else None
+          unturned, found = self._make(number, positions, pool, progress)
+          shard = None if unturned is None else {'files': self._digests[number], 'unturned': unturned}
           problems += found
         if shard:
           done[str(number)] = shard
@@ -77,19 +77,24 @@ class ShardWriter:
 
   def _make(
     self, number: int, positions: range, pool: ThreadPoolExecutor, progress: tqdm.tqdm
-  ) -> tuple[dict[str, int] | None, list[str]]:
-    """Makes one shard under a temporary name; returns (counts, problems), without counts if an image is not good."""
+  ) -> tuple[list[int] | None, list[str]]:
+    """Makes one shard under a temporary name, if all its images are good.
+
+    Returns:
+      positions of the images that are annotated as before their EXIF turn (None: no shard), and the problems.
+    """
     partial = temporary(self._paths[number])
     # Group size 1: each record can be read alone. JPEG files do not compress further.
     writer = array_record_module.ArrayRecordWriter(partial, 'group_size:1,uncompressed')
-    problems, counts = [], collections.Counter()
+    problems, unturned = [], []
     found = [position for position in positions if position in self._files]
     for position, (encoded, beside, problem) in zip(found, pool.map(self._load, found), strict=True):
       if problem:
         problems.append(problem)
       elif not problems:
         example = self._example(position, encoded, beside)
-        counts.update(turn_counts(example))
+        if images.annotated_unturned(encoded, *example.size):
+          unturned.append(position)
         writer.write(examples.serialize(example))
       progress.update()
     writer.close()
@@ -97,7 +102,7 @@ class ShardWriter:
       os.remove(partial)
       return None, problems
     os.replace(partial, self._paths[number])
-    return dict(counts), problems
+    return unturned, problems
 
   def _load(self, position: int) -> tuple[bytes, dict[str, bytes], str]:
     return self._files.load(position, *self._annotations.image_sizes[position].tolist())
@@ -120,16 +125,3 @@ def example_of(
     objects=annotations.objects(position),
     image=dataclasses.replace(annotations.image(position), files=beside),
   )
-
-
-def turn_counts(example: Example) -> dict[str, int]:
-  """Counts an image whose EXIF orientation exchanges its sides, and whose annotated size is that of the stored pixels.
-
-  Such an image is not turned. If boxes leave it, and all fit the turned image, they were drawn on that one.
-  """
-  if not images.annotated_unturned(example.encoded, example.height, example.width):
-    return {}
-  corners = example.objects.boxes[:, 2:].max(axis=0, initial=0)
-  x, y = (corners - 1).tolist()  # a pixel for tools that count from 1
-  turned = (x > example.width or y > example.height) and x <= example.height and y <= example.width
-  return {'images_annotated_unturned': 1, 'images_with_turned_boxes': int(turned)}
