@@ -200,6 +200,12 @@ def test_boxes_of_the_upright_image_with_the_size_of_the_stored_one_are_told(tmp
   assert any('1 of these have boxes that fit only the turned image' in each for each in said)
 
 
+@pytest.mark.parametrize('box', [(4, 40, 10, 40), (40, 40, 30, 5)])
+def test_boxes_that_leave_both_are_no_sign_of_the_turned_image(tmp_path, box):
+  annotations = columns.read(write(tmp_path, [an_object(1, box=box)], 6))
+  assert drops.with_turned_boxes(annotations, [0, 1]) == []
+
+
 def test_counts_of_turns_survive_an_interruption(tmp_path, monkeypatch):
   monkeypatch.setattr(records, 'IMAGES_PER_SHARD', 1)
   write(tmp_path, [an_object(1)], 6)
