@@ -17,8 +17,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline import transforms
 from input_pipeline.class_counts import count_classes
-from input_pipeline.decoding import decode_example
-from input_pipeline.examples import parse
+from input_pipeline.examples import decode_example, parse
 from input_pipeline.fields import covered
 from input_pipeline.fields.placed import PlacedObjects
 from input_pipeline.fields.scene import Scene

@@ -8,8 +8,10 @@ of the file.
 import dataclasses
 
 import numpy as np
+from PIL import Image
 
 from input_pipeline import tf_example
+from input_pipeline.decoding import decode
 from input_pipeline.fields.table import KINDS
 from input_pipeline.resize import Size
 from jaxdet.annotations.objects import ImageAnnotations, Objects
@@ -84,3 +86,18 @@ def parse(record: bytes) -> Example:
     objects=Objects(**parts['objects']),
     image=ImageAnnotations(**parts['image']),
   )
+
+
+def decode_example(example: Example) -> Image.Image:
+  """Decodes the RGB image of a record.
+
+  Raises:
+    ValueError: the image is broken, or its size differs from the annotation file.
+  """
+  name, size = f"'{example.file_name}' (id {example.image_id})", (example.height, example.width)
+  image = decode(example.encoded, name, size)
+  if (image.height, image.width) != size:
+    raise ValueError(
+      f'image {name} has {image.height} x {image.width} pixels, the annotation file says {size[0]} x {size[1]}'
+    )
+  return image

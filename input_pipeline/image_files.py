@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int64
 
-from input_pipeline import images
+from input_pipeline import decoding, images
 from input_pipeline.fields.field import Companion
 
 STAT_THREADS = 16  # a network file system answers many questions at a time
@@ -65,7 +65,7 @@ class ImageFiles:
   def load(self, position: int, height: int, width: int) -> tuple[bytes, dict[str, bytes], str]:
     """Loads the image's file and its companions by feature, and describes their problem ('' if none)."""
     encoded, problem = self._read(self._images, position)
-    problem = problem or images.check(encoded, height, width)
+    problem = problem or decoding.check(encoded, height, width)
     problem = problem and f'{self.paths[position]}: {problem}'
     beside = {}
     for companion, group in zip(self._companions, self._beside, strict=True):

@@ -1,7 +1,6 @@
-"""Finds image files in common folder layouts, and checks them before they become records."""
+"""Finds image files in common folder layouts."""
 
 import collections
-import io
 import ntpath
 import os
 import posixpath
@@ -10,11 +9,8 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
-from PIL import Image, UnidentifiedImageError
-
 from input_pipeline.folder_listing import Folders
 
-ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 exchange width and height
 BASES = ('', 'images')  # folders in which names are searched as they are written
 SPLIT = re.compile(r'(train|val|test|unlabeled)\d{4}')  # COCO's folders, which other layouts leave out
 PART = re.compile(r'(train|val|test|unlabeled)(id|idation|\d{4})?')  # a folder of one part of a data set
@@ -44,36 +40,6 @@ def find(root: str, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
       others = ', '.join(repr(other) for other in same if other != name)
       problems[name] = f'is the file {path}, and so is {others}: give every image a file of its own'
   return [paths.get(name, '') if name not in problems else '' for name in names], problems
-
-
-def check(encoded: bytes, height: int, width: int) -> str:
-  """Checks an image file: it must decode completely, at the annotated size; returns the error, '' if there is none.
-
-  The annotated size may be that of the stored pixels, or of the image rotated by its EXIF orientation.
-  """
-  try:
-    with Image.open(io.BytesIO(encoded)) as image:
-      stored = image.size[::-1]
-      turned = stored[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else stored
-      if (height, width) not in (stored, turned):
-        return f'is {stored[0]} x {stored[1]} pixels, annotated as {height} x {width}'
-      image.draft(None, (width // 8, height // 8))  # reads the whole JPEG, but decodes it at an eighth of the size
-      image.load()
-  except UnidentifiedImageError:
-    return 'is not an image'
-  except (OSError, SyntaxError, ValueError) as error:
-    return f'does not decode: {error}'
-  return ''
-
-
-def annotated_unturned(encoded: bytes, height: int, width: int) -> bool:
-  """Whether EXIF exchanges the sides of an image file, and the annotated size is that before the turn.
-
-  Such an image is used as it is stored. Detectron2 stops at it; mmdetection turns it away from its boxes.
-  """
-  with Image.open(io.BytesIO(encoded)) as image:
-    stored = image.size[::-1]
-    return image.getexif().get(ORIENTATION, 1) >= 5 and (height, width) == stored != stored[::-1]
 
 
 class _Search:

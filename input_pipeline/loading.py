@@ -10,8 +10,7 @@ from PIL import Image
 
 from input_pipeline import photometric, transforms
 from input_pipeline.copy_paste import CopyPaste
-from input_pipeline.decoding import decode_example
-from input_pipeline.examples import parse
+from input_pipeline.examples import decode_example, parse
 from input_pipeline.fields.columns import Columns
 from input_pipeline.fields.scene import Scene
 from input_pipeline.fields.table import Fields

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import tqdm
 from array_record.python import array_record_module
 
-from input_pipeline import examples, images, records
+from input_pipeline import decoding, examples, records
 from input_pipeline.examples import Example
 from input_pipeline.image_files import ImageFiles
 from input_pipeline.lock import temporary
@@ -93,7 +93,7 @@ class ShardWriter:
         problems.append(problem)
       elif not problems:
         example = self._example(position, encoded, beside)
-        if images.annotated_unturned(encoded, *example.size):
+        if decoding.is_annotated_unturned(encoded, *example.size):
           unturned.append(position)
         writer.write(examples.serialize(example))
       progress.update()

@@ -15,7 +15,7 @@ from jaxtyping import Int, Int32
 from ml_collections import ConfigDict
 from PIL import Image
 
-from input_pipeline import images
+from input_pipeline import decoding
 from input_pipeline.fields.columns import Columns
 from input_pipeline.fields.field import Companion, Features, ImageField
 from input_pipeline.fields.scene import Scene
@@ -97,7 +97,7 @@ class Semantic(ImageField):
 
 def problem(encoded: bytes, height: int, width: int) -> str:
   """Describes the problem of a map's file; '' if there is none."""
-  if found := images.check(encoded, height, width):
+  if found := decoding.check_map(encoded, height, width):
     return found
   with Image.open(io.BytesIO(encoded)) as image:
     return '' if image.mode in MODES else f'has {image.mode} pixels, not one number for each'

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 from pycocotools import mask as rle_codec
 
@@ -31,7 +31,7 @@ def draw_results(image: Picture, records: Sequence[dict], categories: Sequence[C
   segmentations = [record.get('segmentation') for record in records]
   masks = None
   if records and all(segmentation is not None for segmentation in segmentations):
-    masks = [rle_codec.decode(run_lengths(each, *image.shape[:2])).astype(bool) for each in segmentations]
+    masks = _Masks(segmentations, *image.shape[:2])
   return draw_detections(
     image,
     boxes,
@@ -40,6 +40,19 @@ def draw_results(image: Picture, records: Sequence[dict], categories: Sequence[C
     masks,
     {category.id: category.name for category in categories},
   )
+
+
+class _Masks(Sequence):
+  """Decodes the mask of one record at a time: all masks of a large image would not fit into memory."""
+
+  def __init__(self, segmentations: Sequence, height: int, width: int):
+    self._segmentations, self._size = segmentations, (height, width)
+
+  def __len__(self) -> int:
+    return len(self._segmentations)
+
+  def __getitem__(self, i: int) -> Bool[np.ndarray, 'H W']:
+    return rle_codec.decode(run_lengths(self._segmentations[i], *self._size)).view(bool)
 
 
 class FirstImages:

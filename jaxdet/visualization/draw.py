@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 LEGIBLE = 480  # pixels: pictures with a shorter longest side are enlarged before drawing
+LONGEST_SIDE = 32_000  # pixels: two of them fit side by side in a JPEG, whose sides are at most 65,500
+MOST_PIXELS = 50_000_000  # larger pictures are drawn smaller: the drawing takes several times their memory
 MASK_OPACITY = 0.38
 PAPER, INK = (250, 250, 250), (40, 40, 40)
 
@@ -22,32 +24,46 @@ def colour(category_id: int) -> tuple[int, int, int]:
   return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
 
 
+def drawn_size(height: int, width: int) -> tuple[int, int]:
+  """The size (height, width), or the largest of its aspect ratio that is drawn."""
+  shrink = min(1, LONGEST_SIDE / max(height, width), (MOST_PIXELS / (height * width)) ** 0.5)
+  return max(int(height * shrink), 1), max(int(width * shrink), 1)
+
+
+def blend(pixels: UInt8[np.ndarray, 'N 3'], shade: tuple[int, int, int], opacity: float) -> UInt8[np.ndarray, 'N 3']:
+  """Blends a colour into pixels."""
+  table = np.round(np.arange(256)[:, None] * (1 - opacity) + np.asarray(shade) * opacity).astype(np.uint8)
+  return table[pixels, np.arange(3)]
+
+
 def draw_detections(
   image: Picture,
   boxes: Float[np.ndarray, 'N 4'],
   labels: Int[np.ndarray, 'N'],
   scores: Float[np.ndarray, 'N'] | None,
-  masks: Bool[np.ndarray, 'N H W'] | None,
+  masks: Sequence[Bool[np.ndarray, 'H W']] | None,
   names: Mapping[int, str],
 ) -> UInt8[np.ndarray, 'H2 W2 3']:
   """Draws masks, boxes (x1, y1, x2, y2) in the image's pixels, and 'name score' on each.
 
-  Small images are enlarged by a whole number, so that text is legible; lines and text scale with the image.
+  Small images are enlarged by a whole number, so that text is legible; very large ones are drawn smaller
+  (`drawn_size`). Lines and text scale with the image.
 
   Args:
     labels: keys of `names`; they choose the colour.
     scores: written as percent; None for ground truth.
+    masks: each is looked up once, when it is painted.
   """
   zoom = max(1, round(LEGIBLE / max(image.shape[:2])))
-  height, width = image.shape[0] * zoom, image.shape[1] * zoom
+  height, width = drawn_size(image.shape[0] * zoom, image.shape[1] * zoom)
   canvas = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)).copy()
-  boxes = np.asarray(boxes, np.float64).reshape(-1, 4) * zoom
+  boxes = np.asarray(boxes, np.float64).reshape(-1, 4) * np.tile(np.divide((width, height), image.shape[1::-1]), 2)
   line = max(2, round(max(height, width) / 400))
   extent = boxes[:, 2:] - boxes[:, :2]
   order = np.argsort(-extent.prod(1), kind='stable')  # small ones on top
   if masks is not None:
     for i in order:
-      _paint_mask(canvas, _enlarge(masks[i], zoom), colour(int(labels[i])), line)
+      _paint_mask(canvas, _resize_mask(masks[i], height, width), colour(int(labels[i])), line)
   picture = Image.fromarray(canvas)
   pen = ImageDraw.Draw(picture)
   for i in order:
@@ -87,12 +103,11 @@ def contact_sheet(pictures: Sequence[Picture], titles: Sequence[str], columns: i
   return np.asarray(sheet)
 
 
-def _enlarge(mask: Bool[np.ndarray, 'H W'], zoom: int) -> Bool[np.ndarray, 'H2 W2']:
-  """Enlarges a mask by `zoom`, with smooth outlines."""
-  if zoom == 1:
+def _resize_mask(mask: Bool[np.ndarray, 'H W'], height: int, width: int) -> Bool[np.ndarray, 'H2 W2']:
+  """Resizes a mask, with smooth outlines."""
+  if mask.shape == (height, width):
     return np.asarray(mask, bool)
-  size = mask.shape[1] * zoom, mask.shape[0] * zoom
-  return np.asarray(Image.fromarray(np.uint8(mask) * 255).resize(size, Image.Resampling.BILINEAR)) > 127
+  return np.asarray(Image.fromarray(np.uint8(mask) * 255).resize((width, height), Image.Resampling.BILINEAR)) > 127
 
 
 def _paint_mask(canvas: Picture, mask: Bool[np.ndarray, 'H W'], shade: tuple[int, int, int], line: int) -> None:
@@ -101,13 +116,23 @@ def _paint_mask(canvas: Picture, mask: Bool[np.ndarray, 'H W'], shade: tuple[int
   if not len(rows):
     return
   window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-  inside = mask[window]
-  core = np.pad(inside, line)
-  for axis in (0, 1):  # pixels up to `line` from the outline, in each direction
-    core = np.logical_and.reduce([np.roll(core, shift, axis) for shift in range(-line, line + 1)])
-  outline = inside & ~core[line:-line, line:-line]
-  opacity = np.where(outline, 1.0, np.where(inside, MASK_OPACITY, 0.0))[..., None]
-  canvas[window] = np.round(canvas[window] * (1 - opacity) + np.asarray(shade) * opacity)
+  pixels, outline = canvas[window], mask[window]
+  core = _core(outline, line)
+  pixels[outline & ~core] = shade
+  pixels[core] = blend(pixels[core], shade, MASK_OPACITY)
+
+
+def _core(mask: Bool[np.ndarray, 'H W'], distance: int) -> Bool[np.ndarray, 'H W']:
+  """Pixels of a mask that are more than `distance` from its outline, along both axes and diagonally."""
+  for _ in range(2):
+    run = np.pad(mask, ((distance, distance), (0, 0)))
+    length = 1  # of the pixels below each other that are all in the mask
+    while length <= 2 * distance:
+      step = min(length, 2 * distance + 1 - length)
+      run = run[:-step] & run[step:]
+      length += step
+    mask = run.T  # then along the other axis
+  return mask
 
 
 def _write(

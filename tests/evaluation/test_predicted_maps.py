@@ -29,7 +29,7 @@ def predicted(monkeypatch, tmp_path):
 
   def run(test):
     config = ConfigDict({'model': {'test': test}, 'eval': {'picture_threshold': 0.3}})
-    predict(config, None, {}, [Category(3, 'kite')], [], paths, str(tmp_path / 'out'))
+    predict(config, None, {}, [Category(3, 'kite')], [], paths, Image.open, str(tmp_path / 'out'))
     return tmp_path / 'out'
 
   return run

@@ -3,8 +3,12 @@
 import itertools
 
 import numpy as np
+import pytest
+from PIL import Image
 
-from jaxdet.visualization.draw import colour, contact_sheet, draw_detections, side_by_side
+from jaxdet.visualization import draw
+from jaxdet.visualization.draw import colour, contact_sheet, draw_detections, drawn_size, side_by_side
+from jaxdet.visualization.draw_map import draw_map
 
 GREY = np.full((480, 640, 3), 128, np.uint8)
 NAMES = {7: 'cat', 8: 'traffic_light'}
@@ -69,3 +73,46 @@ def test_sheets():
   assert (sheet == 10).all(-1).sum() == 50 * 60
   pair = side_by_side(GREY, GREY, ('left', 'right'))
   assert (pair == 128).all(-1).sum() >= 2 * 480 * 640
+
+
+def test_the_outline_of_a_mask_is_as_wide_as_a_line_all_around():
+  mask = np.zeros((1, 480, 640), bool)
+  mask[0, 0:101, 50:121] = True  # at the picture's edge, where it has an outline too
+  picture = draw_detections(GREY, np.zeros((0, 4)), [], None, [], NAMES)
+  assert (picture == GREY).all()
+  picture = draw_detections(GREY, [[50, 0, 121, 101]], [8], None, mask, {8: ''})
+  outline = (picture == colour(8)).all(-1)
+  np.testing.assert_array_equal(np.flatnonzero(outline[60, :130]), [50, 51, 119, 120])
+  np.testing.assert_array_equal(np.flatnonzero(outline[30:, 90]), [69, 70])
+
+
+def test_very_large_pictures_are_drawn_smaller():
+  assert drawn_size(4000, 6000) == (4000, 6000)
+  assert drawn_size(1, 70_000) == (1, 32_000) and drawn_size(70_000, 1) == (32_000, 1)
+  height, width = drawn_size(12_000, 9_000)
+  assert 49e6 < height * width <= 50e6 and height / width == pytest.approx(4 / 3, rel=1e-3)
+
+
+@pytest.mark.parametrize('size', [(1, 70_000), (70_000, 1), (1, 1), (50, 10_000)])
+def test_every_shape_can_be_drawn_and_saved_beside_another(tmp_path, size):
+  image, whole = np.zeros((*size, 3), np.uint8), [[0, 0, size[1], size[0]]]
+  picture = draw_detections(image, whole, [7], [0.5], np.ones((1, *size), bool), NAMES)
+  for name, drawn in (('one', picture), ('two', side_by_side(picture, picture, ('a', 'b')))):
+    Image.fromarray(drawn).save(tmp_path / f'{name}.jpg')
+  map_of_it = draw_map(image, np.ones(size, int), {1: (9, 9, 9)})
+  Image.fromarray(map_of_it).save(tmp_path / 'map.jpg')
+
+
+def test_boxes_and_masks_lie_on_their_objects_in_a_smaller_drawing(monkeypatch):
+  monkeypatch.setattr(draw, 'LONGEST_SIDE', 500)
+  image = np.full((1000, 2000, 3), 128, np.uint8)
+  mask = np.zeros((1, 1000, 2000), bool)
+  mask[0, 400:800, 1200:1600] = True
+  picture = draw_detections(image, [[1200, 400, 1600, 800]], [8], None, mask, {8: ''})
+  assert picture.shape == (250, 500, 3)
+  changed = (picture != 128).any(-1)
+  assert changed[100:200, 300:400].all()
+  changed[95:205, 295:405] = False  # a name's rectangle is above
+  assert changed[100:].sum() == 0
+  values = draw_map(image, mask[0].astype(int), {1: (255, 255, 255)})
+  np.testing.assert_array_equal((values != 128).any(-1).nonzero()[0][[0, -1]], [99, 199])

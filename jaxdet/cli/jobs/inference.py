@@ -1,17 +1,20 @@
 """Evaluates a checkpoint, or applies it to images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from absl import logging
 from ml_collections import ConfigDict
 
-from input_pipeline.predict_images import image_batches, list_images
+from input_pipeline.given_images import GivenImage, list_images
+from input_pipeline.predict_images import image_batches, read_image
 from jaxdet.cli.jobs.training import open_dataset
 from jaxdet.evaluation import evaluate, predict
 from jaxdet.models.build import build_detector
 from jaxdet.training.categories import check_same_categories
 from jaxdet.training.checkpoint import load_for_inference
+
+SHOWN = 5  # files in the last message; the log names all
 
 
 def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str | None = None) -> None:
@@ -35,17 +38,41 @@ def predict_images(
 ) -> None:
   """Writes detections and pictures for images, folders of images, or lists of them, to `output`.
 
+  A file that cannot be read is named in the log, and the others are done.
+
   Args:
     config: None: the checkpoint's own.
     workdir: folder of the run.
     images: files, folders, or text files with one path per line.
     output: a folder; None: `workdir`/predictions.
     checkpoint: None: the last one in `workdir`.
+
+  Raises:
+    FileNotFoundError: there are no images.
+    ValueError: in the end, if an image that was named could not be read, or none.
   """
-  paths = list_images(images)
+  output = output or os.path.join(workdir, 'predictions')
+  given = list_images(images, output)
+  paths = [image.path for image in given]
   variables, metadata = load_for_inference(checkpoint or workdir)
   config = config or metadata.config
   detector = build_detector(config.model, len(metadata.categories))
-  output = output or os.path.join(workdir, 'predictions')
-  file = predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
-  logging.info('predictions of %d images: %s', len(paths), file)
+  batches = image_batches(paths, config)
+  done = predict(config, detector, variables, metadata.categories, batches, paths, read_image, output)
+  logging.info('predictions of %d images: %s', len(done), os.path.join(output, 'predictions.json'))
+  _report_lost(given, done)
+
+
+def _report_lost(given: Sequence[GivenImage], done: Collection[int]) -> None:
+  """Reports the files that could not be read; an error if one of them was named, or if no file could be read.
+
+  A file that was only found in a folder may be no image at all, so it is a warning.
+  """
+  lost = [image for index, image in enumerate(given) if index not in done]
+  if not lost:
+    return
+  shown = ', '.join(image.path for image in lost[:SHOWN]) + (', ..' if len(lost) > SHOWN else '')
+  message = f'{len(lost)} of {len(given)} files could not be read (reasons above): {shown}'
+  if not done or any(image.named for image in lost):
+    raise ValueError(message)
+  logging.warning('%s', message)
