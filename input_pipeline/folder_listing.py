@@ -14,6 +14,9 @@ class Listing:
   folders: set[str] = dataclasses.field(default_factory=set)  # and links to folders
   unusable: dict[str, str] = dataclasses.field(default_factory=dict)  # all else, with a description
 
+  def __contains__(self, name: str) -> bool:
+    return name in self.files or name in self.unusable or name in self.folders
+
 
 class Folders:
   """Cached listings of the folders below a root, by their path below it; '' is the root."""

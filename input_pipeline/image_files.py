@@ -26,6 +26,15 @@ class _Group:
   status: Int64[np.ndarray, 'I 2']  # bytes, and time of the last change in ns
 
 
+@dataclasses.dataclass(frozen=True)
+class Digests:
+  """What identifies image files and their companions, in hexadecimal."""
+
+  images: str
+  companions: Mapping[str, str]  # by feature
+  shards: tuple[str, ...]  # of the images and companions of each shard
+
+
 class ImageFiles:
   """Files of I images, and their companion files."""
 
@@ -49,18 +58,16 @@ class ImageFiles:
     """Whether all of an image's files were found."""
     return all(group.paths[position] for group in (self._images, *self._beside))
 
-  def shard_digest(self, positions: range) -> str:
-    """Digest of the paths, sizes and times of these images' files and of their companions."""
-    return hashlib.sha256(b''.join(_digest(group, positions) for group in (self._images, *self._beside))).hexdigest()
-
-  def image_digest(self) -> str:
-    """Digest of the paths, sizes and times of all image files."""
-    return _digest(self._images, range(len(self.paths))).hex()
-
-  def companion_digests(self) -> dict[str, str]:
-    """Digests of the companion files, by feature."""
-    pairs = zip(self._companions, self._beside, strict=True)
-    return {companion.feature: _digest(group, range(len(self.paths))).hex() for companion, group in pairs}
+  def digests(self, shards: Sequence[range]) -> 'Digests':
+    """Digests of paths, sizes and times; `shards` are the positions of their images."""
+    groups = [[_digest(group, positions) for positions in shards] for group in (self._images, *self._beside)]
+    images, *beside = (_joined(digests) for digests in groups)
+    features = [companion.feature for companion in self._companions]
+    return Digests(
+      images=images,
+      companions=dict(zip(features, beside, strict=True)),
+      shards=tuple(_joined(digests) for digests in zip(*groups, strict=True)),
+    )
 
   def load(self, position: int, height: int, width: int) -> tuple[bytes, dict[str, bytes], str]:
     """Loads the image's file and its companions by feature, and describes their problem ('' if none)."""
@@ -93,11 +100,14 @@ class ImageFiles:
 
 
 def _digest(group: _Group, positions: range) -> bytes:
-  digest = hashlib.sha256(f'{group.folder}\0'.encode())
-  rows = group.status[positions.start : positions.stop].tolist()
-  for path, (size, time) in zip(group.paths[positions.start : positions.stop], rows, strict=True):
-    digest.update(f'{path}\0{size}\0{time}\n'.encode(errors='surrogateescape'))
-  return digest.digest()
+  paths = group.paths[positions.start : positions.stop]
+  status = group.status[positions.start : positions.stop]
+  named = '\0'.join((group.folder, *paths)).encode(errors='surrogateescape')
+  return hashlib.sha256(named + b'\0' + status.tobytes()).digest()
+
+
+def _joined(digests: Iterable[bytes]) -> str:
+  return hashlib.sha256(b''.join(digests)).hexdigest()
 
 
 def _shared(companion: Companion, names: Iterable[str], own: Iterable[str]) -> list[str]:
@@ -117,11 +127,11 @@ def _statuses(root: str, paths: Sequence[str]) -> Int64[np.ndarray, 'I 2']:
 
   def ask(start: int) -> list[tuple[int, int]]:
     chunk = paths[start : start + STAT_CHUNK]
-    return [_status(os.path.join(root, path)) if path else (-1, -1) for path in chunk]
+    return [_status(f'{root}/{path}') if path else (-1, -1) for path in chunk]
 
   with ThreadPoolExecutor(STAT_THREADS) as pool:
     found = [status for part in pool.map(ask, range(0, len(paths), STAT_CHUNK)) for status in part]
-  return np.array(found, np.int64).reshape(-1, 2)
+  return np.array(found, '<i8').reshape(-1, 2)
 
 
 def _status(file: str | int) -> tuple[int, int]:

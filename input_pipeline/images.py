@@ -9,9 +9,10 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
-from input_pipeline.folder_listing import Folders
+from input_pipeline.folder_listing import Folders, Listing
 
 BASES = ('', 'images')  # folders in which names are searched as they are written
+PLAIN = re.compile(r'[^/.:\\][^/:\\]*(/[^/.:\\][^/:\\]*)*')  # a path without '.', '..', a drive or backslashes
 SPLIT = re.compile(r'(train|val|test|unlabeled)\d{4}')  # COCO's folders, which other layouts leave out
 PART = re.compile(r'(train|val|test|unlabeled)(id|idation|\d{4})?')  # a folder of one part of a data set
 COCO_2014 = re.compile(r'COCO_(train|val|test)2014_(\d{12}\.\w+)')  # 2017's name is the second group
@@ -36,9 +37,10 @@ def find(root: str, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
   for name, path in paths.items():
     names_of[path].append(name)
   for path, same in names_of.items():
-    for name in same if len(same) > 1 else ():
-      others = ', '.join(repr(other) for other in same if other != name)
-      problems[name] = f'is the file {path}, and so is {others}: give every image a file of its own'
+    if len(same) > 1:
+      for name in same:
+        others = ', '.join(repr(other) for other in same if other != name)
+        problems[name] = f'is the file {path}, and so is {others}: give every image a file of its own'
   return [paths.get(name, '') if name not in problems else '' for name in names], problems
 
 
@@ -48,15 +50,16 @@ class _Search:
   def __init__(self, root: str):
     self._root = root
     self._folders = Folders(root)
+    self._exact: dict[str, list[tuple[str, Listing]]] = {}
     self._below: dict[str, Mapping[str, list[str]]] = {}
     self._near: Mapping[str, list[str]] | None = None
 
   def find(self, name: str) -> tuple[str, str]:
     """Returns (path below the root, problem) of a name; one of both is ''."""
     tail = self._relative(name)
-    slashed = name.replace('\\', '/')
     if tail and (hit := self._search(tail)):
       return hit
+    slashed = name.replace('\\', '/')
     if slashed != name:
       tail = self._relative(slashed)
       if tail and (hit := self._search(tail)):
@@ -67,6 +70,8 @@ class _Search:
 
   def _relative(self, name: str) -> str:
     """The name as a path below the root, without '.' and '..'; '' if it leads elsewhere."""
+    if PLAIN.fullmatch(name):
+      return name
     if ntpath.splitdrive(name)[0]:
       return ''
     if name.startswith('/'):
@@ -78,22 +83,32 @@ class _Search:
   def _search(self, tail: str) -> tuple[str, str] | None:
     """Returns (path, problem) of the best place of a name; None if there is none."""
     for shorter, part in _tails(tail):
-      folder, base = os.path.split(shorter)
-      hits = [path for place in BASES if self._holds(path := os.path.join(place, shorter))][:1]
-      if not hits:
-        deeper = (os.path.join(place, base) for place in self._deeper(folder).get(base, ()))
-        hits = [path for path in deeper if not _contradicts(path, shorter, part)]
-      if len({os.path.realpath(os.path.join(self._root, path)) for path in hits}) > 1:
-        return '', f'may be {" or ".join(hits)}: write its folder too'
+      folder, _, base = shorter.rpartition('/')
+      for where, listing in self._places(folder):
+        if base in listing:
+          return self._usable(where, base, listing, tail)
+      hits = [where for where in self._deeper(folder).get(base, ()) if not (part and _contradicts(where, folder, part))]
+      if len(hits) > 1 and len({os.path.realpath(os.path.join(self._root, where, base)) for where in hits}) > 1:
+        return '', f'may be {" or ".join(f"{where}/{base}" for where in hits)}: write its folder too'
       if hits:
-        problem = self._folders.problem(hits[0])
-        return ('', f'{hits[0]} {problem}' if hits[0] != tail else problem) if problem else (hits[0], '')
+        return self._usable(hits[0], base, self._folders.listing(hits[0]), tail)
     return None
 
-  def _holds(self, path: str) -> bool:
-    folder, name = os.path.split(path)
-    listing = self._folders.listing(folder)
-    return name in listing.files or name in listing.unusable or name in listing.folders
+  def _usable(self, where: str, base: str, listing: Listing, tail: str) -> tuple[str, str]:
+    path = f'{where}/{base}' if where else base
+    if base in listing.files and base not in listing.links:
+      return path, ''
+    problem = self._folders.problem(path)
+    if not problem:
+      return path, ''
+    return '', problem if path == tail else f'{path} {problem}'
+
+  def _places(self, folder: str) -> list[tuple[str, Listing]]:
+    """Paths and listings of `folder` in each of BASES."""
+    if folder not in self._exact:
+      paths = (os.path.join(base, folder) if folder else base for base in BASES)
+      self._exact[folder] = [(path, self._folders.listing(path)) for path in paths]
+    return self._exact[folder]
 
   def _deeper(self, folder: str) -> Mapping[str, list[str]]:
     """Folders by file name of the files in `folder` below each folder that lies directly in one of BASES."""
@@ -136,11 +151,10 @@ def _tails(tail: str) -> Iterator[tuple[str, str]]:
     yield match[2], ''  # COCO's numbers are unique, and its splits of 2017 are others than those of 2014
 
 
-def _contradicts(path: str, tail: str, part: str) -> bool:
-  """Whether a file lies in the folder of another part of the data set than its name says."""
-  folder = os.path.basename(path.removesuffix(tail).rstrip('/'))
-  match = PART.fullmatch(folder)
-  return bool(part and match and match[1] != part)
+def _contradicts(where: str, folder: str, part: str) -> bool:
+  """Whether a file with the last folders `folder` lies in the folder of another part of the data set than `part`."""
+  match = PART.fullmatch(os.path.basename(where.removesuffix(folder).rstrip('/')))
+  return bool(match and match[1] != part)
 
 
 def _folded(path: str) -> str:

@@ -68,13 +68,13 @@ def open_source(annotation_path: str, image_root: str, folder: str, companions: 
   """
   annotations = identify(annotation_path, folder)
   files = ImageFiles(image_root, annotations.file_names, companions)
-  shards = tuple(files.shard_digest(positions) for positions in records.shard_positions(len(annotations.file_names)))
+  digests = files.digests(records.shard_positions(len(annotations.file_names)))
   parts = {
     'version': f'{VERSION}, shards of {records.IMAGES_PER_SHARD}',
     # Relative, so that a data folder may be moved together with its records.
     'root': os.path.relpath(image_root, folder),
     'annotations': annotations.sha256,
-    'companions': files.companion_digests(),
-    'images': files.image_digest(),
+    'companions': digests.companions,
+    'images': digests.images,
   }
-  return Source(annotations, image_root, files, shards, parts)
+  return Source(annotations, image_root, files, digests.shards, parts)
