@@ -131,6 +131,11 @@ class RecordDataset:
     """Records of the first source."""
     return self.sources[0].records if self.sources else None
 
+  @property
+  def content(self) -> tuple[str, ...]:
+    """Digests of the annotations of all sources and of the validation split; the same on all processes of a job."""
+    return (*(source.records.annotations for source in self.sources), self.val.annotations)
+
   def train_batches(self, start_step: int) -> Iterator[Batch]:
     """Yields this process's part of the batches of steps `start_step`, `start_step` + 1, ..., endlessly.
 

@@ -103,6 +103,7 @@ class Records:
   counts: Mapping[str, int]  # special cases and dropped objects of the preparation, by name
   index: Index
   features: tuple[str, ...] = ()  # names of `examples.OPTIONAL` that all records have
+  annotations: str = ''  # digest of the annotation file's bytes
 
   def __post_init__(self):
     self._paths = shard_paths(self.folder, self.split, len(self))
@@ -126,7 +127,8 @@ class Records:
         raise RecordsNotFound(f"the records of split '{split}' lack {path}: prepare them again")
     categories = tuple(Category(**category) for category in manifest['categories'])
     features = tuple(manifest.get('features', ()))
-    return cls(folder, split, categories, manifest['counts'], Index.load(index), features)
+    annotations = manifest.get('source', {}).get('annotations', '')
+    return cls(folder, split, categories, manifest['counts'], Index.load(index), features, annotations)
 
   def __len__(self) -> int:
     return len(self.index.image_ids)
