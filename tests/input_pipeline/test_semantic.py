@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -183,6 +184,16 @@ class TestRecords:
     assert after.folder != before.folder
     changed = examples.parse(after.read([0])[0]).image.files['semantic/encoded']
     assert changed == (folder / 'maps' / 'train' / '1.png').read_bytes()
+
+  def test_a_map_of_two_images_is_refused(self, folder):
+    os.rename(folder / '2.jpg', folder / '1.png')
+    for split in ('train', 'val'):
+      path = folder / f'{split}.json'
+      path.write_text(path.read_text().replace('2.jpg', '1.png'))
+    with pytest.raises(
+      ValueError, match=r'maps/1\.png: belongs to 1\.jpg and 1\.png: give every image a file of its own'
+    ):
+      self.build(folder)
 
   def test_missing_and_bad_maps_are_listed(self, folder):
     (folder / 'maps' / 'train' / '1.png').unlink()
