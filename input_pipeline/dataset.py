@@ -61,7 +61,7 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
     for source in sources:
       drops.report(source.records.split, source.path, source.records.counts, source.fields.lacking)
   if sources and not any(source.fields.images for source in sources):
-    drops.check_any_object([(source.path, source.records.counts, source.left_out) for source in sources])
+    drops.check_any_object([(source.path, source.records, source.fields) for source in sources])
   val_path, val = open_split(data, 'val', data.val, evaluation_fields(data), workdir)
   if process_index == 0:
     drops.report('val', val_path, val.counts)
@@ -92,11 +92,6 @@ class Source:
   data: ConfigDict
   fields: Fields
   records: Records
-
-  @property
-  def left_out(self) -> tuple[str, ...]:
-    """Names of counts of objects that are in the records and that training leaves out."""
-    return ('crowds', *(('ignored',) if self.data.ignore.marked else ()), *self.fields.lacking)
 
   def images(self, seed: int, batch_size: int, rows: range, counters: Counters) -> TrainingImages:
     """Loader of the training batches; this process loads `rows` of each."""

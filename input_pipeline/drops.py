@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from input_pipeline import examples
+from input_pipeline.fields.scene import Scene
+from input_pipeline.fields.table import Fields
+from input_pipeline.records import Records
+from input_pipeline.transforms import Placement
 from jaxdet.annotations.columns import Annotations
 from jaxdet.annotations.ragged import Ragged
 
@@ -85,21 +90,31 @@ def report(split: str, path: str, counts: Mapping[str, int], lacking: Sequence[s
       logging.warning("split '%s' of %s: %d %s (%s)", split, path, counts[name], words, name)
 
 
-def check_any_object(sources: Sequence[tuple[str, Mapping[str, int], Sequence[str]]]) -> None:
-  """Raises a ValueError if all sources of training images together have no object to train on.
-
-  Args:
-    sources: annotation file, counts of the records, and names of counts of objects that training leaves out.
-  """
+def check_any_object(sources: Sequence[tuple[str, Records, Fields]]) -> None:
+  """Raises a ValueError if training would see no object of any source: annotation file, records, fields of batches."""
+  if any(has_object_to_train_on(records, fields) for _, records, fields in sources):
+    return
   found = []
-  for path, counts, left_out in sources:
-    # An object may be left out for two reasons: the largest count is certain, the sum is not.
-    if counts['objects'] > max(counts.get(name, 0) for name in left_out):
-      return
-    reasons = dropped(counts) | {name: counts[name] for name in left_out if counts.get(name)}
+  for path, records, fields in sources:
+    counts = records.counts
+    reasons = dropped(counts) | {
+      name: counts[name] for name in ('crowds', 'ignored', *fields.lacking) if counts.get(name)
+    }
     here = f'{counts["images"]} images, {counts["objects"]} objects'
     found.append(f'{path}: {here}' + (f', {_list(reasons)}' if reasons else ''))
-  raise ValueError(f'no object to train on ({"; ".join(found)}): correct the annotations, or add some')
+  raise ValueError(
+    f'no object to train on ({"; ".join(found)}): correct the annotations, add some, or change config.data.ignore'
+  )
+
+
+def has_object_to_train_on(records: Records, fields: Fields) -> bool:
+  """Whether training keeps an object of a whole image; usually the first image with objects tells."""
+  for image in np.unique(records.crowds.rows()[~records.crowds.values]).tolist():
+    example = examples.parse(records.read([image])[0])
+    whole = Placement(example.size, example.size, (0, 0), example.size)
+    if fields.kept(Scene(example.objects, example.image, whole))[0].any():
+      return True
+  return False
 
 
 def _list(counts: Mapping[str, int]) -> str:

@@ -94,25 +94,33 @@ def locked(path: str, what: str) -> Iterator[None]:
 
 def _create(path: str, owner: Owner) -> bool:
   """Creates the lock file; False if it is there."""
-  try:
+  with _writing(os.path.dirname(path)):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, 'x') as f:
-      json.dump(dataclasses.asdict(owner), f)
-  except FileExistsError:
-    return False
-  except OSError as error:
-    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-      raise
-    raise CannotWrite(error.errno, error.strerror, os.path.dirname(path)) from error
+    try:
+      with open(path, 'x') as f:
+        json.dump(dataclasses.asdict(owner), f)
+    except FileExistsError:
+      return False
   return True
 
 
+@contextlib.contextmanager
+def _writing(folder: str) -> Iterator[None]:
+  """Raises CannotWrite for the errors of a folder that is not writable."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+      raise
+    raise CannotWrite(error.errno, error.strerror, folder) from error
+
+
 def _read(path: str) -> Owner | None:
-  """Owner of a lock; None if it is gone, or not written yet."""
+  """Owner of a lock; None if it is gone, not written yet, or may not be read."""
   try:
     with open(path) as f:
       return Owner(**json.load(f))
-  except (FileNotFoundError, ValueError, TypeError):
+  except (OSError, ValueError, TypeError):
     return None
 
 
@@ -128,7 +136,8 @@ def _remove_stale(path: str, owner: Owner | None, what: str) -> None:
   """Removes a stale lock, unless another process was quicker: a rename succeeds for one of them."""
   mine = temporary(path)
   try:
-    os.replace(path, mine)
+    with _writing(os.path.dirname(path)):
+      os.replace(path, mine)
   except FileNotFoundError:
     return
   if _read(mine) == owner:

@@ -133,6 +133,7 @@ def test_polygons_are_not_objects():
     ([an_object(1, box=(100, 0, 5, 5))], '0 objects, dropped_objects_outside_image 1'),
     ([an_object(1, iscrowd=1)], '1 objects, crowds 1'),
     ([an_object(1, iscrowd=1), an_object(2, box=(0, 0, 0, 1))], '1 objects, dropped_boxes_without_area 1, crowds 1'),
+    ([an_object(1, iscrowd=1), an_object(2, segmentation=[])], '2 objects, crowds 1, objects_without_mask 1'),
   ],
 )
 def test_a_training_set_without_any_object_is_refused(tmp_path, objects, reason):
@@ -143,13 +144,12 @@ def test_a_training_set_without_any_object_is_refused(tmp_path, objects, reason)
     build(tmp_path)
 
 
-def test_marked_objects_are_none_where_training_leaves_them_out(tmp_path):
-  write(tmp_path, [an_object(1, ignore=1)])
+@pytest.mark.parametrize('ignore', [{'marked': True, 'min_side': 0}, {'marked': False, 'min_side': 20}])
+def test_objects_that_the_config_ignores_are_none(tmp_path, ignore):
+  write(tmp_path, [an_object(1, ignore=1), an_object(2, image=2, box=(0, 0, 30, 19), ignore=1)])
   assert len(build(tmp_path).train) == 2
-  config = mini_photos.make_config(tmp_path, train=('train.json',), val=('train.json',)).unlock()
-  config.data.ignore.marked = True
-  with pytest.raises(ValueError, match='1 objects, ignored 1'):
-    dataset.build(config.lock())
+  with pytest.raises(ValueError, match=r'2 objects, ignored 2\): .* or change config\.data\.ignore'):
+    build(tmp_path, ignore=ignore)
 
 
 def test_images_without_objects_may_be_a_source_beside_others_and_a_validation_set(tmp_path):
