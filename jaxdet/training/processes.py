@@ -1,13 +1,10 @@
-"""Connects the processes of a job, and compares what they have read."""
+"""Connects the processes of a job."""
 
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
-import numpy as np
 from absl import logging
-from jax.experimental import multihost_utils
 
 
 def initialize_processes(multihost: bool | None = None) -> None:
@@ -34,14 +31,3 @@ def describes_several_processes(environment: Mapping[str, str]) -> bool:
     or 'JAX_COORDINATOR_ADDRESS' in environment
     or ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
   )
-
-
-def check_same_on_all_processes(words: Sequence[str], what: str) -> None:
-  """Raises a ValueError on all processes of a job unless all of them have the same words; `what` is for the message."""
-  if jax.process_count() == 1:
-    return
-  mine = np.frombuffer(hashlib.sha256('\0'.join(words).encode()).digest(), np.uint32)
-  everyones = np.asarray(multihost_utils.process_allgather(mine))
-  different = np.flatnonzero((everyones != everyones[0]).any(axis=1)).tolist()
-  if different:
-    raise ValueError(f'processes {different} of the job have other {what} than process 0')

@@ -14,9 +14,9 @@ from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Category
 from jaxdet.training import freezing, loop
+from jaxdet.training.agreement import check_same_on_all_processes
 from jaxdet.training.categories import check_same_categories, set_class_counts, set_num_classes
 from jaxdet.training.checkpoint import read_metadata
-from jaxdet.training.processes import check_same_on_all_processes
 
 
 def train(config: ConfigDict, workdir: str) -> None:

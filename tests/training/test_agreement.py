@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from jaxdet.training.processes import check_same_on_all_processes
+from jaxdet.training.agreement import check_same_on_all_processes
 
 
 def exchange(monkeypatch, words_of_others):
