@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from input_pipeline import (
   center_crop,
   copy_paste,
+  drops,
   photometric,
   pipeline,
   random_crop,
@@ -42,19 +43,28 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
 
   Args:
     workdir: folder of the records if the data's own folder is not writable.
-    process_index: of this host among `process_count`; each yields its part of a batch. Process 0 prepares.
+    process_index: of this host among `process_count`; each yields its part of a batch. One makes records and the
+      others wait.
 
   Raises:
     FileNotFoundError: an annotation file or an image is missing; the message names what was tried.
-    ValueError: a setting does not fit, such as a batch size that is no multiple of the number of processes.
+    ValueError: a setting does not fit, such as a batch size that is no multiple of the number of processes, or there is
+      no object to train on.
   """
   data = config.data
   settings = settings_of_sources(data)
   _check(config, settings, process_count)
-  if data.name == 'shapes' and process_index == 0:
+  if data.name == 'shapes':
     shapes.generate(data.dir, **data.shapes, seed=config.seed)
-  sources = tuple(_open_source(name, own, workdir, process_index) for name, own in settings.items())
-  val_path, val = open_split(data, 'val', data.val, evaluation_fields(data), workdir, process_index)
+  sources = tuple(_open_source(name, own, workdir) for name, own in settings.items())
+  if process_index == 0:
+    for source in sources:
+      drops.report(source.records.split, source.path, source.records.counts, source.fields.lacking)
+  if sources and not any(source.fields.images for source in sources):
+    drops.check_any_object([(source.path, source.records, source.fields) for source in sources])
+  val_path, val = open_split(data, 'val', data.val, evaluation_fields(data), workdir)
+  if process_index == 0:
+    drops.report('val', val_path, val.counts)
   if config.eval.image_ids:
     val = images_of_file(val, config.eval.image_ids)
   for source in sources:
@@ -115,6 +125,11 @@ class RecordDataset:
   def train(self) -> Records | None:
     """Records of the first source."""
     return self.sources[0].records if self.sources else None
+
+  @property
+  def content(self) -> tuple[str, ...]:
+    """Digests of the annotations of all sources and of the validation split; the same on all processes of a job."""
+    return (*(source.records.annotations for source in self.sources), self.val.annotations)
 
   def train_batches(self, start_step: int) -> Iterator[Batch]:
     """Yields this process's part of the batches of steps `start_step`, `start_step` + 1, ..., endlessly.
@@ -189,10 +204,10 @@ class RecordDataset:
     return range(self.process_index * local_size, (self.process_index + 1) * local_size)
 
 
-def _open_source(name: str, data: ConfigDict, workdir: str, process_index: int) -> Source:
+def _open_source(name: str, data: ConfigDict, workdir: str) -> Source:
   """Opens a source of training images; raises ValueError if its records lack a field that its settings ask for."""
   fields = training_fields(data, num_classes=0)  # the number of classes is not known yet, and not used here
-  path, records = open_split(data, split_name(name), data.train, fields, workdir, process_index)
+  path, records = open_split(data, split_name(name), data.train, fields, workdir)
   fields.check(records, path)
   return Source(path, data, training_fields(data, len(records.categories)), records)
 

@@ -85,12 +85,13 @@ def check_map(encoded: bytes, height: int, width: int) -> str:
   return ''
 
 
-def annotated_unturned(encoded: bytes, height: int, width: int) -> bool:
-  """Whether the annotated size is that of the stored pixels, where the orientation exchanges the sides.
+def is_annotated_unturned(encoded: bytes, height: int, width: int) -> bool:
+  """Whether EXIF exchanges the sides of an image, and the annotated size is that before the turn.
 
-  `decode` does not turn such an image. Detectron2 stops at it; mmdetection turns it away from its boxes.
+  `decode` leaves such an image as it is stored. Detectron2 stops at it; mmdetection turns it away from its boxes.
   """
-  stored, upright, _ = _load(_open(io.BytesIO(encoded)), eighth=True)
+  image = _open(io.BytesIO(encoded))
+  stored, upright = _sizes(image, _orientation(image))
   return (height, width) == stored != upright
 
 

@@ -28,6 +28,11 @@ class RecordsOfImages:
     return self.records.categories
 
   @property
+  def annotations(self) -> str:
+    """Digest of the annotation file's bytes."""
+    return self.records.annotations
+
+  @property
   def image_ids(self) -> Int64[np.ndarray, 'V']:
     return self.records.image_ids[self.rows]
 

@@ -1,26 +1,20 @@
 """Makes a split's records once: shards on disk, from its annotations and a folder of images."""
 
-import dataclasses
 import glob
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 
-import tqdm
 from absl import logging
-from array_record.python import array_record_module
 
-from input_pipeline import decoding, examples, images, records, tfds_metadata
-from input_pipeline.examples import Example
+from input_pipeline import drops, examples, record_folders, record_source, records, tfds_metadata
 from input_pipeline.fields.field import Companion
+from input_pipeline.lock import locked
+from input_pipeline.record_source import Source
 from input_pipeline.records import Index, Records
-from jaxdet.annotations import columns
-from jaxdet.annotations import files as annotation_files
+from input_pipeline.shards import Shards, ShardWriter, example_of
 from jaxdet.annotations.columns import Annotations
 from jaxdet.annotations.ragged import Ragged
 
-VERSION = 2  # of the records' format; records of another version are made again
 SHOWN = 10  # problems in an error message; a file lists all
 
 
@@ -33,213 +27,150 @@ def prepare(
   wanted: Sequence[str] = (),
   companions: Sequence[Companion] = (),
 ) -> Records:
-  """Opens the split's records in `out_dir`; makes them if they are missing or were made from other annotations.
+  """Opens the split's records in `out_dir`; makes them if they are missing.
 
   Every image is decoded once and compared with its annotated size. Image files are stored unchanged. An interrupted
   run continues at the first unfinished shard. Memory: the annotations as columns (under 1 GB for LVIS v1's training
-  split) and one shard of images (about 0.2 GB). One process at a time may prepare a split.
+  split) and one shard of images (about 0.2 GB).
 
   Args:
     annotation_path: LVIS or COCO JSON, or splits of VOC, see jaxdet/annotations/files.py.
     image_root: folder of the images, in any layout of `images.find`.
-    out_dir: folder of the records; splits share it.
+    out_dir: folder of the records; splits may share it.
     split: 'train', 'val', ...; part of the file names.
     num_workers: threads that read and check images; None: one per CPU.
-    wanted: features of `examples.OPTIONAL` that records must have; records without them are made again.
+    wanted: features of `examples.OPTIONAL` that records must have.
     companions: files beside the images that are stored in the records.
 
   Raises:
     FileNotFoundError: the annotation file does not exist.
     ValueError: the annotations contradict themselves or lack a wanted feature, or images or their companions are
-      missing, broken or of another size than annotated; the message names a file that lists them all.
+      missing, broken or of another size than annotated (the message names a file that lists them all), or the folder
+      has records of another source.
+    CannotWrite: records must be made, and `out_dir` is not writable.
   """
-  source = _Source(annotation_path)
-  manifest = records.load_manifest(out_dir, split)
-  folders = {companion.feature: f'{companion.folder}/*{companion.suffix}' for companion in companions}
-  if manifest is not None and source.made(manifest) and holds(manifest, wanted, folders):
-    try:
-      return Records.open(out_dir, split)
-    except records.RecordsNotFound as reason:
-      logging.info('Going on with what is there: %s', reason)
-  else:
-    if manifest is not None:
-      logging.info("Making split '%s' anew: %s, or what records are to hold, has changed", split, annotation_path)
-    _remove(out_dir, split)
-  os.makedirs(out_dir, exist_ok=True)
+  source = record_source.open_source(annotation_path, image_root, out_dir, companions)
+  return prepare_source(source, out_dir, split, num_workers, wanted)
 
-  annotations = columns.read(annotation_path)
-  features = _optional_features(annotations, wanted, companions)
+
+def prepare_source(
+  source: Source,
+  out_dir: str,
+  split: str,
+  num_workers: int | None = None,
+  wanted: Sequence[str] = (),
+  others: Sequence[str] = (),
+) -> Records:
+  """Opens the records of a source in `out_dir`, or makes them, see `prepare`; other processes wait meanwhile.
+
+  Args:
+    others: folders with other records of this split; shards of the same images are linked, not made.
+  """
+  opened = _open(source, out_dir, split, wanted)
+  if opened:
+    return opened
+  problems_path = os.path.join(out_dir, f'{split}-problems.txt')
+  before = _status(problems_path)
+  with locked(os.path.join(out_dir, f'{split}.lock'), f"making records of split '{split}' in {out_dir}"):
+    opened = _open(source, out_dir, split, wanted)
+    if opened:
+      return opened
+    if _status(problems_path) != before:  # another process has tried meanwhile: all would find the same
+      with open(problems_path, encoding='utf-8') as f:
+        raise ValueError(_message(f.read().splitlines(), source, problems_path))
+    problems = _make(source, out_dir, split, num_workers or os.cpu_count(), wanted, others)
+    if problems:
+      with open(problems_path, 'w', encoding='utf-8', errors='backslashreplace') as f:
+        f.writelines(f'{problem}\n' for problem in problems)
+      raise ValueError(_message(problems, source, problems_path))
+    if before:
+      os.remove(problems_path)
+  return Records.open(out_dir, split)
+
+
+def _open(source: Source, folder: str, split: str, wanted: Sequence[str]) -> Records | None:
+  """Opens complete records; None if there are none, or a file of theirs is missing.
+
+  Raises:
+    ValueError: they are of another source, or lack a wanted feature.
+  """
+  manifest = records.load_manifest(folder, split)
+  if manifest is None:
+    return None
+  if changes := source.changes(manifest):
+    raise ValueError(
+      f"{folder} has records of split '{split}' of another source (other: {', '.join(changes)}): name another folder, "
+      'or delete this one'
+    )
+  if not manifest['complete']:
+    return None
+  _check_wanted(manifest['features'], wanted, source.annotations.path)
+  try:
+    return Records.open(folder, split)
+  except records.RecordsNotFound as reason:
+    logging.info('Going on with what is there: %s', reason)
+    return None
+
+
+def _make(
+  source: Source, folder: str, split: str, num_workers: int, wanted: Sequence[str], others: Sequence[str]
+) -> list[str]:
+  """Makes records; returns the problems of image files, with which they stay incomplete."""
+  logging.info("Making records of split '%s' in %s%s", split, folder, record_folders.describe(others, split, source))
+  for left_over in glob.glob(os.path.join(glob.escape(folder), f'{records.NAME}-{split}.*.partial')):
+    os.remove(left_over)  # of a process that has ended, since this one has the lock
+  in_file = source.annotations.read()
+  annotations = drops.without_objects_outside(in_file)
+  features = _optional_features(annotations, source.parts['companions'])
+  _check_wanted(features, wanted, annotations.path)
   manifest = {
-    'version': VERSION,
     'complete': False,
-    'source': source.fingerprint(),
+    'source': {'path': annotations.path, **source.parts},
     'categories': [vars(category) for category in annotations.categories],
     'counts': dict(annotations.counts),
     'num_images': len(annotations),
     'features': features,
-    'folders': folders,
+    'shards': _shards_of(folder, split, source),
   }
-  records.save_manifest(out_dir, split, manifest)
-  files = _Files(image_root, annotations.file_names, companions)
-  file_names, problems = _write_shards(annotations, files, out_dir, split, num_workers or os.cpu_count())
+  records.save_manifest(folder, split, manifest)
+
+  def save(shards: Shards) -> None:
+    records.save_manifest(folder, split, {**manifest, 'shards': {**manifest['shards'], **shards}})
+
+  writer = ShardWriter(annotations, source.files, source.shards, folder, split)
+  elsewhere = {other: _shards_of(other, split, source) for other in others}
+  shards, problems = writer.write(manifest['shards'], elsewhere, num_workers, save)
   if problems:
-    raise ValueError(_report(problems, annotation_path, image_root, os.path.join(out_dir, f'{split}-problems.txt')))
-  _index(annotations, file_names).save(records.index_path(out_dir, split))
-  records.save_manifest(out_dir, split, {**manifest, 'complete': True})
-  tfds_metadata.write(out_dir)
-  return Records.open(out_dir, split)
+    return problems
+  unturned = [position for shard in shards.values() for position in shard['unturned']]
+  turned_boxes = drops.with_turned_boxes(in_file, unturned)
+  if turned_boxes:
+    names = ', '.join(source.files.paths[position] for position in turned_boxes[:SHOWN])
+    logging.warning('boxes of %d images of %s fit only the turned image: %s', len(turned_boxes), in_file.path, names)
+  counts = {**annotations.counts, drops.UNTURNED: len(unturned), drops.TURNED_BOXES: len(turned_boxes)}
+  _index(annotations, source.files.paths).save(records.index_path(folder, split))
+  records.save_manifest(folder, split, {**manifest, 'shards': shards, 'counts': counts, 'complete': True})
+  tfds_metadata.write(folder)
+  return []
 
 
-class _Source:
-  """Identifies the annotation files of records by their bytes; if time and size agree, they are not read again."""
-
-  def __init__(self, path: str):
-    self._files = annotation_files.files(path)
-    status = [os.stat(file) for file in self._files]
-    self._quick = {'bytes': sum(s.st_size for s in status), 'mtime_ns': sum(s.st_mtime_ns for s in status)}
-
-  def fingerprint(self) -> dict:
-    digest = hashlib.sha256()
-    for file in self._files:
-      with open(file, 'rb') as f:
-        hashlib.file_digest(f, lambda: digest)
-    return {**self._quick, 'sha256': digest.hexdigest()}
-
-  def made(self, manifest: dict) -> bool:
-    """Whether the records of this manifest were made from this file and have this program's format."""
-    if manifest['version'] != VERSION or manifest['source']['bytes'] != self._quick['bytes']:
-      return False
-    unchanged = manifest['source']['mtime_ns'] == self._quick['mtime_ns']
-    return unchanged or manifest['source']['sha256'] == self.fingerprint()['sha256']
+def _shards_of(folder: str, split: str, source: Source) -> Shards:
+  """Finished shards of records that differ from these by image files alone."""
+  manifest = records.load_manifest(folder, split)
+  if manifest is None or set(source.changes(manifest)) - {record_source.PARTS['images']}:
+    return {}
+  return manifest['shards']
 
 
-def _remove(out_dir: str, split: str) -> None:
-  """Removes a split's files, the manifest first: without it, files left by an interruption are ignored."""
-  stem = os.path.join(glob.escape(out_dir), f'{records.NAME}-{split}')
-  shards = glob.glob(f'{stem}.array_record-*')
-  for path in [records.manifest_path(out_dir, split), records.index_path(out_dir, split), *shards]:
-    if os.path.exists(path):
-      os.remove(path)
+def _optional_features(annotations: Annotations, companions: Iterable[str]) -> list[str]:
+  """Names of examples.OPTIONAL that records of these annotations have; `companions` are those of files."""
+  example = example_of(annotations, 0, '', b'', {feature: b'' for feature in companions})
+  return sorted(examples.features_of(example).keys() & examples.OPTIONAL.keys())
 
 
-class _Files:
-  """Image files, and their companion files."""
-
-  def __init__(self, root: str, names: Sequence[str], companions: Sequence[Companion]):
-    self._root, self._companions = root, companions
-    self.paths, missing = images.find(root, names)  # image paths below the root; '': not found
-    self.missing = [f'{name}: not found' for name in missing]
-    self._beside = []
-    for companion in companions:
-      own = [os.path.splitext(name)[0] + companion.suffix for name in names]
-      paths, missing = images.find(os.path.join(root, companion.folder), own)
-      self._beside.append(paths)
-      self.missing += [f'{os.path.join(companion.folder, name)}: not found' for name in missing]
-
-  def __contains__(self, position: int) -> bool:
-    """Whether all of an image's files were found."""
-    return all(paths[position] for paths in (self.paths, *self._beside))
-
-  def load(self, position: int, height: int, width: int) -> tuple[bytes, dict[str, bytes], str]:
-    """Loads the image's file and its companions by feature, and describes their problem ('' if none)."""
-    encoded = self._read(self.paths[position])
-    problem = decoding.check(encoded, height, width)
-    problem = problem and f'{self.paths[position]}: {problem}'
-    beside = {}
-    for companion, paths in zip(self._companions, self._beside, strict=True):
-      path = os.path.join(companion.folder, paths[position])
-      beside[companion.feature] = self._read(path)
-      if not problem and (found := companion.problem(beside[companion.feature], height, width)):
-        problem = f'{path}: {found}'
-    return encoded, beside, problem
-
-  def _read(self, path: str) -> bytes:
-    with open(os.path.join(self._root, path), 'rb') as f:
-      return f.read()
-
-
-def _write_shards(
-  annotations: Annotations, files: _Files, out_dir: str, split: str, num_workers: int
-) -> tuple[list[str], list[str]]:
-  """Writes the missing shards; returns the images' paths below the root, and the problems of files."""
-  problems = list(files.missing)
-  progress = tqdm.tqdm(total=len(annotations), desc=f'records of {split}', unit=' images')
-  with ThreadPoolExecutor(num_workers) as pool, progress:
-    for shard, target in enumerate(records.shard_paths(out_dir, split, len(annotations))):
-      first = shard * records.IMAGES_PER_SHARD
-      positions = range(first, min(first + records.IMAGES_PER_SHARD, len(annotations)))
-      if not os.path.exists(target):
-        problems += _write_shard(target, annotations, files, positions, pool, progress)
-      else:
-        progress.update(len(positions))
-  return files.paths, problems
-
-
-def _write_shard(
-  target: str,
-  annotations: Annotations,
-  files: _Files,
-  positions: range,
-  pool: ThreadPoolExecutor,
-  progress: tqdm.tqdm,
-) -> list[str]:
-  """Writes one shard under a temporary name and renames it if all its images are good; else returns the problems."""
-  partial = f'{target}.partial'
-  # Group size 1: each record can be read alone. JPEG files do not compress further.
-  writer = array_record_module.ArrayRecordWriter(partial, 'group_size:1,uncompressed')
-  problems = []
-
-  def load(position: int) -> tuple[bytes, dict[str, bytes], str]:
-    return files.load(position, *annotations.image_sizes[position].tolist())
-
-  found = [position for position in positions if position in files]
-  for position, (encoded, beside, problem) in zip(found, pool.map(load, found), strict=True):
-    if problem:
-      problems.append(problem)
-    elif not problems:
-      example = _example(annotations, position, files.paths[position], encoded, beside)
-      writer.write(examples.serialize(example))
-    progress.update()
-  writer.close()
-  if problems or len(found) < len(positions):
-    os.remove(partial)
-  else:
-    os.replace(partial, target)
-  return problems
-
-
-def _example(
-  annotations: Annotations, position: int, path: str, encoded: bytes, beside: Mapping[str, bytes]
-) -> Example:
-  height, width = annotations.image_sizes[position].tolist()
-  return Example(
-    encoded=encoded,
-    image_id=int(annotations.image_ids[position]),
-    height=height,
-    width=width,
-    file_name=path,
-    objects=annotations.objects(position),
-    image=dataclasses.replace(annotations.image(position), files=beside),
-  )
-
-
-def holds(manifest: Mapping, wanted: Sequence[str], folders: Mapping[str, str]) -> bool:
-  """Whether records have at least these features, with companion files from these folders."""
-  there = manifest.get('folders', {})
-  return set(wanted) <= set(manifest.get('features', ())) and folders.items() <= there.items()
-
-
-def _optional_features(annotations: Annotations, wanted: Sequence[str], companions: Sequence[Companion]) -> list[str]:
-  """Names of examples.OPTIONAL that records of these annotations have.
-
-  Raises:
-    ValueError: a wanted feature is missing.
-  """
-  example = _example(annotations, 0, '', b'', {companion.feature: b'' for companion in companions})
-  features = sorted(examples.features_of(example).keys() & examples.OPTIONAL.keys())
+def _check_wanted(features: Sequence[str], wanted: Sequence[str], path: str) -> None:
   if lacking := sorted(set(wanted) - set(features)):
-    raise ValueError(f'{annotations.path} has nothing for {", ".join(lacking)} of records, which config.data asks for')
-  return features
+    raise ValueError(f'{path} has nothing for {", ".join(lacking)} of records, which config.data asks for')
 
 
 def _index(annotations: Annotations, file_names: Sequence[str]) -> Index:
@@ -253,14 +184,21 @@ def _index(annotations: Annotations, file_names: Sequence[str]) -> Index:
   )
 
 
-def _report(problems: list[str], annotation_path: str, image_root: str, path: str) -> str:
-  """Writes all problems into a file; returns an error message with the first of them."""
-  with open(path, 'w') as f:
-    f.writelines(f'{problem}\n' for problem in problems)
+def _status(path: str) -> tuple[int, int] | None:
+  """(inode, time) of a file; None if there is none."""
+  try:
+    status = os.stat(path)
+  except FileNotFoundError:
+    return None
+  return status.st_ino, status.st_mtime_ns
+
+
+def _message(problems: Sequence[str], source: Source, path: str) -> str:
+  """An error message with the first problems; the file at `path` has all."""
   lines = '\n'.join(f'  {problem}' for problem in problems[:SHOWN])
   more = f'\n  ... and {len(problems) - SHOWN} more' if len(problems) > SHOWN else ''
   return (
-    f'{len(problems)} images of {annotation_path} are missing below {image_root} or broken '
+    f'{len(problems)} images of {source.annotations.path} are missing below {source.image_root} or broken '
     f'(all are listed in {path}):\n{lines}{more}\n'
     'Download these again, or name the right folder of images; what is finished is kept.'
   )

@@ -20,6 +20,7 @@ import numpy as np
 from array_record.python import array_record_module
 from jaxtyping import Int, Int64
 
+from input_pipeline.lock import temporary
 from jaxdet.annotations.ragged import Ragged
 from jaxdet.structures import Category
 
@@ -49,6 +50,12 @@ def num_shards(num_images: int) -> int:
   return -(-num_images // IMAGES_PER_SHARD)
 
 
+def shard_positions(num_images: int) -> list[range]:
+  """Positions of the images in each shard."""
+  starts = range(0, num_images, IMAGES_PER_SHARD)
+  return [range(start, min(start + IMAGES_PER_SHARD, num_images)) for start in starts]
+
+
 @dataclasses.dataclass(frozen=True)
 class Index:
   """Columns of I images for samplers, which do not read the records; row i is the image with index i everywhere."""
@@ -61,7 +68,7 @@ class Index:
 
   def save(self, path: str) -> None:
     """Writes all columns atomically: a file of this name is never incomplete."""
-    with open(f'{path}.partial', 'wb') as f:
+    with open(temporary(path), 'wb') as f:
       np.savez_compressed(
         f,
         image_ids=self.image_ids,
@@ -71,7 +78,7 @@ class Index:
         labels=self.labels.values,
         crowds=self.crowds.values,
       )
-    os.replace(f'{path}.partial', path)
+    os.replace(temporary(path), path)
 
   @classmethod
   def load(cls, path: str) -> 'Index':
@@ -96,6 +103,7 @@ class Records:
   counts: Mapping[str, int]  # special cases and dropped objects of the preparation, by name
   index: Index
   features: tuple[str, ...] = ()  # names of `examples.OPTIONAL` that all records have
+  annotations: str = ''  # digest of the annotation file's bytes
 
   def __post_init__(self):
     self._paths = shard_paths(self.folder, self.split, len(self))
@@ -119,7 +127,8 @@ class Records:
         raise RecordsNotFound(f"the records of split '{split}' lack {path}: prepare them again")
     categories = tuple(Category(**category) for category in manifest['categories'])
     features = tuple(manifest.get('features', ()))
-    return cls(folder, split, categories, manifest['counts'], Index.load(index), features)
+    annotations = manifest.get('source', {}).get('annotations', '')
+    return cls(folder, split, categories, manifest['counts'], Index.load(index), features, annotations)
 
   def __len__(self) -> int:
     return len(self.index.image_ids)
@@ -193,9 +202,9 @@ def load_manifest(folder: str, split: str) -> dict | None:
 
 def save_manifest(folder: str, split: str, manifest: dict) -> None:
   path = manifest_path(folder, split)
-  with open(f'{path}.partial', 'w') as f:
+  with open(temporary(path), 'w') as f:
     json.dump(manifest, f, indent=1)
-  os.replace(f'{path}.partial', path)
+  os.replace(temporary(path), path)
 
 
 def splits(folder: str) -> list[str]:

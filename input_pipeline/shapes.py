@@ -10,10 +10,12 @@ import collections
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
 from input_pipeline import shape_drawing
+from input_pipeline.lock import locked
 from input_pipeline.shape_drawing import Look
 
 VERSION = 1  # of the pictures generated from the same settings
@@ -39,7 +41,7 @@ class Placed:
 def generate(out_dir: str, *, images: int, val_images: int, image_size: int, categories: int, seed: int) -> None:
   """Writes `train.json`, `val.json`, `images/train/*.jpg` and `images/val/*.jpg`; equal calls write equal files.
 
-  A folder with the complete set is not changed; an incomplete one is written again.
+  A folder with the complete set is not changed; an incomplete one is written again. Other processes wait meanwhile.
 
   Args:
     out_dir: folder, created if needed.
@@ -64,15 +66,20 @@ def generate(out_dir: str, *, images: int, val_images: int, image_size: int, cat
   settings_path = os.path.join(out_dir, 'shapes.json')
   if _is_complete(out_dir, settings_path, settings):
     return
-  os.makedirs(out_dir, exist_ok=True)
-  _write_json(settings_path, {'settings': settings, 'complete': False})
+  with locked(os.path.join(out_dir, 'shapes.lock'), f'drawing shapes in {out_dir}'):
+    if not _is_complete(out_dir, settings_path, settings):
+      _generate(out_dir, settings_path, settings)
 
+
+def _generate(out_dir: str, settings_path: str, settings: Mapping[str, int]) -> None:
+  categories, image_size, seed = settings['categories'], settings['image_size'], settings['seed']
+  _write_json(settings_path, {'settings': settings, 'complete': False})
   looks = shape_drawing.looks(categories)
   frequency_order = np.random.default_rng((seed, 0)).permutation(categories)
   splits = {}
-  for number, (split, count) in enumerate((('train', images), ('val', val_images)), start=1):
-    labels = _assign(np.random.default_rng((seed, number)), count, frequency_order)
-    first_id = 1 if split == 'train' else images + 1
+  for number, (split, count) in enumerate((('train', 'images'), ('val', 'val_images')), start=1):
+    labels = _assign(np.random.default_rng((seed, number)), settings[count], frequency_order)
+    first_id = 1 if split == 'train' else settings['images'] + 1
     splits[split] = _write_images(out_dir, split, first_id, labels, looks, image_size, (seed, number))
   table = _category_table(looks, splits['train']['annotations'])
   for split, content in splits.items():

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Bool
 from ml_collections import ConfigDict
 
 from input_pipeline.fields.boxes import Boxes
@@ -45,6 +46,11 @@ class Fields:
     """Files that records must hold for these fields."""
     return tuple(companion for field in (*self.objects, *self.images) for companion in field.companions)
 
+  @property
+  def lacking(self) -> tuple[str, ...]:
+    """Names of counts of objects that are dropped since they lack one of these fields."""
+    return tuple(field.LACKING for field in self.objects if field.LACKING)
+
   def check(self, records: Records, path: str) -> None:
     """Raises a ValueError if records, made from annotations at `path`, lack one of the fields."""
     for field in (*self.objects, *self.images):
@@ -59,11 +65,8 @@ class Fields:
       columns |= field.columns(images, canvas)
     return columns
 
-  def place(self, scene: Scene) -> PlacedObjects:
-    """Objects for training on the canvas, in the order of the annotation file.
-
-    Drops objects that a kind excludes or has no annotation of, then those beyond `max_objects`.
-    """
+  def kept(self, scene: Scene) -> tuple[Bool[np.ndarray, 'N'], dict[str, int]]:
+    """Mask of the objects that no kind excludes and all have an annotation of; numbers of those without, by kind."""
     keep = np.logical_and.reduce([field.keep(scene) for field in self.objects])
     left_out = {}
     for field in self.objects:
@@ -71,6 +74,14 @@ class Fields:
         known = field.known(scene)
         left_out[field.LACKING] = int((keep & ~known).sum())
         keep &= known
+    return keep, left_out
+
+  def place(self, scene: Scene) -> PlacedObjects:
+    """Objects for training on the canvas, in the order of the annotation file.
+
+    Drops objects that a kind excludes or has no annotation of, then those beyond `max_objects`.
+    """
+    keep, left_out = self.kept(scene)
     rows = np.flatnonzero(keep)
     left_out[BEYOND_MAX] = max(len(rows) - self.max_objects, 0)
     rows = rows[: self.max_objects]

@@ -1,8 +1,6 @@
 import itertools
 import json
-import logging
 import os
-import shutil
 
 import jax
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 from PIL import Image
 
 import mini_photos
-from input_pipeline import dataset, rasterize, splits
+from input_pipeline import dataset, rasterize
 from input_pipeline.examples import parse
 from input_pipeline.resize import shortest_edge_size
 from jaxdet.configuration import load_config
@@ -264,30 +262,6 @@ def test_a_broken_image_is_named_when_it_is_met(photos, monkeypatch):
   monkeypatch.setattr(photos.train, 'read', read_broken)
   with pytest.raises(ValueError, match=r'cannot decode image .*train2017/\d+\.jpg'):
     next(photos.train_batches(0))
-
-
-def test_a_folder_that_cannot_be_written_to(folder, tmp_path, monkeypatch, caplog):
-  def prepare(annotation_path, image_root, out_dir, split, **asked):
-    if out_dir.startswith(str(folder)):
-      raise PermissionError(13, 'Permission denied')
-    return prepare_really(annotation_path, image_root, out_dir, split, **asked)
-
-  prepare_really = splits.prepare
-  monkeypatch.setattr(splits, 'prepare', prepare)
-  with caplog.at_level(logging.INFO, logger='absl'):
-    dataset.build(mini_photos.make_config(folder, train=()), workdir=str(tmp_path))
-  assert (tmp_path / 'records').is_dir()
-  assert str(tmp_path / 'records') in caplog.text
-
-
-def test_other_processes_wait(folder, tmp_path, monkeypatch):
-  monkeypatch.setattr(splits, 'WAIT_SECONDS', 0.1)
-  monkeypatch.setattr(splits, 'POLL_SECONDS', 0.01)
-  config = mini_photos.make_config(folder, records=str(tmp_path / 'records'))
-  with pytest.raises(TimeoutError, match='process 0'):
-    dataset.build(config, process_index=1, process_count=2)
-  shutil.copytree(folder / 'records', tmp_path / 'records')
-  assert dataset.build(config, process_index=1, process_count=2).num_train_images == TRAIN
 
 
 def test_class_counts_are_those_of_the_annotations(photos):

@@ -90,17 +90,6 @@ def test_from_the_file_to_the_batch(tmp_path):
   assert found[0].shape == (4, 3, 3) and not found[0].any() and batch.objects.valid[:, 0].all()
 
 
-def test_records_of_before_are_made_anew(tmp_path):
-  write(tmp_path, [{'keypoints': FLAT}] * 2)
-  data = dataset.build(make_config(tmp_path))
-  manifest = tmp_path / 'records' / 'detection-train.json'
-  content = json.loads(manifest.read_text())
-  assert content['features'] == ['objects/keypoints', 'pos_labels']
-  del content['features'], content['folders']
-  manifest.write_text(json.dumps(content))
-  assert 'objects/keypoints' in dataset.build(make_config(tmp_path)).train.features == data.train.features
-
-
 def test_annotations_without_keypoints_are_an_error(tmp_path):
   path = write(tmp_path, [{}, {}])
   assert columns.read(path).keypoints is None

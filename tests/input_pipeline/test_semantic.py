@@ -3,13 +3,15 @@
 import dataclasses
 import io
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
 from drawn_objects import objects, scene
 from PIL import Image
 
-from input_pipeline import dataset, transforms
+from input_pipeline import dataset, examples, transforms
 from input_pipeline.fields import semantic
 from input_pipeline.fields.semantic import Semantic, sources
 from input_pipeline.random_crop import Crop
@@ -166,10 +168,32 @@ class TestRecords:
     first = batch.semantic[batch.index.tolist().index(0)]
     assert (first[:2, :40] == 255).all() and (first[2:] == -1).all()
 
-  def test_records_without_maps_are_made_anew_and_those_with_serve_all(self, folder):
-    assert self.build(folder, dir='').train.features == ('pos_labels',)
-    assert self.build(folder).train.features == ('pos_labels', 'semantic/encoded')
-    assert self.build(folder, dir='').train.features == ('pos_labels', 'semantic/encoded')
+  def test_records_with_maps_serve_all_and_those_without_only_some(self, folder):
+    without = self.build(folder, dir='').train
+    assert without.features == ('pos_labels',)
+    with_maps = self.build(folder).train
+    assert with_maps.features == ('pos_labels', 'semantic/encoded')
+    assert self.build(folder, dir='').train.folder == without.folder
+    shutil.rmtree(without.folder)
+    assert self.build(folder, dir='').train.folder == with_maps.folder
+
+  def test_a_changed_map_makes_new_records(self, folder):
+    before = self.build(folder).train
+    Image.new('L', (20, 10), 7).save(folder / 'maps' / 'train' / '1.png')
+    after = self.build(folder).train
+    assert after.folder != before.folder
+    changed = examples.parse(after.read([0])[0]).image.files['semantic/encoded']
+    assert changed == (folder / 'maps' / 'train' / '1.png').read_bytes()
+
+  def test_a_map_of_two_images_is_refused(self, folder):
+    os.rename(folder / '2.jpg', folder / '1.png')
+    for split in ('train', 'val'):
+      path = folder / f'{split}.json'
+      path.write_text(path.read_text().replace('2.jpg', '1.png'))
+    with pytest.raises(
+      ValueError, match=r'maps/1\.png: belongs to 1\.jpg and 1\.png: give every image a file of its own'
+    ):
+      self.build(folder)
 
   def test_missing_and_bad_maps_are_listed(self, folder):
     (folder / 'maps' / 'train' / '1.png').unlink()

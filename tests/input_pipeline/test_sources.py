@@ -157,7 +157,7 @@ class TestBatches:
 
   def test_records_lie_beside_each_other(self, folder):
     self.build(folder, **self.LABELLED)
-    names = sorted(path.name for path in (folder / 'records').glob('detection-*.json'))
+    names = sorted(path.name for path in (folder / 'records').glob('*/detection-*.json'))
     assert names == ['detection-train.json', 'detection-train_labelled.json', 'detection-val.json']
 
   def test_sources_have_one_table_of_categories(self, folder):

@@ -14,6 +14,7 @@ from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Category
 from jaxdet.training import freezing, loop
+from jaxdet.training.agreement import check_same_on_all_processes
 from jaxdet.training.categories import check_same_categories, set_class_counts, set_num_classes
 from jaxdet.training.checkpoint import read_metadata
 
@@ -60,5 +61,11 @@ def check_start(config: ConfigDict, detector, categories: Sequence[Category]) ->
 
 
 def open_dataset(config: ConfigDict, workdir: str) -> datasets.RecordDataset:
-  """Opens this process's part of the data set of `config`."""
-  return datasets.build(config, workdir, jax.process_index(), jax.process_count())
+  """Opens this process's part of the data set of `config`.
+
+  Raises:
+    ValueError: settings or files do not fit, or processes of the job have read different annotations.
+  """
+  dataset = datasets.build(config, workdir, jax.process_index(), jax.process_count())
+  check_same_on_all_processes(dataset.content, 'annotations (has a file changed, or do hosts have different copies?)')
+  return dataset
