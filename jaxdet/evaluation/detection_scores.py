@@ -13,7 +13,8 @@ from jaxdet.evaluation.diagnose import diagnose
 from jaxdet.evaluation.evaluator import Metrics
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.operating_point import group_metrics
-from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, Protocol, read_for, select
+from jaxdet.evaluation.rehearsal import as_detections, check_masks, one_of_each_category
+from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, Protocol, judged_pairs, read_for, select
 from jaxdet.evaluation.voc import VocScores, voc_average_precision
 
 
@@ -57,6 +58,20 @@ def score_detections(
   threshold = config.model.test.score_threshold
   findings = [*findings, *diagnose(truth, table, metrics, threshold, protocol)]
   return report.finish(metrics, config, truth, workdir, incomplete, findings)
+
+
+def rehearse_detections(rules: DetectionRules, config: ConfigDict, truth: GroundTruth) -> Metrics:
+  """Checks that a split's objects can be scored; see `ResultsProtocol`."""
+  if rules.protocol.federated:
+    judged_pairs(truth)  # refuses files that do not list them
+  iou_types = config.eval.iou_types
+  for iou_type in iou_types:
+    rules.rule(truth, as_detections(truth, []), rules.protocol, iou_type)  # refuses a type that the rule does not have
+  if 'segm' in iou_types:
+    check_masks(truth)
+  found = as_detections(truth, one_of_each_category(truth))
+  metrics = report.in_percent(all_metrics(rules.rule(truth, found, rules.protocol, 'bbox')))
+  return {iou_type: metrics for iou_type in iou_types}  # whether there is a value depends on objects alone
 
 
 def all_metrics(scores: Scores | VocScores) -> dict[str, float | None]:

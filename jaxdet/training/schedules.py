@@ -72,8 +72,8 @@ def doubts(train: ConfigDict) -> list[str]:
     )
   if settings.warmup_steps >= steps:
     found.append(
-      f'train.schedule.warmup_steps is {settings.warmup_steps} and train.steps {steps}: the run ends within the warm-up, '
-      f'and the learning rate never reaches {peak_lr(train):g}'
+      f'train.schedule.warmup_steps is {settings.warmup_steps} and train.steps {steps}: the run ends within the '
+      f'warm-up, and the learning rate never reaches {peak_lr(train):g}'
     )
   if train.eval_every > steps:
     found.append(f'train.eval_every is {train.eval_every} and train.steps {steps}: evaluation comes at the end alone')

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Sequence
 
+import jax
 from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline.predict_images import image_batches, list_images
+from jaxdet import config_ranges
 from jaxdet.cli.jobs.training import open_dataset
-from jaxdet.evaluation import evaluate, predict
+from jaxdet.evaluation import check_evaluation, evaluate, predict
 from jaxdet.models.build import build_detector
 from jaxdet.training.categories import check_same_categories
 from jaxdet.training.checkpoint import load_for_inference
+from jaxdet.training.processes import check_together
 
 
 def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str | None = None) -> None:
@@ -23,6 +26,12 @@ def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str
   dataset = open_dataset(config, workdir)
   check_same_categories(metadata.categories, dataset.categories)
   detector = build_detector(config.model, len(metadata.categories))
+
+  def check() -> None:
+    if jax.process_index() == 0:
+      check_evaluation(config, detector, variables, dataset, workdir)
+
+  check_together(check)
   evaluate(config, detector, variables, dataset, workdir)
 
 
@@ -45,6 +54,7 @@ def predict_images(
   paths = list_images(images)
   variables, metadata = load_for_inference(checkpoint or workdir)
   config = config or metadata.config
+  config_ranges.check(config)
   detector = build_detector(config.model, len(metadata.categories))
   output = output or os.path.join(workdir, 'predictions')
   file = predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
