@@ -94,8 +94,8 @@ def check_best_metric(name: str, metrics: Mapping[str, Any], protocol: str, anno
   values = {key.replace('.', '/'): value for key, value in config_ranges.leaves(metrics)}
   if name not in values:
     raise ValueError(
-      f"train.best_metric '{name}' is no metric of eval.protocol '{protocol}' with these eval.iou_types; the nearest is "
-      f"'{nearest(name, values)}'"
+      f"train.best_metric '{name}' is no metric of eval.protocol '{protocol}' with these eval.iou_types; the nearest "
+      f"is '{nearest(name, values)}'"
     )
   if values[name] is None:
     others = nearest(name, [key for key, value in values.items() if value is not None])
