@@ -29,6 +29,7 @@ from input_pipeline.records import Records
 from input_pipeline.sources import Turns, seed_of, settings_of_sources, split_name
 from input_pipeline.splits import open_split
 from jaxdet import config_ranges
+from jaxdet.annotations.files import find
 from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Batch, Category
 
@@ -55,6 +56,10 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
   _check(config, settings, process_count)
   if data.name == 'shapes' and process_index == 0:
     shapes.generate(data.dir, **data.shapes, seed=config.seed)
+  # A missing file is known before records are made, which takes long.
+  for own in settings.values():
+    find(own.dir, own.train)
+  find(data.dir, data.val)
   sources = tuple(_open_source(name, own, workdir, process_index) for name, own in settings.items())
   val_path, val = open_split(data, 'val', data.val, evaluation_fields(data), workdir, process_index)
   if config.eval.image_ids:

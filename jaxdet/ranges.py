@@ -46,6 +46,11 @@ def one_of(*choices: str) -> Range:
   return Range(f'one of {", ".join(map(repr, choices))}', lambda value: isinstance(value, str) and value in choices)
 
 
+def text() -> Range:
+  """Texts, not empty."""
+  return Range('a text', lambda value: isinstance(value, str) and bool(value))
+
+
 def several(item: Range, least: int = 1, most: int | None = None, *, rising: bool = False) -> Range:
   """Tuples of `least` to `most` values; `rising`: each value is above the one before it."""
   if least == most:

@@ -1,9 +1,11 @@
 """Scores a results file of detections: average precision by the rules of LVIS, COCO or VOC."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 
+from absl import logging
 from ml_collections import ConfigDict
 
 from jaxdet.evaluation import report, results
@@ -64,6 +66,19 @@ def rehearse_detections(rules: DetectionRules, config: ConfigDict, truth: Ground
   """Checks that a split's objects can be scored; see `ResultsProtocol`."""
   if rules.protocol.federated:
     judged_pairs(truth)  # refuses files that do not list them
+  elif truth.negative is not None:
+    logging.warning(
+      "%s lists neg_category_ids, as LVIS does, and eval.protocol '%s' takes every category for annotated in every "
+      "image: numbers are lower than by 'lvis'",
+      truth.source,
+      rules.protocol.name,
+    )
+  if rules.protocol.category_limit < math.inf and config.model.test.score_threshold > 0:
+    logging.warning(
+      'fixed AP takes detections of any score, and model.test.score_threshold is %g: set it to 0, and '
+      'model.test.detections as in docs/evaluation.md',
+      config.model.test.score_threshold,
+    )
   iou_types = config.eval.iou_types
   for iou_type in iou_types:
     rules.rule(truth, as_detections(truth, []), rules.protocol, iou_type)  # refuses a type that the rule does not have

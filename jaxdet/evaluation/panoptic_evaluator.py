@@ -42,10 +42,11 @@ class PanopticEvaluator(Evaluator):
   def check(self, detections: Detections) -> Metrics:
     """See `Evaluator`; reads the PNG of every image."""
     config, dataset = self._evaluation.config, self._evaluation.dataset
+    for section, name in ((config.eval, 'eval'), (config.model.test, 'model.test')):
+      if 'panoptic' not in section:
+        raise ValueError(f"eval.protocol 'panoptic' needs {name}.panoptic: see configs/detectron2/panoptic_fpn.py")
     check_masks(detections)
     check_semantic(detections)
-    if 'panoptic' not in config.model.test:
-      raise ValueError("eval.protocol 'panoptic' needs model.test.panoptic: see configs/detectron2/panoptic_fpn.py")
     truth = self._read()
     classes, predicted = 1 + len(panoptic.stuff_classes(truth.categories)), detections.semantic.shape[-1]
     if predicted != classes:

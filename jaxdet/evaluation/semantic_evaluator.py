@@ -32,8 +32,10 @@ class SemanticEvaluator(Evaluator):
 
   def check(self, detections: Detections) -> Metrics:
     """See `Evaluator`; reads the map of every image."""
-    check_semantic(detections)
     config, dataset = self._evaluation.config, self._evaluation.dataset
+    if 'semantic' not in config.eval:
+      raise ValueError("eval.protocol 'semantic' needs eval.semantic: see configs/detectron2/semantic_fpn.py")
+    check_semantic(detections)
     truth = truth_of_split(dataset, bool(config.eval.image_ids))
     num_classes, ignored = detections.semantic.shape[-1], config.eval.semantic.ignore
 

@@ -83,10 +83,10 @@ def test_what_a_resumed_run_changes_is_said(tmp_path, caplog):
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
-    ('segm/APp', "'segm/APp' is no metric of eval.protocol 'lvis' with these eval.iou_types; the nearest is 'segm/AP"),
+    ('segm/APp', "'segm/APp' is no metric of eval.protocol 'lvis' with these eval.iou_types: set it to 'segm/AP"),
     ('', "'' is no metric of eval.protocol 'lvis'"),
     ('panoptic/PQ', "'panoptic/PQ' is no metric"),
-    ('segm/APl', "'segm/APl' has no value on val.json: no object .* the nearest with a value is 'segm/AP'"),
+    ('segm/APl', "'segm/APl' has no value on val.json: no object .* set it to 'segm/AP', the nearest with a value"),
   ],
 )
 def test_the_best_checkpoint_is_chosen_by_a_metric_that_will_come(name, message):

@@ -66,13 +66,23 @@ def test_the_metrics_that_will_come_are_known(protocol, iou_types, tmp_path):
     ('', {'protocol': 'voc'}, r"'segm' has no metrics by eval.protocol 'voc': set eval.iou_types to \('bbox',\)"),
     ('', {'protocol': 'proposals'}, r"'proposals' is about boxes alone: set eval.iou_types to \('bbox',\)"),
     ('', {'protocol': 'lvsi'}, "unknown eval.protocol 'lvsi'; the nearest is 'lvis'"),
-    ('', {'protocol': 'semantic'}, 'says nothing of the classes of pixels: it needs model.pyramid_tasks.semantic'),
-    ('', {'protocol': 'panoptic'}, 'says nothing of the classes of pixels: it needs model.pyramid_tasks.semantic'),
+    ('', {'protocol': 'semantic'}, "eval.protocol 'semantic' needs eval.semantic: see configs/"),
+    ('', {'protocol': 'panoptic'}, "eval.protocol 'panoptic' needs eval.panoptic: see configs/"),
   ],
 )
 def test_what_a_protocol_needs_is_asked_for(lacking, settings, message, tmp_path):
   with pytest.raises(ValueError, match=message):
     check(tmp_path, without(lacking), **settings)
+
+
+def test_a_choice_that_lowers_the_numbers_is_said(tmp_path, caplog):
+  with caplog.at_level('WARNING'):
+    check(tmp_path, without('neg_category_ids'), protocol='coco')
+    assert caplog.text == ''
+    check(tmp_path, ANNOTATIONS, protocol='coco')
+    assert "lists neg_category_ids, as LVIS does, and eval.protocol 'coco' takes" in caplog.text
+    check(tmp_path, ANNOTATIONS, protocol='lvis_fixed')
+    assert 'fixed AP takes detections of any score, and model.test.score_threshold is 0.05' in caplog.text
 
 
 def test_files_that_need_no_such_thing_pass(tmp_path):

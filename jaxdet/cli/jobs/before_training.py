@@ -94,12 +94,12 @@ def check_best_metric(name: str, metrics: Mapping[str, Any], protocol: str, anno
   values = {key.replace('.', '/'): value for key, value in config_ranges.leaves(metrics)}
   if name not in values:
     raise ValueError(
-      f"train.best_metric '{name}' is no metric of eval.protocol '{protocol}' with these eval.iou_types; the nearest "
-      f"is '{nearest(name, values)}'"
+      f"train.best_metric '{name}' is no metric of eval.protocol '{protocol}' with these eval.iou_types: set it to "
+      f"'{nearest(name, values)}', the nearest, or to another one of docs/evaluation.md"
     )
   if values[name] is None:
     others = nearest(name, [key for key, value in values.items() if value is not None])
     raise ValueError(
       f"train.best_metric '{name}' has no value on {annotations}: no object there counts for it; "
-      + (f"the nearest with a value is '{others}'" if others else 'no metric has a value')
+      + (f"set it to '{others}', the nearest with a value" if others else 'no metric has a value')
     )
