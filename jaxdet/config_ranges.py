@@ -70,9 +70,7 @@ TABLE = (
   Row('eval.picture_threshold', SHARE, 'least score of drawn detections'),
   Row('eval.semantic.ignore data.semantic.ignore', whole(0, 255), 'value of ignored pixels'),
   # Data.
-  Row(
-    'data.train', several(text(), 0), 'annotation files, the first that exists is read; (): no training'
-  ),
+  Row('data.train', several(text(), 0), 'annotation files, the first that exists is read; (): no training'),
   Row('data.val', several(text()), 'annotation files, the first that exists is read'),
   Row('data.rate', AMOUNT, 'share of the steps, relative to other sources'),
   Row('data.max_objects', COUNT, 'objects per image'),
