@@ -1,16 +1,19 @@
 """What a training run would be refused for at its end is refused at its beginning."""
 
+import json
 import pathlib
 import types
 
 import pytest
+from PIL import Image
 
-from jaxdet.cli.jobs import before_training
+from jaxdet.cli.jobs import before_training, training
 from jaxdet.cli.jobs.before_training import check_best_metric, check_run, check_writable
 from jaxdet.configuration import load_config
 from jaxdet.training.checkpoint import Checkpoints, Metadata
 
-MINI = f'{pathlib.Path(__file__).parents[2]}/configs/lvis_maskrcnn.py:mini'
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+MINI = f'{CONFIGS}/lvis_maskrcnn.py:mini'
 METRICS = {'bbox': {'AP': 100.0, 'APl': None}, 'segm': {'AP': 100.0, 'APl': None}}
 
 
@@ -98,3 +101,38 @@ def test_the_best_checkpoint_is_chosen_by_a_metric_that_will_come(name, message)
 def test_without_objects_no_metric_has_a_value():
   with pytest.raises(ValueError, match='no metric has a value'):
     check_best_metric('bbox/AP', {'bbox': {'AP': None}}, 'coco', 'val.json')
+
+
+@pytest.fixture
+def coco_data(tmp_path, monkeypatch):
+  """A folder with an image in COCO's format, for training and validation; training itself must not begin."""
+  Image.new('RGB', (64, 48), (200, 90, 40)).save(tmp_path / '1.png')
+  box = {'id': 5, 'image_id': 1, 'category_id': 3, 'bbox': [8, 8, 24, 24], 'area': 576, 'iscrowd': 0}
+  content = {
+    'images': [{'id': 1, 'file_name': '1.png', 'width': 64, 'height': 48}],
+    'annotations': [box | {'segmentation': [[8, 8, 32, 8, 32, 32, 8, 32]]}],
+    'categories': [{'id': 3, 'name': 'kite'}],
+  }
+  for split in ('train', 'val'):
+    (tmp_path / f'{split}.json').write_text(json.dumps(content))
+
+  def begin(*args):
+    raise AssertionError('training began')
+
+  monkeypatch.setattr(training.loop, 'train', begin)
+  return tmp_path
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'eval.protocol': 'lvis'}, "val.json: not every image has 'neg_category_ids'"),
+    ({'train.best_metric': 'bbox/APP'}, "train.best_metric 'bbox/APP' is no metric of eval.protocol 'coco'"),
+  ],
+)
+def test_training_does_not_begin_without_what_evaluation_needs(changes, message, coco_data):
+  config = load_config(f'{CONFIGS}/detectron2/retinanet.py:mini')
+  of_data = {'data.name': 'coco', 'data.dir': str(coco_data), 'eval.protocol': 'coco'}
+  config.update_from_flattened_dict(of_data | changes)
+  with pytest.raises(ValueError, match=message):
+    training.train(config, str(coco_data / 'run'))
