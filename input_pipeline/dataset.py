@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from input_pipeline.loading import Counters, EvaluationImages, TrainingImages
 from input_pipeline.records import Records
 from input_pipeline.sources import Turns, seed_of, settings_of_sources, split_name
 from input_pipeline.splits import open_split
+from jaxdet import config_ranges
+from jaxdet.annotations.files import find
 from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Batch, Category
 
@@ -51,11 +53,16 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
     ValueError: a setting does not fit, such as a batch size that is no multiple of the number of processes, or there is
       no object to train on.
   """
+  config_ranges.check(config)
   data = config.data
   settings = settings_of_sources(data)
   _check(config, settings, process_count)
   if data.name == 'shapes':
     shapes.generate(data.dir, **data.shapes, seed=config.seed)
+  # A missing file is known before records are made, which takes long.
+  for own in settings.values():
+    find(own.dir, own.train)
+  find(data.dir, data.val)
   sources = tuple(_open_source(name, own, workdir) for name, own in settings.items())
   if process_index == 0:
     for source in sources:
@@ -222,11 +229,8 @@ def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')
   check_sampler(data.sampler.name)
   evaluation_fields(data)
-  _check_canvases(data.canvases)
-  _check_canvases(detection_canvases(data))
   for own in settings.values():
     check_sampler(own.sampler.name)
-    _check_canvases(own.canvases)
     random_crop.check(own.resize)
     ssd_augmentation.check(own.resize, len(own.canvases))
     center_crop.check(own.resize, own.canvases)
@@ -239,10 +243,3 @@ def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count
       raise ValueError(
         f"data.copy_paste pastes objects alone, and batches have {names}: set data.copy_paste.name to ''"
       )
-
-
-def _check_canvases(canvases: Sequence[tuple[int, int]]) -> None:
-  """Raises a ValueError unless there is one canvas, or a wide one and a tall one."""
-  wide_then_tall = len(canvases) == 2 and canvases[0][1] >= canvases[0][0] and canvases[1][0] >= canvases[1][1]
-  if len(canvases) != 1 and not wide_then_tall:
-    raise ValueError(f'data.canvases {canvases}: give one (height, width), or a wide one and a tall one')

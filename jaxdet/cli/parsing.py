@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags as absl_flags
 from ml_collections import ConfigDict
 
-from jaxdet import configuration
+from jaxdet import config_ranges, configuration
 from jaxdet.cli.command import Command
 from jaxdet.cli.flags import Written, written
 from jaxdet.parts import nearest
@@ -34,7 +34,7 @@ def parse(words: Sequence[str], commands: Mapping[str, Command], default: str) -
     default: the command if none is named.
 
   Raises:
-    UsageError: a word or flag is unknown, missing, or another command's.
+    UsageError: a word or flag is unknown, missing, or another command's; settings of the config are out of range.
   """
   words = absl_flags.FLAGS.read_flags_from_files(list(words), force_gnu=True)
   if words and not words[0].startswith('-') and words[0] not in commands:
@@ -49,6 +49,8 @@ def parse(words: Sequence[str], commands: Mapping[str, Command], default: str) -
     elif keys := configuration.overridden_keys(rest):
       raise UsageError(f"'--config.{keys[0]}' changes a value of a config, and there is none: give --config FILE")
     arguments = values(['jaxdet', *rest])[1:]
+    if config is not None:
+      config_ranges.check(config)
   except absl_flags.UnrecognizedFlagError as error:
     raise _unknown_flag(named or default, commands[named or default], error.flagname) from error
   except (absl_flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:

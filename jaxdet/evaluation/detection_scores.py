@@ -1,9 +1,11 @@
 """Scores a results file of detections: average precision by the rules of LVIS, COCO or VOC."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 
+from absl import logging
 from ml_collections import ConfigDict
 
 from jaxdet.evaluation import report, results
@@ -13,7 +15,8 @@ from jaxdet.evaluation.diagnose import diagnose
 from jaxdet.evaluation.evaluator import Metrics
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.operating_point import group_metrics
-from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, Protocol, read_for, select
+from jaxdet.evaluation.rehearsal import as_detections, one_of_each_category
+from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, Protocol, judged_pairs, read_for, select
 from jaxdet.evaluation.voc import VocScores, voc_average_precision
 
 
@@ -66,6 +69,31 @@ def only_boxes(truth: GroundTruth, iou_types: Sequence[str]) -> list[str]:
   if 'segm' not in iou_types or not count:
     return []
   return [f'{count} of {len(truth.image)} objects have a box and no mask: metrics of masks ignore their regions']
+
+
+def rehearse_detections(rules: DetectionRules, config: ConfigDict, truth: GroundTruth) -> Metrics:
+  """Checks that a split's objects can be scored; see `ResultsProtocol`."""
+  if rules.protocol.federated:
+    judged_pairs(truth)  # refuses files that do not list them
+  elif truth.negative is not None:
+    logging.warning(
+      "%s lists neg_category_ids, as LVIS does, and eval.protocol '%s' takes every category for annotated in every "
+      "image: numbers are lower than by 'lvis'",
+      truth.source,
+      rules.protocol.name,
+    )
+  if rules.protocol.category_limit < math.inf and config.model.test.score_threshold > 0:
+    logging.warning(
+      'fixed AP takes detections of any score, and model.test.score_threshold is %g: set it to 0, and '
+      'model.test.detections as in docs/evaluation.md',
+      config.model.test.score_threshold,
+    )
+  iou_types = config.eval.iou_types
+  for iou_type in iou_types:
+    rules.rule(truth, as_detections(truth, []), rules.protocol, iou_type)  # refuses a type that rule or objects lack
+  found = as_detections(truth, one_of_each_category(truth))
+  metrics = report.in_percent(all_metrics(rules.rule(truth, found, rules.protocol, 'bbox')))
+  return {iou_type: metrics for iou_type in iou_types}  # whether there is a value depends on objects alone
 
 
 def all_metrics(scores: Scores | VocScores) -> dict[str, float | None]:

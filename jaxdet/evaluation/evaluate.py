@@ -4,12 +4,14 @@ import time
 from collections.abc import Mapping
 
 import jax
+from absl import logging
 from ml_collections import ConfigDict
 
+from jaxdet.configuration import detection_canvases
 from jaxdet.evaluation.diagnose import not_finite
 from jaxdet.evaluation.evaluator import Evaluation, Metrics
 from jaxdet.evaluation.evaluators import find_evaluator
-from jaxdet.evaluation.inference import Place, infer, shard_over_devices
+from jaxdet.evaluation.inference import Place, detection_shapes, infer, shard_over_devices
 from jaxdet.structures import Dataset
 
 PROGRESS_SECONDS = 10
@@ -46,6 +48,32 @@ def evaluate(
       evaluator.add(batch, detections)
       progress.add(int(batch.valid.sum()))
     return evaluator.finish(not_finite(variables))
+
+
+def check_evaluation(config: ConfigDict, detector, variables: Mapping, dataset: Dataset, workdir: str) -> Metrics:
+  """Opens all that `evaluate` will need, before the work whose result it evaluates; on one process.
+
+  The ground truth is read, which takes seconds to minutes, and let go again.
+
+  Args:
+    config: as for `evaluate`, and `data`.
+    variables: of the detector; shapes are enough.
+
+  Returns:
+    Metrics of `evaluate`; None for one that has no value on this split. Other values mean nothing.
+
+  Raises:
+    ValueError: the split cannot be scored by `eval.protocol`, or the detector lacks what it needs.
+    FileNotFoundError: a file is missing.
+  """
+  started = time.monotonic()
+  logging.info("checking the evaluation by eval.protocol '%s' on %s", config.eval.protocol, dataset.annotations)
+  make = find_evaluator(config)
+  canvases, images = detection_canvases(config.data), config.eval.batch_size
+  detections = [detection_shapes(detector, variables, images, canvas) for canvas in canvases]
+  metrics = make(Evaluation(config, dataset, workdir)).check(detections[0])
+  logging.info('the evaluation has all that it needs; checked in %.1f s', time.monotonic() - started)
+  return metrics
 
 
 class Progress:

@@ -27,8 +27,24 @@ class Evaluation:
 class Evaluator(contextlib.AbstractContextManager):
   """Scores the detections of a split; a context manager, since it may own files and processes.
 
-  Each process adds its own batches and then calls `finish`, which waits for the others if necessary.
+  Each process adds its own batches and then calls `finish`, which waits for the others if necessary. `check` comes
+  before, without entering the context; so files and processes are opened on entering.
   """
+
+  def check(self, detections: Detections) -> Metrics:
+    """Opens all that `finish` will need, on one process, and closes it again.
+
+    Args:
+      detections: shapes of the detector's results, as jax.ShapeDtypeStruct.
+
+    Returns:
+      Metrics as those of `finish`; None for a metric that has no value on this split. Other values mean nothing.
+
+    Raises:
+      ValueError: the split cannot be scored, or the detector's results lack something.
+      FileNotFoundError: a file is missing.
+    """
+    raise NotImplementedError
 
   def add(self, batch: Batch, detections: Detections) -> None:
     """Adds a batch and its detections, as NumPy arrays."""

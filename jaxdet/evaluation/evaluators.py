@@ -5,24 +5,37 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from jaxdet.evaluation.detection_scores import COCO, LVIS, LVIS_FIXED, VOC, score_detections
+from jaxdet.evaluation.detection_scores import (
+  COCO,
+  LVIS,
+  LVIS_FIXED,
+  VOC,
+  DetectionRules,
+  rehearse_detections,
+  score_detections,
+)
 from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics
 from jaxdet.evaluation.ground_truth import GroundTruth
 from jaxdet.evaluation.panoptic_evaluator import PanopticEvaluator
-from jaxdet.evaluation.proposals import score_proposals
-from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ScoreResults
+from jaxdet.evaluation.proposals import rehearse_proposals, score_proposals
+from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ResultsProtocol
 from jaxdet.evaluation.semantic_evaluator import SemanticEvaluator
 from jaxdet.parts import find
 
-RESULTS: Mapping[str, ScoreResults] = {  # evaluators of results files, from any program
-  'lvis': functools.partial(score_detections, LVIS),
-  'lvis_fixed': functools.partial(score_detections, LVIS_FIXED),
-  'coco': functools.partial(score_detections, COCO),
-  'voc': functools.partial(score_detections, VOC),
-  'proposals': score_proposals,
+
+def _by_rules(rules: DetectionRules) -> ResultsProtocol:
+  return ResultsProtocol(functools.partial(score_detections, rules), functools.partial(rehearse_detections, rules))
+
+
+RESULTS: Mapping[str, ResultsProtocol] = {  # protocols of results files, from any program
+  'lvis': _by_rules(LVIS),
+  'lvis_fixed': _by_rules(LVIS_FIXED),
+  'coco': _by_rules(COCO),
+  'voc': _by_rules(VOC),
+  'proposals': ResultsProtocol(score_proposals, rehearse_proposals),
 }
 EVALUATORS: Mapping[str, Callable[[Evaluation], Evaluator]] = {
-  **{name: functools.partial(ResultsEvaluator, score) for name, score in RESULTS.items()},
+  **{name: functools.partial(ResultsEvaluator, protocol) for name, protocol in RESULTS.items()},
   'panoptic': functools.partial(PanopticEvaluator, RESULTS['coco']),
   'semantic': SemanticEvaluator,
 }
@@ -56,5 +69,5 @@ def evaluate_results(
   Raises:
     ValueError: the protocol is unknown for results files, or does not support one of the IoU types.
   """
-  score = find(RESULTS, config.eval.protocol, 'eval.protocol of results files')
-  return score(config, truth, results_path, workdir, incomplete, findings)
+  protocol = find(RESULTS, config.eval.protocol, 'eval.protocol of results files')
+  return protocol.score(config, truth, results_path, workdir, incomplete, findings)

@@ -4,11 +4,12 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdet.models import forward
 from jaxdet.sharding import make_mesh, on_mesh, put_batch, replicated
-from jaxdet.structures import Batch, Detections
+from jaxdet.structures import Batch, Detections, Objects
 
 Place = Callable[[Batch], Batch]
 
@@ -52,6 +53,32 @@ def infer(
     pending = following
   if pending is not None:
     yield pending[0], jax.tree.map(_local, pending[1])
+
+
+def detection_shapes(detector, variables: Mapping, images: int, canvas: tuple[int, int]) -> Detections:
+  """Shapes of the detections of a batch of evaluation, as jax.ShapeDtypeStruct, without computing anything.
+
+  Args:
+    detector: see models/forward.py.
+    variables: of its networks; shapes are enough.
+    images: of the batch.
+    canvas: (height, width) in pixels.
+
+  Raises:
+    ValueError: the detector cannot predict.
+  """
+  shape = jax.ShapeDtypeStruct
+  size = shape((images, 2), jnp.int32)
+  objects = Objects(shape((images, 0, 4), jnp.float32), shape((images, 0), jnp.int32), shape((images, 0), bool))
+  batch = Batch(
+    image=shape((images, *canvas, 3), jnp.uint8),
+    image_size=size,
+    original_size=size,
+    index=shape((images,), jnp.int32),
+    valid=shape((images,), bool),
+    objects=objects,
+  )
+  return jax.eval_shape(functools.partial(forward.predict, detector), variables, batch)
 
 
 @functools.lru_cache(maxsize=4)

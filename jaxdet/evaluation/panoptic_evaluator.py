@@ -5,19 +5,21 @@ import functools
 import json
 import os
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from jaxdet.annotations import panoptic
-from jaxdet.annotations.panoptic import PanopticSegment
+from jaxdet.annotations.panoptic import PanopticAnnotations, PanopticSegment
 from jaxdet.evaluation import report
 from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics, barrier
 from jaxdet.evaluation.panoptic import count_matches, panoptic_quality
-from jaxdet.evaluation.panoptic_result import panoptic_result, semantic_result
+from jaxdet.evaluation.panoptic_result import check_masks, check_semantic, panoptic_result, semantic_result
+from jaxdet.evaluation.panoptic_truth import check_images
 from jaxdet.evaluation.process_parts import gather
-from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ScoreResults
-from jaxdet.evaluation.semantic import confusion, semantic_metrics
+from jaxdet.evaluation.results_evaluator import ResultsEvaluator, ResultsProtocol, truth_of_split
+from jaxdet.evaluation.semantic import confusion, metrics_of_classes, semantic_metrics
 from jaxdet.evaluation.semantic_evaluator import COLUMNS
 from jaxdet.ops.panoptic_merge import Segment
 from jaxdet.structures import Batch, Detections
@@ -31,25 +33,48 @@ class PanopticEvaluator(Evaluator):
   Writes the results in COCO's panoptic format into the workdir, in addition to the files of ResultsEvaluator.
   """
 
-  def __init__(self, score: ScoreResults, evaluation: Evaluation):
-    config, dataset = evaluation.config, evaluation.dataset
-    settings = config.eval.panoptic
+  def __init__(self, protocol: ResultsProtocol, evaluation: Evaluation):
     self._evaluation = evaluation
-    self._truth = panoptic.read(*(os.path.join(config.data.dir, settings[key]) for key in ('annotations', 'maps')))
-    things = panoptic.thing_ids(self._truth.categories)
-    if things != [category.id for category in dataset.categories]:
-      raise ValueError(
-        f'{self._truth.path} has other things than {dataset.annotations} has categories: the two belong to different '
-        'data sets'
-      )
-    self._ids = {True: things, False: [0, *panoptic.stuff_classes(self._truth.categories)]}  # category ids by label
     self._folder = os.path.join(evaluation.workdir, NAME)
+    self._entries = []
+    self._results = ResultsEvaluator(protocol, evaluation)
+
+  def check(self, detections: Detections) -> Metrics:
+    """See `Evaluator`; reads the PNG of every image."""
+    config, dataset = self._evaluation.config, self._evaluation.dataset
+    for section, name in ((config.eval, 'eval'), (config.model.test, 'model.test')):
+      if 'panoptic' not in section:
+        raise ValueError(f"eval.protocol 'panoptic' needs {name}.panoptic: see configs/detectron2/panoptic_fpn.py")
+    check_masks(detections)
+    check_semantic(detections)
+    truth = self._read()
+    classes, predicted = 1 + len(panoptic.stuff_classes(truth.categories)), detections.semantic.shape[-1]
+    if predicted != classes:
+      raise ValueError(
+        f'the detector has {predicted} classes of pixels, and {truth.path} {classes}, one of all things and those of '
+        f'stuff: set model.pyramid_tasks.semantic.num_classes to {classes}'
+      )
+    objects = truth_of_split(dataset, bool(config.eval.image_ids))
+    metrics = self._results.check_with(objects, detections)
+    annotated, classes_of_pixels = check_images(truth, objects)
+    counts = np.zeros((len(truth.categories), 4))
+    counts[annotated, :2] = 1
+    return metrics | {
+      'panoptic': panoptic_quality(counts, np.array([category.is_thing for category in truth.categories])),
+      'semantic': metrics_of_classes(classes_of_pixels, classes),
+    }
+
+  def __enter__(self) -> Self:
+    self._truth = self._read()
+    # Category ids by label.
+    things, stuff = panoptic.thing_ids(self._truth.categories), panoptic.stuff_classes(self._truth.categories)
+    self._ids = {True: things, False: [0, *stuff]}
     os.makedirs(self._folder, exist_ok=True)
     self._counts: Float[np.ndarray, 'C 4'] = np.zeros((len(self._truth.categories), 4))
     self._matrix: Int64[np.ndarray, 'K K'] = np.zeros((len(self._ids[False]),) * 2, np.int64)
-    self._entries = []
-    self._results = ResultsEvaluator(score, evaluation)
+    self._results.__enter__()
     self._pool = concurrent.futures.ThreadPoolExecutor()
+    return self
 
   def add(self, batch: Batch, detections: Detections) -> None:
     self._results.add(batch, detections)
@@ -83,6 +108,18 @@ class PanopticEvaluator(Evaluator):
   def __exit__(self, kind, error, trace) -> None:
     self._pool.shutdown()
     self._results.__exit__(kind, error, trace)
+
+  def _read(self) -> PanopticAnnotations:
+    """Reads the panoptic annotations; raises a ValueError if they are of another data set."""
+    config, dataset = self._evaluation.config, self._evaluation.dataset
+    settings = config.eval.panoptic
+    truth = panoptic.read(*(os.path.join(config.data.dir, settings[key]) for key in ('annotations', 'maps')))
+    if panoptic.thing_ids(truth.categories) != [category.id for category in dataset.categories]:
+      raise ValueError(
+        f'{truth.path} has other things than {dataset.annotations} has categories: the two belong to different data '
+        'sets'
+      )
+    return truth
 
   def _one_image(self, batch: Batch, detections: Detections, image: int):
     """Writes the PNG of an image; returns the image's entry in the results, its counts and its confusion matrix."""

@@ -19,8 +19,7 @@ def semantic_result(batch: Batch, detections: Detections, image: int) -> Int[np.
   Raises:
     ValueError: the detector has no semantic task.
   """
-  if detections.semantic is None:
-    raise ValueError('the detector says nothing of the classes of pixels: it needs model.pyramid_tasks.semantic')
+  check_semantic(detections)
   canvas, sizes = batch.image.shape[1:3], (batch.image_size[image], batch.original_size[image])
   return semantic_classes(detections.semantic[image], canvas, *(tuple(map(int, size)) for size in sizes))
 
@@ -43,11 +42,22 @@ def panoptic_result(
   Raises:
     ValueError: the detector has no masks.
   """
-  if detections.masks is None:
-    raise ValueError('the detector has no masks, of which panoptic results are made: it needs a mask task')
+  check_masks(detections)
   valid = np.asarray(detections.valid[image])
   scores, labels = detections.scores[image][valid], detections.labels[image][valid]
   return merge(_windows(batch, detections, image), scores, labels, semantic, **settings)
+
+
+def check_semantic(detections: Detections) -> None:
+  """Raises a ValueError if the detector has no semantic task."""
+  if detections.semantic is None:
+    raise ValueError('the detector says nothing of the classes of pixels: it needs model.pyramid_tasks.semantic')
+
+
+def check_masks(detections: Detections) -> None:
+  """Raises a ValueError if the detector has no masks."""
+  if detections.masks is None:
+    raise ValueError('the detector has no masks, of which panoptic results are made: it needs a mask task')
 
 
 def _windows(batch: Batch, detections: Detections, image: int) -> list[Window]:

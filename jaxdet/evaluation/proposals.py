@@ -15,6 +15,7 @@ from jaxdet.evaluation.average_precision import average_precision
 from jaxdet.evaluation.diagnose import diagnose
 from jaxdet.evaluation.evaluator import Metrics
 from jaxdet.evaluation.ground_truth import GroundTruth
+from jaxdet.evaluation.rehearsal import as_detections, one_of_each_category
 from jaxdet.evaluation.selection import PROTOCOLS, DetectionTable, read_for, select
 from jaxdet.structures import Category
 
@@ -31,13 +32,24 @@ def score_proposals(
 ) -> Metrics:
   """Scores as `evaluate_results`: prints the table and writes `metrics.json`."""
   protocol = PROTOCOLS['proposals']
-  if tuple(config.eval.iou_types) != ('bbox',):
-    raise ValueError("eval.protocol 'proposals' is about boxes alone: set eval.iou_types to ('bbox',)")
+  _check_boxes_alone(config)
   table = read_for(truth, results.read_results(results_path), protocol, results_path)
   metrics = {'bbox': report.in_percent(proposal_recall(truth, select(truth, table, protocol)))}
   print(report.table(metrics, COLUMNS))
   findings = [*findings, *diagnose(truth, table, metrics, config.model.test.score_threshold, protocol)]
   return report.finish(metrics, config, truth, workdir, incomplete, findings)
+
+
+def rehearse_proposals(config: ConfigDict, truth: GroundTruth) -> Metrics:
+  """Checks that a split's objects can be scored; see `ResultsProtocol`."""
+  _check_boxes_alone(config)
+  found = as_detections(truth, one_of_each_category(truth))
+  return {'bbox': report.in_percent(proposal_recall(truth, found))}
+
+
+def _check_boxes_alone(config: ConfigDict) -> None:
+  if tuple(config.eval.iou_types) != ('bbox',):
+    raise ValueError("eval.protocol 'proposals' is about boxes alone: set eval.iou_types to ('bbox',)")
 
 
 def proposal_recall(truth: GroundTruth, columns: DetectionTable) -> dict[str, float | None]:

@@ -1,10 +1,12 @@
 """Evaluator of boxes and masks: writes a results file and scores it."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import jax
 import numpy as np
@@ -21,25 +23,45 @@ from jaxdet.structures import Batch, Dataset, Detections
 ScoreResults = Callable[[ConfigDict, GroundTruth, str, str, int, Sequence[str]], Metrics]
 
 
+@dataclasses.dataclass(frozen=True)
+class ResultsProtocol:
+  """A protocol of results files."""
+
+  score: ScoreResults
+  # Checks, before there are results, that a split's objects can be scored; returns as `Evaluator.check`.
+  rehearse: Callable[[ConfigDict, GroundTruth], Metrics]
+
+
 class ResultsEvaluator(Evaluator):
   """Writes `results_val.json` from all processes, scores it, and draws `pictures/`, ground truth and detections."""
 
-  def __init__(self, score: ScoreResults, evaluation: Evaluation):
-    self._score, self._evaluation = score, evaluation
-    config, dataset = evaluation.config, evaluation.dataset
+  def __init__(self, protocol: ResultsProtocol, evaluation: Evaluation):
+    self._protocol, self._evaluation = protocol, evaluation
     self._folder = os.path.join(evaluation.workdir, 'results_parts')
-    os.makedirs(self._folder, exist_ok=True)
     self._parts = [os.path.join(self._folder, f'results.{process}.jsonl') for process in range(jax.process_count())]
-    self._first = FirstImages(config.eval.pictures if jax.process_index() == 0 else 0)
-    category_ids = [category.id for category in dataset.categories]
+    self._first = FirstImages(evaluation.config.eval.pictures if jax.process_index() == 0 else 0)
     self._held = contextlib.ExitStack()
+
+  def check(self, detections: Detections) -> Metrics:
+    dataset, config = self._evaluation.dataset, self._evaluation.config
+    return self.check_with(truth_of_split(dataset, bool(config.eval.image_ids)), detections)
+
+  def check_with(self, truth: GroundTruth, detections: Detections) -> Metrics:
+    """Checks as `check`, with the split's objects."""
+    self._check_masks(detections)
+    return self._protocol.rehearse(self._evaluation.config, truth)
+
+  def __enter__(self) -> Self:
+    dataset = self._evaluation.dataset
+    os.makedirs(self._folder, exist_ok=True)
+    category_ids = [category.id for category in dataset.categories]
     self._writer = self._held.enter_context(
       results.ResultsWriter(self._parts[jax.process_index()], dataset.image_ids, category_ids)
     )
+    return self
 
   def add(self, batch: Batch, detections: Detections) -> None:
-    if 'segm' in self._evaluation.config.eval.iou_types and detections.masks is None:
-      raise ValueError("the detector has no masks: set eval.iou_types to ('bbox',)")
+    self._check_masks(detections)
     self._first.add(batch)
     self._writer.add(batch, detections)
 
@@ -59,9 +81,13 @@ class ResultsEvaluator(Evaluator):
     results.merge(self._parts, dataset.image_ids, path)
     shutil.rmtree(self._folder)
     truth = truth_of_split(dataset, bool(config.eval.image_ids))
-    self._score(config, truth, path, workdir, incomplete, findings)
+    self._protocol.score(config, truth, path, workdir, incomplete, findings)
     pictures = os.path.join(workdir, 'pictures')
     self._first.draw(dataset.image_ids, truth, path, config.eval.picture_threshold, pictures)
+
+  def _check_masks(self, detections: Detections) -> None:
+    if 'segm' in self._evaluation.config.eval.iou_types and detections.masks is None:
+      raise ValueError("the detector has no masks: set eval.iou_types to ('bbox',)")
 
   def __exit__(self, kind, error, trace) -> None:
     self._held.__exit__(kind, error, trace)

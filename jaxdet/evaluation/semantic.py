@@ -29,6 +29,13 @@ def confusion(
   return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
+def metrics_of_classes(classes: Int[np.ndarray, 'N'], num_classes: int) -> dict[str, float | None]:
+  """Metrics of a split in which exactly these classes are annotated, all found; None where there is no value."""
+  matrix = np.zeros((num_classes, num_classes), np.int64)
+  matrix[classes, classes] = 1
+  return semantic_metrics(matrix)
+
+
 def semantic_metrics(matrix: Int64[np.ndarray, 'K K']) -> dict[str, float | None]:
   """Semantic metrics of a confusion matrix, as fractions; None without valid pixels.
 

@@ -85,7 +85,7 @@ class Checkpoints:
 
   def latest(self) -> int | None:
     """Latest step with a complete checkpoint; None if there is none."""
-    return max(_steps(self._folder), default=None)
+    return latest_step(self._folder)
 
   def metadata(self, step: int) -> Metadata:
     return _read_metadata(self._folder / str(step))
@@ -136,6 +136,11 @@ class Checkpoints:
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     args['metadata'] = ocp.args.JsonSave(metadata.to_json())
     self._manager.save(step, args=ocp.args.Composite(**args))
+
+
+def latest_step(folder: str | pathlib.Path) -> int | None:
+  """Latest step with a complete checkpoint in a folder of checkpoints; None if there is none."""
+  return max(_steps(pathlib.Path(folder)), default=None)
 
 
 def load_for_inference(path: str) -> tuple[Variables, Metadata]:

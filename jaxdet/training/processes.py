@@ -1,10 +1,12 @@
 """Connects the processes of a job."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
+import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 
 
 def initialize_processes(multihost: bool | None = None) -> None:
@@ -20,6 +22,33 @@ def initialize_processes(multihost: bool | None = None) -> None:
   number, index = os.environ.get('JAX_NUM_PROCESSES'), os.environ.get('JAX_PROCESS_ID')
   jax.distributed.initialize(num_processes=int(number) if number else None, process_id=int(index) if index else None)
   logging.info('process %d of %d, %d devices in all', jax.process_index(), jax.process_count(), jax.device_count())
+
+
+def check_together(check: Callable[[], None]) -> None:
+  """Runs a check on every process of the job; if one refuses, all do, so that none waits for another for ever.
+
+  Raises:
+    Exception: what `check` raised here; else a ValueError with the text of the first process that refused.
+  """
+  refusal = None
+  try:
+    check()
+  except Exception as error:  # of any kind: the other processes must know
+    refusal = error
+  texts = [] if jax.process_count() == 1 else gather_texts('' if refusal is None else str(refusal) or repr(refusal))
+  if refusal is not None:
+    raise refusal
+  if said := [text for text in texts if text]:
+    raise ValueError(said[0])
+
+
+def gather_texts(text: str) -> list[str]:
+  """Texts of all processes, in order; returns when all of them have reached this call."""
+  mine = np.frombuffer(text.encode(), np.uint8)
+  lengths = np.asarray(multihost_utils.process_allgather(np.int32(len(mine)))).ravel()
+  padded = np.pad(mine, (0, int(lengths.max()) + 1 - len(mine)))
+  rows = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(lengths), -1)
+  return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]
 
 
 def describes_several_processes(environment: Mapping[str, str]) -> bool:

@@ -48,7 +48,36 @@ def describe(train: ConfigDict) -> str:
   )
   if settings.name == 'multistep':
     text += f' * {settings.gamma:g} at steps {", ".join(map(str, settings.milestones))} of {train.steps}'
+    if late := late_milestones(train):
+      text += f' ({", ".join(map(str, late))} beyond the last step: never)'
   return text
+
+
+def late_milestones(train: ConfigDict) -> list[int]:
+  """Milestones that the run does not reach."""
+  return [step for step in train.schedule.milestones if step >= train.steps]
+
+
+def doubts(train: ConfigDict) -> list[str]:
+  """Sentences on parts of the run that never come, where `train.steps` was changed and the rest was not."""
+  settings, steps = train.schedule, train.steps
+  found = []
+  late = late_milestones(train) if settings.name == 'multistep' else []
+  if late:
+    falls = len(settings.milestones) - len(late)
+    found.append(
+      f'train.schedule.milestones {", ".join(map(str, late))} are beyond the last step of {steps}: the learning rate '
+      f'{f"falls {falls} times of {len(settings.milestones)}" if falls else "never falls"}. Give milestones below '
+      f'train.steps, or () for a constant rate'
+    )
+  if settings.warmup_steps >= steps:
+    found.append(
+      f'train.schedule.warmup_steps is {settings.warmup_steps} and train.steps {steps}: the run ends within the '
+      f'warm-up, and the learning rate never reaches {peak_lr(train):g}'
+    )
+  if train.eval_every > steps:
+    found.append(f'train.eval_every is {train.eval_every} and train.steps {steps}: evaluation comes at the end alone')
+  return found
 
 
 def multistep(lr: float, milestones: Sequence[int], gamma: float) -> Schedule:

@@ -48,6 +48,11 @@ def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedP
       "unknown argument 'smapler=rfs' of a config; the nearest is",
     ),
     (['--workdir=x', f'--config={CONFIG}', '--config.train.steps=many'], 'flag --config.train.steps=many: invalid'),
+    (
+      ['--workdir=x', f'--config={CONFIG}:mini', '--config.train.batch_size=0', '--config.data.flip=nan'],
+      'the config has 2 settings out of range: data.flip is nan: give a number from 0 to 1 (a probability); train.',
+    ),
+    (['counts', f'--config={CONFIG}:mini', '--config.data.canvases=()'], 'data.canvases is (): give a tuple of'),
     (['--workdir=x', f'--config={CONFIG[:-3]}s.py'], f'lvis_maskrcnns.py; the nearest is {CONFIG}'),
     (['--workdir=x', '--config'], '--config has no value: give FILE[:VARIANT]'),
     (

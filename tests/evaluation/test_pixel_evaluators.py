@@ -169,6 +169,60 @@ def test_what_does_not_fit_is_said_in_one_line(evaluation):
     run(other, 30)
 
 
+def check(evaluation, change=lambda found: found):
+  """Checks without running; `found` stands for the shapes of the detector's results."""
+  _, found = next(batches(30))
+  evaluation.config.eval.image_ids = ''
+  return find_evaluator(evaluation.config)(evaluation).check(change(found))
+
+
+@pytest.mark.parametrize('settings', [PANOPTIC, SEMANTIC])
+def test_the_metrics_that_will_come_are_known_before(evaluation, settings, tmp_path):
+  foreseen = check(evaluation(settings))
+  assert list((tmp_path / 'run').iterdir()) == []
+  found = run(evaluation(settings), sea_from=30)
+  for kind in foreseen:
+    assert {name: value is None for name, value in foreseen[kind].items()} == {
+      name: value is None for name, value in found[kind].items()
+    }
+
+
+@pytest.mark.parametrize('settings', [PANOPTIC, SEMANTIC])
+def test_what_a_detector_lacks_is_known_before(evaluation, settings):
+  with pytest.raises(ValueError, match='says nothing of the classes of pixels'):
+    check(evaluation(settings), lambda found: found.replace(semantic=None))
+  with pytest.raises(ValueError, match=r'model.pyramid_tasks.semantic.num_classes'):
+    check(evaluation(settings), lambda found: found.replace(semantic=found.semantic[..., :2]))
+  if settings is PANOPTIC:
+    with pytest.raises(ValueError, match='the detector has no masks'):
+      check(evaluation(settings), lambda found: found.replace(masks=None))
+
+
+@pytest.mark.parametrize(('settings', 'folder'), [(PANOPTIC, 'panoptic_val'), (SEMANTIC, 'stuff_val')])
+def test_every_map_is_read_before(evaluation, settings, folder, tmp_path):
+  path = tmp_path / 'data' / folder / '8.png'
+  small = Image.open(path).crop((0, 0, WIDTH, HEIGHT - 1))
+  path.write_bytes(path.read_bytes()[:60])
+  with pytest.raises(ValueError, match=r'8\.png is no complete PNG'):
+    check(evaluation(settings))
+  small.save(path)
+  with pytest.raises(ValueError, match=r'8\.png is of size \(29, 40\), and image 8 of \(30, 40\) in .*instances.json'):
+    check(evaluation(settings))
+  path.unlink()
+  with pytest.raises(FileNotFoundError, match=r'8\.png'):
+    check(evaluation(settings))
+
+
+def test_a_segment_has_an_area(evaluation, tmp_path):
+  made = evaluation(PANOPTIC)
+  file = tmp_path / 'data' / 'panoptic_val.json'
+  content = json.loads(file.read_text())
+  del content['annotations'][1]['segments_info'][0]['area']
+  file.write_text(json.dumps(content))
+  with pytest.raises(ValueError, match='panoptic_val.json: segment 11 of image 8 has no area'):
+    check(made)
+
+
 def test_counts_of_several_processes_come_together_on_the_first(tmp_path, monkeypatch):
   monkeypatch.setattr(process_parts, 'barrier', lambda name: None)
   monkeypatch.setattr(process_parts.jax, 'process_count', lambda: 2)

@@ -234,6 +234,14 @@ def test_missing_annotations_list_what_was_tried(tmp_path):
     dataset.build(mini_photos.make_config(tmp_path))
 
 
+def test_a_missing_validation_file_is_known_before_records_are_made(tmp_path):
+  folder = mini_photos.make_folder(tmp_path / 'data', train=2, val=1)
+  (folder / 'val.json').unlink()
+  with pytest.raises(FileNotFoundError, match='lvis_v1_val.json, .*val.json exists'):
+    dataset.build(mini_photos.make_config(folder))
+  assert not (folder / 'records').exists()
+
+
 @pytest.mark.parametrize(
   'data, message',
   [

@@ -80,6 +80,33 @@ def test_no_warm_up():
   assert rates(schedules.build_schedule(config(**{'train.schedule.warmup_steps': 0})), 3)[0] == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize(
+  ('changes', 'sentences'),
+  [
+    ({}, []),
+    ({'train.schedule.milestones': ()}, []),
+    ({'train.steps': 50}, ['milestones 60, 80 are beyond the last step of 50: the learning rate never falls']),
+    ({'train.steps': 80}, ['milestones 80 are beyond the last step of 80: the learning rate falls 1 times of 2']),
+    ({'train.steps': 50, 'train.schedule.name': 'cosine'}, []),
+    (
+      {'train.steps': 10, 'train.schedule.milestones': ()},
+      ['warmup_steps is 10 and train.steps 10: the run ends within the warm-up, and the learning rate never reaches'],
+    ),
+    ({'train.eval_every': 90}, []),
+    ({'train.eval_every': 91}, ['train.eval_every is 91 and train.steps 90: evaluation comes at the end alone']),
+  ],
+)
+def test_what_never_comes_is_said(changes, sentences):
+  """Detectron2 warns of milestones beyond the last step, and ignores them."""
+  found = schedules.doubts(config(**changes))
+  assert [sentence in doubt for sentence, doubt in zip(sentences, found, strict=True)] == [True] * len(sentences)
+
+
+def test_the_description_says_which_milestones_never_come():
+  assert schedules.describe(config(**{'train.steps': 80})).endswith('60, 80 of 80 (80 beyond the last step: never)')
+  assert schedules.describe(config()).endswith('at steps 60, 80 of 90')
+
+
 def test_mistakes_are_named():
   with pytest.raises(ValueError, match="'stairs': choose multistep or cosine"):
     schedules.build_schedule(config(**{'train.schedule.name': 'stairs'}))

@@ -3,16 +3,19 @@
 import os
 from collections.abc import Collection, Sequence
 
+import jax
 from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline.given_images import GivenImage, list_images
 from input_pipeline.predict_images import image_batches, read_image
+from jaxdet import config_ranges
 from jaxdet.cli.jobs.training import open_dataset
-from jaxdet.evaluation import evaluate, predict
+from jaxdet.evaluation import check_evaluation, evaluate, predict
 from jaxdet.models.build import build_detector
 from jaxdet.training.categories import check_same_categories
 from jaxdet.training.checkpoint import load_for_inference
+from jaxdet.training.processes import check_together
 
 SHOWN = 5  # files in the last message; the log names all
 
@@ -26,6 +29,12 @@ def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str
   dataset = open_dataset(config, workdir)
   check_same_categories(metadata.categories, dataset.categories)
   detector = build_detector(config.model, len(metadata.categories))
+
+  def check() -> None:
+    if jax.process_index() == 0:
+      check_evaluation(config, detector, variables, dataset, workdir)
+
+  check_together(check)
   evaluate(config, detector, variables, dataset, workdir)
 
 
@@ -56,6 +65,7 @@ def predict_images(
   paths = [image.path for image in given]
   variables, metadata = load_for_inference(checkpoint or workdir)
   config = config or metadata.config
+  config_ranges.check(config)
   detector = build_detector(config.model, len(metadata.categories))
   batches = image_batches(paths, config)
   done = predict(config, detector, variables, metadata.categories, batches, paths, read_image, output)

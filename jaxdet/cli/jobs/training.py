@@ -8,8 +8,8 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import dataset as datasets
-from jaxdet.evaluation import evaluate
-from jaxdet.evaluation.evaluators import find_evaluator
+from jaxdet.cli.jobs.before_training import check_best_metric, check_run
+from jaxdet.evaluation import check_evaluation, evaluate
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import variable_shapes
 from jaxdet.structures import Category
@@ -17,17 +17,25 @@ from jaxdet.training import freezing, loop
 from jaxdet.training.agreement import check_same_on_all_processes
 from jaxdet.training.categories import check_same_categories, set_class_counts, set_num_classes
 from jaxdet.training.checkpoint import read_metadata
+from jaxdet.training.processes import check_together
 
 
 def train(config: ConfigDict, workdir: str) -> None:
   """Trains `config` in `workdir`, from its last checkpoint if there is one, and evaluates at the end."""
-  find_evaluator(config)  # so that a misspelt one is known before training rather than after it
+  check_together(lambda: check_run(config, workdir))
   dataset = open_dataset(config, workdir)
   set_num_classes(config, dataset.categories)
   set_class_counts(config, dataset.class_counts())
   detector = build_detector(config.model, config.model.num_classes)
 
   check_start(config, detector, dataset.categories)
+
+  def check_end() -> None:
+    if jax.process_index() == 0:
+      metrics = check_evaluation(config, detector, variable_shapes(detector), dataset, workdir)
+      check_best_metric(config.train.best_metric, metrics, config.eval.protocol, dataset.annotations)
+
+  check_together(check_end)
   if config.model.backbone.norm in ('frozen_bn', 'bn_eval') and not config.train.init_from:
     logging.warning(
       'no train.init_from: the backbone starts from random weights, and its batch norm stays as it is. '
