@@ -31,11 +31,19 @@ setuptools.setup(
     'array_record>=0.8',
     'ijson>=3.3',
     'tensorboardX>=2.6',
-    'tensorflow-datasets>=4.9.9',
     'tqdm>=4.66',
   ],
   extras_require={
-    'test': ['flatbuffers>=24', 'lvis>=0.5.3', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8', 'safetensors>=0.4'],
+    'test': [
+      'flatbuffers>=24',
+      'lvis>=0.5.3',
+      'pytest>=8',
+      'pytest-xdist>=3.6',
+      'ruff>=0.8',
+      'safetensors>=0.4',
+      'tensorflow-datasets>=4.9.9',
+    ],
+    'tfds': ['tensorflow-datasets>=4.9.9'],  # input_pipeline/builder.py, a TFDS builder
     'convert': ['flatbuffers>=24', 'safetensors>=0.4'],  # export --to stablehlo; .safetensors files
     'torch': ['torch>=2.6'],  # .pth files
     'docs': ['matplotlib>=3.8'],  # scripts/overfit.py --docs
