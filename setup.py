@@ -36,7 +36,6 @@ setuptools.setup(
   extras_require={
     'test': [
       'flatbuffers>=24',
-      'lvis>=0.5.3',
       'pytest>=8',
       'pytest-xdist>=3.6',
       'ruff>=0.8',
