@@ -18,7 +18,7 @@ def run(folder, processes, devices):
     coordinator = f'localhost:{free.getsockname()[1]}'
   environment = os.environ | {
     'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
-    'PYTHONPATH': os.pathsep.join([str(SCRIPT.parents[2]), str(SCRIPT.parents[1]), *sys.path]),
+    'PYTHONPATH': os.pathsep.join([str(SCRIPT.parents[2]), str(SCRIPT.parents[1])]),
     'JAX_PLATFORMS': 'cpu',
   }
   started = [
