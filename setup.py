@@ -30,7 +30,6 @@ setuptools.setup(
     'pycocotools>=2.0.8',
     'array_record>=0.8',
     'ijson>=3.3',
-    'tensorboardX>=2.6',
     'tqdm>=4.66',
   ],
   extras_require={
