@@ -14,6 +14,7 @@ setuptools.setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   python_requires='>=3.11',
+  classifiers=[f'Programming Language :: Python :: 3.{minor}' for minor in (11, 12, 13)],
   packages=setuptools.find_packages(include=['jaxdet', 'jaxdet.*', 'input_pipeline', 'input_pipeline.*']),
   entry_points={'console_scripts': ['jaxdet = jaxdet.main:main']},
   install_requires=[
@@ -28,6 +29,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.11.30',
     'pillow>=11',
     'pycocotools>=2.0.8',
+    'scipy>=1.13',
     'array_record>=0.8',
     'ijson>=3.3',
     'tqdm>=4.66',
