@@ -14,6 +14,7 @@ setuptools.setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   python_requires='>=3.11',
+  classifiers=[f'Programming Language :: Python :: 3.{minor}' for minor in (11, 12, 13)],
   packages=setuptools.find_packages(include=['jaxdet', 'jaxdet.*', 'input_pipeline', 'input_pipeline.*']),
   entry_points={'console_scripts': ['jaxdet = jaxdet.main:main']},
   install_requires=[
@@ -28,16 +29,21 @@ setuptools.setup(
     'orbax-checkpoint>=0.11.30',
     'pillow>=11',
     'pycocotools>=2.0.8',
+    'scipy>=1.13',
     'array_record>=0.8',
-    'tensorboardX>=2.6',
-    'tensorflow-datasets>=4.9.9',
     'tqdm>=4.66',
   ],
   extras_require={
     'test': [
-      *('flatbuffers>=24', 'hypothesis>=6', 'lvis>=0.5.3', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8'),
+      'flatbuffers>=24',
+      'hypothesis>=6',
+      'pytest>=8',
+      'pytest-xdist>=3.6',
+      'ruff>=0.8',
       'safetensors>=0.4',
+      'tensorflow-datasets>=4.9.9',
     ],
+    'tfds': ['tensorflow-datasets>=4.9.9'],  # input_pipeline/builder.py, a TFDS builder
     'convert': ['flatbuffers>=24', 'safetensors>=0.4'],  # export --to stablehlo; .safetensors files
     'torch': ['torch>=2.6'],  # .pth files
     'docs': ['matplotlib>=3.8'],  # scripts/overfit.py --docs

@@ -8,15 +8,19 @@ records of `preparation`, so that TFDS and training read the same files:
   builder.download_and_prepare()
   builder.as_data_source('train')
 
-`tfds.builder_from_directory` reads a folder of `preparation.prepare` without this class.
+`tfds.builder_from_directory` reads a folder of `preparation.prepare` without this class. Nothing else of jaxdet imports
+TFDS.
 """
 
 import os
 from collections.abc import Mapping
 
-import tensorflow_datasets as tfds
+try:
+  import tensorflow_datasets as tfds
+except ImportError as error:
+  raise ImportError("input_pipeline.builder needs TensorFlow Datasets: pip install 'jaxdet[tfds]'") from error
 
-from input_pipeline import preparation, tfds_metadata
+from input_pipeline import preparation, records, tfds_metadata
 
 
 class Detection(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=True):
@@ -37,8 +41,9 @@ class Detection(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=T
     super().__init__(file_format='array_record', **kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
+    features = tfds.features.FeaturesDict.from_json(tfds_metadata.features())
     return self.dataset_info_from_configs(
-      description=tfds_metadata.DESCRIPTION, features=tfds_metadata.features(), disable_shuffling=True
+      description=tfds_metadata.DESCRIPTION, features=features, disable_shuffling=True
     )
 
   def _download_and_prepare(self, dl_manager: tfds.download.DownloadManager, download_config) -> None:
@@ -46,4 +51,13 @@ class Detection(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=T
     folder = os.fspath(self.data_dir)
     for split, path in self._annotations.items():
       preparation.prepare(path, self._image_root, folder, split)
-    self.info.set_splits(tfds.core.splits.SplitDict(tfds_metadata.splits(folder)))
+    self.info.set_splits(tfds.core.splits.SplitDict([_split_info(folder, s) for s in tfds_metadata.splits(folder)]))
+
+
+def _split_info(folder: str, split: tfds_metadata.Split) -> tfds.core.SplitInfo:
+  template = tfds.core.ShardedFileTemplate(
+    data_dir=folder, dataset_name=records.NAME, split=split.name, filetype_suffix='array_record'
+  )
+  return tfds.core.SplitInfo(
+    name=split.name, num_bytes=split.num_bytes, shard_lengths=split.shard_lengths, filename_template=template
+  )

@@ -73,10 +73,9 @@ def score(annotations: str, results: str, iou_type: str) -> tuple[float, float, 
 
 def score_by_referee(annotations: str, results: str, iou_type: str) -> tuple[float, float, int, float]:
   """Scores by the `lvis` package; returns the same as `score`."""
-  import lvis
-  import numpy as np
+  from scripts.record_lvis_referee import import_lvis
 
-  vars(np)['float'] = float  # removed from NumPy, but lvis 0.5.3 needs it
+  lvis = import_lvis()
   start = time.perf_counter()
   truth = lvis.LVIS(annotations)
   with open(results) as file:

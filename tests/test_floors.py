@@ -6,6 +6,7 @@ import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WITH_PIPELINE = {'jaxdet.parity.case'}  # draws the masks of recorded runs as the pipeline draws those of training
+WITH_TFDS = {'input_pipeline.builder'}  # for those who use TFDS; nothing imports it
 WITH_TORCH = {'jaxdet.benchmark.torchvision_program'}  # is run by a Python that has it, never imported
 
 
@@ -75,15 +76,15 @@ def test_the_input_pipeline_knows_structures_and_annotations_and_only_the_comman
   assert {name for name in importers if not name.startswith('jaxdet.cli.')} == WITH_PIPELINE
 
 
-def test_no_module_loads_torch_or_tensorflow():
-  foreign = ('torch', 'torchvision', 'tensorflow', 'tensorflow_datasets')
+def test_no_module_loads_torch_or_tensorflow_or_opencv():
+  foreign = ('torch', 'torchvision', 'tensorflow', 'tensorflow_datasets', 'cv2', 'lvis')
   loading = {
     name
-    for name, tree in modules()
+    for name, tree in (*modules(), *modules('input_pipeline'))
     for other in imported(tree, inside_functions=False)
     if other.partition('.')[0] in foreign
   }
-  assert loading == WITH_TORCH
+  assert loading == WITH_TORCH | WITH_TFDS
 
 
 def test_every_module_has_a_floor_and_every_room_of_the_table_is_there():

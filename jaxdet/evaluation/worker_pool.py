@@ -6,6 +6,7 @@ main program with jax in each process. So each thread here has its own process, 
 
 import concurrent.futures
 import contextlib
+import importlib.util
 import os
 import pathlib
 import pickle
@@ -19,6 +20,10 @@ from jaxtyping import Float, Int
 from jaxdet.evaluation import image_results
 
 MOST = 16  # processes; the input pipeline needs cores too
+
+PACKAGES = ('jaxdet', 'numpy', 'pycocotools', 'jaxtyping', 'wadler_lindig')  # of a worker; the last is jaxtyping's
+# By path, since by name Python would import the whole package and jax.
+PROGRAM = 'import runpy, sys; sys.path += sys.argv[2:]; runpy.run_path(sys.argv[1], run_name="__main__")'
 
 
 class WorkerPool:
@@ -57,12 +62,9 @@ class WorkerPool:
       process.wait()
 
   def _start(self) -> None:
-    root = str(pathlib.Path(image_results.__file__).parents[2])
-    paths = [root, *(path for path in sys.path if path)]
     # The matrices are small: BLAS threads would only wait for each other.
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths), 'OPENBLAS_NUM_THREADS': '1'}
-    # By path, since by name Python would import the whole package and jax.
-    command = [sys.executable, image_results.__file__]
+    environment = os.environ | {'OPENBLAS_NUM_THREADS': '1'}
+    command = [sys.executable, '-I', '-S', '-c', PROGRAM, image_results.__file__, *import_folders()]
     self._local.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     self._processes.append(self._local.process)
 
@@ -77,3 +79,13 @@ class WorkerPool:
     if isinstance(answer, Exception):
       raise answer
     return answer
+
+
+def import_folders() -> list[str]:
+  """Folders of the packages that a worker imports; Python's own modules go before them.
+
+  A worker takes over neither `sys.path` nor PYTHONPATH, since packages may add folders to them whose modules have the
+  names of Python's own.
+  """
+  specs = filter(None, map(importlib.util.find_spec, PACKAGES))
+  return list(dict.fromkeys(str(pathlib.Path(spec.origin).parents[1]) for spec in specs))

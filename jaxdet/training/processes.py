@@ -1,6 +1,7 @@
 """Connects the processes of a job."""
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 
 import jax
@@ -16,9 +17,18 @@ def initialize_processes(multihost: bool | None = None) -> None:
     multihost: True: several processes (JAX detects Slurm, Open MPI, Cloud TPU and Kubernetes; elsewhere set
       JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID); False: one process; None: several if the
       environment describes several.
+
+  Raises:
+    ValueError: the machine does not know its own name.
   """
   if not (describes_several_processes(os.environ) if multihost is None else multihost):
     return
+  if not knows_own_name():
+    name = socket.gethostname()
+    raise ValueError(
+      f"this machine does not know its own name '{name}', by which the processes of a job find each other: "
+      f"add the line '127.0.1.1 {name}' to /etc/hosts"
+    )
   number, index = os.environ.get('JAX_NUM_PROCESSES'), os.environ.get('JAX_PROCESS_ID')
   jax.distributed.initialize(num_processes=int(number) if number else None, process_id=int(index) if index else None)
   logging.info('process %d of %d, %d devices in all', jax.process_index(), jax.process_count(), jax.device_count())
@@ -60,3 +70,15 @@ def describes_several_processes(environment: Mapping[str, str]) -> bool:
     or 'JAX_COORDINATOR_ADDRESS' in environment
     or ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
   )
+
+
+def knows_own_name() -> bool:
+  """Whether this machine resolves its own name; bare containers and chroots may not.
+
+  XLA connects the processes' CPUs by it, in jobs on other devices too, and fails without saying so.
+  """
+  try:
+    socket.getaddrinfo(socket.gethostname(), None)
+  except socket.gaierror:
+    return False
+  return True

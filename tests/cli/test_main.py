@@ -11,11 +11,24 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIG = str(REPOSITORY / 'configs' / 'lvis_maskrcnn.py')
+UNWANTED = ('tensorflow', 'tensorflow_datasets', 'cv2', 'torch')  # heavy, or in need of libraries of the system
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   return tmp_path_factory.mktemp('main')
+
+
+@pytest.fixture(scope='module')
+def decoys(tmp_path_factory):
+  """A folder of modules under unwanted names; each writes its name to the file `imported` when it is imported."""
+  decoys = tmp_path_factory.mktemp('decoys')
+  for name in UNWANTED:
+    code = (
+      f'with open({str(decoys / "imported")!r}, "a") as file:\n  file.write("{name}\\n")\nraise ImportError("decoy")\n'
+    )
+    (decoys / f'{name}.py').write_text(code)
+  return decoys
 
 
 def jaxdet(folder, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -134,33 +147,51 @@ def test_counts_are_printed_and_written_without_a_workdir(folder):
   ]
 
 
+def test_no_module_imports_what_is_unwanted(folder, decoys):
+  packages = {name: str(REPOSITORY / name) for name in ('jaxdet', 'input_pipeline')}
+  without = ('jaxdet.benchmark.torchvision_program', 'input_pipeline.builder')
+  code = f"""
+import importlib, pkgutil
+for name, path in {packages!r}.items():
+  for module in pkgutil.walk_packages([path], f'{{name}}.'):
+    if module.name not in {without!r}:
+      importlib.import_module(module.name)
+"""
+  environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(decoys), str(REPOSITORY)]), 'JAX_PLATFORMS': 'cpu'}
+  done = subprocess.run([sys.executable, '-c', code], env=environment, cwd=folder, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  assert not (decoys / 'imported').exists(), (decoys / 'imported').read_text()
+
+
 @pytest.mark.slow
-def test_trains_goes_on_evaluates_and_predicts(folder):
+def test_trains_goes_on_evaluates_and_predicts_without_unwanted_imports(folder, decoys):
   """The whole program on a few generated images; one process after the other, as a user would."""
   smaller = {'data.dir': str(folder / 'shapes'), 'data.shapes.images': 16, 'data.shapes.val_images': 4}
   smaller |= {'data.shapes.categories': 5, 'train.batch_size': 2, 'train.log_every': 1, 'eval.batch_size': 2}
   common = ['--workdir=run', f'--config={CONFIG}:mini', *(f'--config.{key}={value}' for key, value in smaller.items())]
-  cache = {'JAX_COMPILATION_CACHE_DIR': str(folder / 'cache')}
+  settings = {'JAX_COMPILATION_CACHE_DIR': str(folder / 'cache')}
+  settings['PYTHONPATH'] = os.pathsep.join([str(decoys), str(REPOSITORY)])
 
-  trained = jaxdet(folder, *common, '--config.train.steps=2', **cache)
+  trained = jaxdet(folder, *common, '--config.train.steps=2', **settings)
   assert trained.returncode == 0, trained.stderr
   assert 'step 2/2' in trained.stderr
   assert (folder / 'run' / 'metrics.json').exists()
   assert list((folder / 'run' / 'pictures').iterdir())
   assert list((folder / 'cache').iterdir())
 
-  longer = jaxdet(folder, *common, '--config.train.steps=3', **cache)
+  longer = jaxdet(folder, *common, '--config.train.steps=3', **settings)
   assert 'going on from step 2' in longer.stderr
   assert longer.returncode == 0, longer.stderr
 
-  evaluated = jaxdet(folder, 'eval', '--workdir=run', **cache)
+  evaluated = jaxdet(folder, 'eval', '--workdir=run', **settings)
   assert evaluated.returncode == 0, evaluated.stderr
   assert evaluated.stdout.splitlines()[-3:] == longer.stdout.splitlines()[-3:]
 
   picture = next((folder / 'run' / 'pictures').iterdir())
-  predicted = jaxdet(folder, 'predict', '--workdir=run', str(picture), '--output=out', **cache)
+  predicted = jaxdet(folder, 'predict', '--workdir=run', str(picture), '--output=out', **settings)
   assert predicted.returncode == 0, predicted.stderr
   assert (folder / 'out' / 'predictions.json').exists()
+  assert not (decoys / 'imported').exists(), (decoys / 'imported').read_text()
 
   more = jaxdet(
     folder,

@@ -13,7 +13,7 @@ from jaxdet.benchmark import page
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIG = f'--config={REPOSITORY}/configs/lvis_maskrcnn.py:mini'
-NOT_NEEDED = ('tensorflow', 'torch', 'orbax', 'pycocotools', 'PIL', 'tensorboardX', 'tensorflow_datasets')
+NOT_NEEDED = ('tensorflow', 'torch', 'orbax', 'pycocotools', 'PIL', 'tensorflow_datasets')
 QUICK = {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
 
 

@@ -1,12 +1,14 @@
 """Annotations and detections made by hand or by chance, their metrics, and what the official packages say of them."""
 
+import collections
 import contextlib
+import functools
+import gzip
 import io
 import json
-import tempfile
+import pathlib
 
 import numpy as np
-import pytest
 from pycocotools import mask as rle_codec
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -16,6 +18,7 @@ from jaxdet.evaluation.ground_truth import ground_truth, load_ground_truth
 from jaxdet.evaluation.selection import PROTOCOLS, read_for, select
 
 SIZE = 200  # pixels, of the synthetic images
+RECORDED = pathlib.Path(__file__).parents[1] / 'data' / 'lvis_referee'
 
 
 def read_detections(truth, records, protocol):
@@ -102,32 +105,64 @@ def synthetic(seed, images=6, categories=4):
   return data, records
 
 
-def referee(data, records, protocol, iou_type, monkeypatch, max_dets=300):
-  """(precision [T, R, K, A], recall [T, K, A, M], the summary's numbers) of the official packages; -1: none.
+def crowded_image():
+  """An image with more detections than any protocol's limit."""
+  random = np.random.default_rng(0)
+  data = dataset([annotation(1 + i, 10, 3, (20 * i, 20 * i, 30, 30)) for i in range(8)], negative=[5])
+  boxes = np.maximum(
+    np.asarray([data['annotations'][i % 8]['bbox'] for i in range(400)]) + random.normal(0, 3, (400, 4)), 1
+  )
+  records = [detection(10, int(random.choice([3, 3, 5, 7])), box, round(random.random(), 2)) for box in boxes.tolist()]
+  return data, records
 
-  `max_dets`: of an image by the lvis protocol; -1: all.
-  """
-  data, records = json.loads(json.dumps([data, records]))
+
+def fixed_limit(seed):
+  """Detections of a category that fixed AP leaves, for the random data of a seed; few, so that it cuts."""
+  return 3 + seed
+
+
+def best_of_each_category(records, limit):
+  """Selects what fixed AP leaves of the results, in the official order of ties."""
+  by_category = collections.defaultdict(list)
+  for record in sorted(records, key=lambda record: -record['score']):
+    by_category[record['category_id']].append(record)
+  return [record for of_category in by_category.values() for record in of_category[:limit]]
+
+
+@functools.cache
+def recorded_inputs():
+  """{name: (data, records)} that the `lvis` package was asked about, see scripts/record_lvis_referee.py."""
+  return json.loads(gzip.decompress((RECORDED / 'inputs.json.gz').read_bytes()))
+
+
+def lvis_referee(case, iou_type):
+  """(precision [T, R, K, A], recall [T, K, A, 1], the summary's numbers) of the `lvis` package, recorded; -1: none."""
+  with np.load(RECORDED / 'metrics.npz') as file:
+    precision, recall, summary = (file[f'{case}/{iou_type}/{name}'] for name in ('precision', 'recall', 'summary'))
+  return precision, recall[..., None], summary
+
+
+def coco_referee(data, records, iou_type):
+  """(precision [T, R, K, A], recall [T, K, A, M], the summary's numbers) of `pycocotools`; -1: none."""
+  data, records = json.loads(json.dumps([data, records]))  # it changes them
   if iou_type == 'segm':
     for record in records:
       del record['bbox']
   with contextlib.redirect_stdout(io.StringIO()):
-    if protocol == 'coco':
-      api = COCO()
-      api.dataset = data
-      api.createIndex()
-      evaluator = COCOeval(api, api.loadRes(records), iou_type)
-      evaluator.evaluate()
-      evaluator.accumulate()
-      evaluator.summarize()
-      return evaluator.eval['precision'][..., -1], evaluator.eval['recall'], list(evaluator.stats)
-    lvis = pytest.importorskip('lvis')
-    monkeypatch.setattr(np, 'float', float, raising=False)
-    with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
-      json.dump(data, file)
-      file.flush()
-      api = lvis.LVIS(file.name)
-    evaluator = lvis.LVISEval(api, lvis.LVISResults(api, records, max_dets), iou_type)
-    evaluator.params.max_dets = max_dets
-    evaluator.run()
-    return evaluator.eval['precision'], evaluator.eval['recall'][..., None], list(evaluator.results.values())
+    api = COCO()
+    api.dataset = data
+    api.createIndex()
+    evaluator = COCOeval(api, api.loadRes(records), iou_type)
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+  return evaluator.eval['precision'][..., -1], evaluator.eval['recall'], evaluator.stats
+
+
+def assert_same(scores, referee):
+  """The scores are the referee's, to the last digits."""
+  precision, recall, summary = referee
+  np.testing.assert_allclose(np.nan_to_num(scores.precision, nan=-1), precision, rtol=0, atol=1e-14)
+  np.testing.assert_allclose(np.nan_to_num(scores.recall, nan=-1), recall, rtol=0, atol=1e-14)
+  ours = [-1 if value is None else value for value in scores.summary().values()]
+  np.testing.assert_allclose(ours, summary, rtol=0, atol=1e-12)

@@ -5,7 +5,18 @@ import json
 
 import numpy as np
 import pytest
-from metric_case import annotation, dataset, detection, read_detections, referee, score, synthetic
+from metric_case import (
+  annotation,
+  assert_same,
+  coco_referee,
+  dataset,
+  detection,
+  lvis_referee,
+  read_detections,
+  recorded_inputs,
+  score,
+  synthetic,
+)
 
 import parity_kit
 from jaxdet.evaluation.average_precision import AREAS, average_precision
@@ -182,33 +193,16 @@ class TestMessages:
       score(data, [record], 'lvis', 'segm')
 
 
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
 class TestAgainstTheOfficialPackages:
-  @pytest.mark.parametrize('protocol', ['lvis', 'coco'])
-  @pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
-  def test_random_data(self, protocol, iou_type, monkeypatch):
-    for seed in range(25):
-      data, records = synthetic(seed)
-      precision, recall, summary = referee(data, records, protocol, iou_type, monkeypatch)
-      scores = score(data, records, protocol, iou_type)
-      np.testing.assert_allclose(np.nan_to_num(scores.precision, nan=-1), precision, rtol=0, atol=1e-14)
-      np.testing.assert_allclose(np.nan_to_num(scores.recall, nan=-1), recall, rtol=0, atol=1e-14)
-      mine = [-1 if value is None else value for value in scores.summary().values()]
-      np.testing.assert_allclose(mine, summary, rtol=0, atol=1e-12)
+  def test_the_lvis_package(self, iou_type):
+    assert len(recorded_inputs()) == 26
+    for case, (data, records) in recorded_inputs().items():
+      assert_same(score(data, records, 'lvis', iou_type), lvis_referee(case, iou_type))
 
-  @pytest.mark.parametrize('protocol', ['lvis', 'coco'])
-  def test_more_detections_than_the_limit(self, protocol, monkeypatch):
-    random = np.random.default_rng(0)
-    data = dataset([annotation(1 + i, 10, 3, (20 * i, 20 * i, 30, 30)) for i in range(8)], negative=[5])
-    boxes = np.maximum(
-      np.asarray([data['annotations'][i % 8]['bbox'] for i in range(400)]) + random.normal(0, 3, (400, 4)), 1
-    )
-    records = [
-      detection(10, int(random.choice([3, 3, 5, 7])), box, round(random.random(), 2)) for box in boxes.tolist()
-    ]
-    precision, recall, _ = referee(data, records, protocol, 'bbox', monkeypatch)
-    scores = score(data, records, protocol, 'bbox')
-    np.testing.assert_allclose(np.nan_to_num(scores.precision, nan=-1), precision, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(np.nan_to_num(scores.recall, nan=-1), recall, rtol=0, atol=1e-14)
+  def test_pycocotools(self, iou_type):
+    for data, records in recorded_inputs().values():
+      assert_same(score(data, records, 'coco', iou_type), coco_referee(data, records, iou_type))
 
 
 class TestOnRecordedReferences:

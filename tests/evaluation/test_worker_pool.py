@@ -19,6 +19,15 @@ TASK = (
 
 
 @pytest.fixture
+def shadowed(tmp_path, monkeypatch):
+  """The path of modules begins with a folder that has other modules under the names of a worker's."""
+  for name in ('typing', 'json', 'runpy', 'numpy', 'jaxdet'):
+    (tmp_path / f'{name}.py').write_text(f'raise ImportError("{name} of another package")')
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+
+
+@pytest.fixture
 def pool():
   pool = WorkerPool()
   yield pool
@@ -46,3 +55,7 @@ def test_a_process_that_was_killed_is_reported(pool):
   with pytest.raises(RuntimeError, match='has ended with code -9'):
     for _ in range(pool.size):
       pool.submit(*TASK, 1, [3]).result()
+
+
+def test_a_process_takes_over_no_path_of_modules(shadowed, pool):
+  assert pool.submit(*TASK, 2, [3]).result().startswith('{"image_id": 2,')

@@ -1,12 +1,20 @@
-"""Prepared folders read through TFDS."""
+"""Prepared folders read through TFDS, which is an optional package."""
+
+import importlib
+import json
+import sys
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 import annotation_files
-from input_pipeline import builder, examples, preparation, records
+from input_pipeline import examples, preparation, records
 from input_pipeline.records import Records
+
+
+@pytest.fixture
+def tfds():
+  return pytest.importorskip('tensorflow_datasets')
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def assert_same(row: dict, record: bytes):
   np.testing.assert_array_equal(row['not_exhaustive_labels'], example.image.not_exhaustive_labels)
 
 
-def test_tfds_reads_a_folder_of_records(source, tmp_path):
+def test_tfds_reads_a_folder_of_records(tfds, source, tmp_path):
   path, root = source
   folder = str(tmp_path / 'records')
   train = preparation.prepare(path, root, folder, 'train')
@@ -58,7 +66,20 @@ def test_tfds_reads_a_folder_of_records(source, tmp_path):
       assert_same(rows[i], prepared.read([i])[0])
 
 
-def test_the_builder_prepares_what_it_reads(source, tmp_path):
+def test_the_metadata_are_those_that_tfds_writes(tfds, source, tmp_path):
+  path, root = source
+  folder, written = tmp_path / 'records', tmp_path / 'written'
+  preparation.prepare(path, root, str(folder), 'train')
+  written.mkdir()
+  tfds.builder_from_directory(folder).info.write_to_directory(written)
+  for name in ('dataset_info.json', 'features.json'):
+    ours, theirs = (json.loads((place / name).read_text()) for place in (folder, written))
+    assert theirs | ours == theirs  # which also names the class that read it
+
+
+def test_the_builder_prepares_what_it_reads(tfds, source, tmp_path):
+  from input_pipeline import builder
+
   path, root = source
   detection = builder.Detection(annotations={'val': path}, image_root=root, data_dir=str(tmp_path / 'tfds'))
   detection.download_and_prepare()
@@ -69,3 +90,10 @@ def test_the_builder_prepares_what_it_reads(source, tmp_path):
     assert_same(rows[i], prepared.read([i])[0])
   again = tfds.builder_from_directory(detection.data_dir).as_data_source('val')
   assert again[1]['image']['id'] == 50
+
+
+def test_the_builder_says_what_to_install(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  monkeypatch.delitem(sys.modules, 'input_pipeline.builder', raising=False)
+  with pytest.raises(ImportError, match=r"pip install 'jaxdet\[tfds\]'"):
+    importlib.import_module('input_pipeline.builder')

@@ -69,4 +69,6 @@ def test_a_bfloat16_map_keeps_its_type_and_sums_in_float32():
   locations, weights = jnp.asarray(rng.random((1, 10, 4, 3, 4, 2)), jnp.float32), jnp.ones((1, 10, 4, 3, 4)) / 12
   out, exact = attend(values, locations, weights), attend(values.astype(jnp.float32), locations, weights)
   assert out.dtype == jnp.bfloat16
-  np.testing.assert_array_equal(out, exact.astype(jnp.bfloat16))
+  # The sums may differ in their order, so that one may round to the next bfloat16.
+  np.testing.assert_allclose(out, exact.astype(jnp.bfloat16), rtol=2**-7)
+  assert (out == exact.astype(jnp.bfloat16)).mean() > 0.99

@@ -93,6 +93,7 @@ def test_micro_batches_need_no_other_collective():
   assert eight['collectives'] == ['all-reduce']
 
 
+@pytest.mark.skipif(not processes.knows_own_name(), reason='the machine does not know its own name')
 def test_two_processes_give_the_losses_of_one(one_device):
   with socket.socket() as probe:
     probe.bind(('localhost', 0))
@@ -120,6 +121,16 @@ def test_two_processes_give_the_losses_of_one(one_device):
 )
 def test_finds_jobs_of_several_processes(environment, several):
   assert processes.describes_several_processes(environment) == several
+
+
+def test_a_machine_that_does_not_know_its_own_name_is_an_error_before_processes_connect(monkeypatch):
+  def unknown(host, port):
+    raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+
+  monkeypatch.setattr(socket, 'gethostname', lambda: 'bare')
+  monkeypatch.setattr(socket, 'getaddrinfo', unknown)
+  with pytest.raises(ValueError, match="not know its own name 'bare'.* add the line '127.0.1.1 bare' to /etc/"):
+    processes.initialize_processes(True)
 
 
 def test_a_batch_that_cannot_be_cut_is_an_error():
