@@ -13,6 +13,10 @@ LONGEST_TAIL = 3  # characters by which a number may go on after what could be i
 SPACE = re.compile(r'[ \t\n\r]*')
 
 
+class LacksLists(ValueError):
+  """The file is no object with the lists of an annotation file: it may be JSON of another kind."""
+
+
 class RepeatedKeys(dict):
   """A JSON object in which a key stands twice, where readers of JSON differ; has the last values."""
 
@@ -26,12 +30,15 @@ def json_entries(path: str, names: Collection[str]) -> Iterator[tuple[str, Any]]
   """Yields (name, entry) of the lists `names` at the top level of a file, in the file's order.
 
   Raises:
-    ValueError: the file is not JSON, is cut off, is no object with these lists, or has one of them twice; the message
-      names the file and the byte or the list. See also `open_text`.
+    LacksLists: the file is no object with these lists.
+    ValueError: the file is not JSON, is cut off, or has one of the lists twice; the message names the file and the byte
+      or the list. See also `open_text`.
   """
   with open_text(path) as file:
     parser = _Parser(file, path)
     if parser.next() != '{':
+      if parser.next() == '[':
+        raise LacksLists(f'{path} is a list: an annotation file is {{"images": [..], "annotations": [..], ..}}')
       parser.fail('its top level is no JSON object: an annotation file is {"images": [..], "annotations": [..], ..}')
     seen = set()
     for name in parser.keys():
@@ -43,12 +50,12 @@ def json_entries(path: str, names: Collection[str]) -> Iterator[tuple[str, Any]]
           if name in names:
             yield name, entry
       elif name in names:
-        raise ValueError(f"{path}: '{name}' is no list: is it an annotation file of LVIS or COCO?")
+        raise LacksLists(f"{path}: '{name}' is no list: is it an annotation file of LVIS or COCO?")
       else:
         parser.value()
     parser.end()
   if lacking := [name for name in names if name not in seen]:
-    raise ValueError(f'{path} has no {lacking[0]}: is it an annotation file of LVIS or COCO?')
+    raise LacksLists(f'{path} has no {lacking[0]}: is it an annotation file of LVIS or COCO?')
 
 
 def json_list(path: str) -> Iterator[Any]:

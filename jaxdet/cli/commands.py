@@ -1,6 +1,6 @@
 """Table of commands by name."""
 
-from jaxdet.cli import bench, counts, evaluate, export_weights, import_weights, predict, train, zoo
+from jaxdet.cli import bench, counts, evaluate, export_weights, import_weights, inspect, predict, train, zoo
 from jaxdet.cli.command import Command
 
 DEFAULT = 'train'  # if no command is given
@@ -35,6 +35,12 @@ COMMANDS = {
     export_weights.run,
     'writes a checkpoint for another program, or its prediction as StableHLO',
     'export --to mmdet --workdir runs/lvis --output lvis.pth',
+  ),
+  'inspect': Command(
+    inspect.InspectFlags,
+    inspect.run,
+    'prints all problems and the statistics of a data set, without making records',
+    'inspect --data data/coco/annotations/instances_val2017.json',
   ),
   'counts': Command(
     counts.CountsFlags,
