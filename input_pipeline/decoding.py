@@ -85,15 +85,6 @@ def check_map(encoded: bytes, height: int, width: int) -> str:
   return ''
 
 
-def annotated_unturned(encoded: bytes, height: int, width: int) -> bool:
-  """Whether the annotated size is that of the stored pixels, where the orientation exchanges the sides.
-
-  `decode` does not turn such an image. Detectron2 stops at it; mmdetection turns it away from its boxes.
-  """
-  stored, upright, _ = _load(_open(io.BytesIO(encoded)), eighth=True)
-  return (height, width) == stored != upright
-
-
 def upright_size(file: BinaryIO, name: str) -> Size:
   """Reads the size of the image that `decode` makes of a file; of most formats only the header is read.
 
