@@ -88,12 +88,12 @@ class ShardWriter:
     writer = array_record_module.ArrayRecordWriter(partial, 'group_size:1,uncompressed')
     problems, unturned = [], []
     found = [position for position in positions if position in self._files]
-    for position, (encoded, beside, problem) in zip(found, pool.map(self._load, found), strict=True):
+    for position, (encoded, beside, problem, not_turned) in zip(found, pool.map(self._load, found), strict=True):
       if problem:
         problems.append(problem)
       elif not problems:
         example = self._example(position, encoded, beside)
-        if decoding.is_annotated_unturned(encoded, *example.size):
+        if not_turned:
           unturned.append(position)
         writer.write(examples.serialize(example))
       progress.update()
@@ -104,8 +104,11 @@ class ShardWriter:
     os.replace(partial, self._paths[number])
     return unturned, problems
 
-  def _load(self, position: int) -> tuple[bytes, dict[str, bytes], str]:
-    return self._files.load(position, *self._annotations.image_sizes[position].tolist())
+  def _load(self, position: int) -> tuple[bytes, dict[str, bytes], str, bool]:
+    """Returns an image's file, its companions, their problem, and whether it is annotated as before its EXIF turn."""
+    size = self._annotations.image_sizes[position].tolist()
+    encoded, beside, problem = self._files.load(position, *size)
+    return encoded, beside, problem, not problem and decoding.is_annotated_unturned(encoded, *size)
 
   def _example(self, position: int, encoded: bytes, beside: Mapping[str, bytes]) -> Example:
     return example_of(self._annotations, position, self._files.paths[position], encoded, beside)
