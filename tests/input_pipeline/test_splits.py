@@ -306,6 +306,35 @@ def test_processes_that_start_at_once_make_the_records_once_and_open_the_same(fo
   assert not [path for path in here if path.suffix in ('.lock', '.partial')]
 
 
+SLOW = """
+from input_pipeline import examples
+import time
+serialize = examples.serialize
+def stop(example):
+  print(example.image_id, flush=True)
+  time.sleep(60 * (example.image_id == 4))
+  return serialize(example)
+examples.serialize = stop
+"""
+
+
+def test_a_killed_process_leaves_its_finished_shards_and_no_lock_that_stops_others(folder, caplog):
+  program = PROGRAM.format(tests=os.path.dirname(__file__), folder=str(folder)).replace('opened', f'{SLOW}\nopened', 1)
+  with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True) as process:
+    while process.stdout.readline() != '4\n':
+      assert process.poll() is None
+    process.kill()
+  (own,) = (folder / 'records').glob('train-*')
+  first = own / 'detection-train.array_record-00000-of-00003'
+  before = first.stat().st_ino
+  assert (own / 'train.lock').exists() and list(own.glob('*.partial'))
+  with caplog.at_level(logging.INFO, logger='absl'):
+    opened = open_split(folder)
+  assert colours(opened) == [1, 2, 3, 4, 5] and opened.folder == str(own) and first.stat().st_ino == before
+  assert any(message.startswith('Going on with making records') for message in caplog.messages)
+  assert not (own / 'train.lock').exists() and not list(own.glob('*.partial'))
+
+
 def test_who_has_waited_for_a_failure_fails_alike(folder, monkeypatch):
   """The second process does not decode all images again to find what the first has found."""
   (folder / 'images' / '5.bmp').write_bytes(b'')
