@@ -14,7 +14,7 @@ from jaxdet.annotations.problems import Problems, shortened
 
 T = TypeVar('T')
 INTEGER = re.compile(r'-?[0-9]{1,19}')
-NUMBERS = frozenset((int, float))  # types; bool is none of them
+NUMBERS = frozenset((int, float))  # types of numbers in a file; bool is none of them
 _NO_OBJECT: Mapping[str, Any] = {}  # stands for an entry that is no object, all of whose fields are missing
 
 
@@ -133,16 +133,22 @@ def _has_bytes(value: str) -> bool:
 
 def finite(values: Any) -> list[float]:
   """Reads a list of finite numbers."""
-  if type(values) is not list or not NUMBERS.issuperset(map(type, values)) or not _are_finite(values):
+  if type(values) is not list or not are_numbers(values) or not _are_finite(values):
     raise Mismatch('a list of finite numbers')
   return values
 
 
 def number(value: Any) -> float:
   """Reads a finite number."""
-  if type(value) not in NUMBERS or not _are_finite([value]):
+  if not are_numbers([value]) or not _are_finite([value]):
     raise Mismatch('a finite number')
   return float(value)
+
+
+def are_numbers(values: list) -> bool:
+  """True for numbers of a file, or NumPy's float64, which is a float."""
+  types = set(map(type, values))
+  return types <= NUMBERS or all(issubclass(each, float) for each in types - NUMBERS)
 
 
 def _are_finite(values: list[float]) -> bool:

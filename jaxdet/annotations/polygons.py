@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxdet.annotations.fields import NUMBERS, Mismatch, finite
+from jaxdet.annotations.fields import Mismatch, are_numbers, finite
 from jaxdet.annotations.problems import shortened
 
 # Coordinates reach at most so far from the image's origin, in longer sides of the image and in pixels: enough for
@@ -17,7 +17,7 @@ def polygons(value: Any) -> list[list[float]]:
     raise Mismatch('a list of polygons')
   kept = []
   for polygon in value:
-    if type(polygon) is not list or not NUMBERS.issuperset(map(type, polygon)):
+    if type(polygon) is not list or not are_numbers(polygon):
       raise Mismatch('a list of polygons, each a list of numbers [x, y, x, y, ..]')
     if len(finite(polygon)) < 6:
       continue
