@@ -295,8 +295,10 @@ class TestPredict:
       (tmp_path / path).parent.mkdir(exist_ok=True)
       Image.new('RGB', (WIDTH, HEIGHT)).save(path)
     out = tmp_path / 'out'
-    path = predict(config, Oracle(), VARIABLES, Split.categories, split.eval_batches(), paths, str(out))
-    records = json.load(open(path))
+    batches = split.eval_batches()
+    done = predict(config, Oracle(), VARIABLES, Split.categories, batches, paths, Image.open, str(out))
+    assert done == {0, 1, 2, 3, 4}
+    records = json.load(open(out / 'predictions.json'))
     assert len(records) == 5
     assert records[4] == {
       'image_id': 4,
