@@ -94,14 +94,15 @@ def _check_unchanged(path: str, status: str) -> None:
 
 
 def _load(kept: str, path: str) -> Identity | None:
+  """What is kept of the annotations; None if there is nothing, or nothing of this version."""
   try:
     with open(kept) as f:
       content = json.load(f)
-  except (FileNotFoundError, ValueError):
+    if content['version'] != VERSION:
+      return None
+    return Identity(path, content['status'], content['sha256'], tuple(content['file_names']))
+  except (FileNotFoundError, ValueError, TypeError, KeyError):
     return None
-  if content['version'] != VERSION:
-    return None
-  return Identity(path, content['status'], content['sha256'], tuple(content['file_names']))
 
 
 def _save(kept: str, identity: Identity, name: str) -> None:

@@ -200,5 +200,6 @@ def _message(problems: Sequence[str], source: Source, path: str) -> str:
   return (
     f'{len(problems)} images of {source.annotations.path} are missing below {source.image_root} or broken '
     f'(all are listed in {path}):\n{lines}{more}\n'
-    'Download these again, or name the right folder of images; what is finished is kept.'
+    'Correct these names, copy or download these files again, or name the right folder of images; what is finished is '
+    'kept.'
   )

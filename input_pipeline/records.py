@@ -14,6 +14,7 @@ import glob
 import json
 import os
 import threading
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -115,20 +116,29 @@ class Records:
     """Opens the records that `prepare` made.
 
     Raises:
-      RecordsNotFound: the split has none, their preparation is not finished, or a file is missing.
+      RecordsNotFound: the split has none, their preparation is not finished, or a file is missing or damaged.
+      ValueError: their manifest is damaged.
     """
     folder = os.fspath(folder)
     manifest = load_manifest(folder, split)
     if manifest is None or not manifest['complete']:
       raise RecordsNotFound(f"no complete records of split '{split}' in {folder}: prepare them first")
     index = index_path(folder, split)
-    for path in [index, *shard_paths(folder, split, manifest['num_images'])]:
+    paths = shard_paths(folder, split, manifest['num_images'])
+    for path in [index, *paths]:
       if not os.path.exists(path):
         raise RecordsNotFound(f"the records of split '{split}' lack {path}: prepare them again")
+    for number, shard in manifest.get('shards', {}).items():
+      if os.path.getsize(paths[int(number)]) != shard['bytes']:
+        raise RecordsNotFound(f"the records of split '{split}' are damaged: {paths[int(number)]} has another length")
     categories = tuple(Category(**category) for category in manifest['categories'])
     features = tuple(manifest.get('features', ()))
     annotations = manifest.get('source', {}).get('annotations', '')
-    return cls(folder, split, categories, manifest['counts'], Index.load(index), features, annotations)
+    try:
+      columns = Index.load(index)
+    except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+      raise RecordsNotFound(f"the records of split '{split}' are damaged: {index} ({error})") from error
+    return cls(folder, split, categories, manifest['counts'], columns, features, annotations)
 
   def __len__(self) -> int:
     return len(self.index.image_ids)
@@ -196,8 +206,11 @@ def load_manifest(folder: str, split: str) -> dict | None:
   path = manifest_path(folder, split)
   if not os.path.exists(path):
     return None
-  with open(path) as f:
-    return json.load(f)
+  try:
+    with open(path) as f:
+      return json.load(f)
+  except ValueError as error:
+    raise ValueError(f'{path} is damaged ({error}): delete this folder of records, they are made again') from error
 
 
 def save_manifest(folder: str, split: str, manifest: dict) -> None:

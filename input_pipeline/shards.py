@@ -14,7 +14,8 @@ from input_pipeline.image_files import ImageFiles
 from input_pipeline.lock import temporary
 from jaxdet.annotations.columns import Annotations
 
-# Of a manifest, by the shard's number: digest of the image files, and positions of images that are not turned by EXIF.
+# Of a manifest, by the shard's number: digest of the image files, positions of the images that EXIF would turn and that
+# are not turned, and length of the shard in bytes.
 Shards = dict[str, dict]
 
 
@@ -48,7 +49,9 @@ class ShardWriter:
           progress.update(len(positions))
         else:
           unturned, found = self._make(number, positions, pool, progress)
-          shard = None if unturned is None else {'files': self._digests[number], 'unturned': unturned}
+          if unturned is not None:
+            length = os.path.getsize(self._paths[number])
+            shard = {'files': self._digests[number], 'unturned': unturned, 'bytes': length}
           problems += found
         if shard:
           done[str(number)] = shard
@@ -56,10 +59,10 @@ class ShardWriter:
     return done, problems
 
   def _finished(self, number: int, shards: Shards) -> dict | None:
-    """A shard of the manifest whose image files and whose own file are there."""
-    shard = shards.get(str(number))
-    there = shard and shard['files'] == self._digests[number] and os.path.exists(self._paths[number])
-    return shard if there else None
+    """A shard of the manifest of the same image files, whose own file is there and whole."""
+    shard, path = shards.get(str(number)), self._paths[number]
+    there = shard and shard['files'] == self._digests[number] and os.path.exists(path)
+    return shard if there and os.path.getsize(path) == shard['bytes'] else None
 
   def _link(self, number: int, others: Mapping[str, Shards]) -> dict | None:
     """Links a shard of the same image files from another folder, if one has it and the file system can."""
@@ -70,6 +73,9 @@ class ShardWriter:
         try:
           os.link(os.path.join(folder, os.path.basename(self._paths[number])), partial)
         except OSError:  # another disk, a file system without links, or a shard that is gone: it is made instead
+          continue
+        if os.path.getsize(partial) != shard['bytes']:
+          os.remove(partial)
           continue
         os.replace(partial, self._paths[number])
         return shard

@@ -214,6 +214,42 @@ def test_without_links_shards_are_made_again(folder, monkeypatch):
   assert colours(open_split(folder)) == [1, 2, 3, 4, 77]
 
 
+@pytest.mark.parametrize('name', ['train.index.npz', 'train.array_record-00001-of-00003'])
+def test_a_damaged_file_of_records_is_made_again(folder, caplog, name):
+  before = open_split(folder)
+  path = pathlib.Path(before.folder) / f'detection-{name}'
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-30])
+  with caplog.at_level(logging.INFO, logger='absl'):
+    assert colours(open_split(folder)) == [1, 2, 3, 4, 5]
+  assert f"the records of split 'train' are damaged: {path}" in caplog.text
+  assert path.stat().st_size == len(whole)
+
+
+def test_a_damaged_shard_is_not_linked(folder):
+  before = open_split(folder)
+  path = records.shard_paths(before.folder, 'train', 5)[0]
+  os.truncate(path, os.path.getsize(path) - 30)
+  draw(folder, 5, 77)
+  assert colours(open_split(folder)) == [1, 2, 3, 4, 77]
+
+
+@pytest.mark.parametrize('content', ['', '{"version"', '[]', '{"version": 1}'])
+def test_a_damaged_note_on_annotations_is_written_again(folder, content):
+  before = open_split(folder)
+  (note,) = (folder / 'records').glob('annotations-*.json')
+  whole = note.read_text()
+  note.write_text(content)
+  assert open_split(folder).folder == before.folder and note.read_text() == whole
+
+
+def test_a_damaged_manifest_is_an_error_that_says_what_to_do(folder):
+  manifest = records.manifest_path(open_split(folder).folder, 'train')
+  os.truncate(manifest, 9)
+  with pytest.raises(ValueError, match=rf'{manifest} is damaged \(.*\): delete this folder of records'):
+    open_split(folder)
+
+
 def test_an_image_that_changes_while_records_are_made_is_a_problem(folder, monkeypatch):
   read = columns.read
 
