@@ -25,9 +25,9 @@ def config(tmp_path):
   content = {
     'images': [{'id': id, 'height': 10, 'width': 10, 'file_name': f'{id}.jpg'} for id in OBJECTS],
     'annotations': [
-      {'id': 1, 'image_id': id, 'category_id': c, 'bbox': [1, 1, 3, 3], 'area': 9, 'segmentation': [[1, 1, 4, 1, 4, 4]]}
+      {'id': 10 * id + i, 'image_id': id, 'category_id': c, 'bbox': [1, 1, 3, 3], 'area': 9}
       for id, labels in OBJECTS.items()
-      for c in labels
+      for i, c in enumerate(labels)
     ],
     'categories': [{'id': id, 'name': f'thing {id}', 'frequency': f} for id, f in frequencies.items()],
   }
