@@ -26,11 +26,6 @@ def check(resize: ConfigDict, canvases: Sequence[Size]) -> None:
   settings = resize.center_crop
   if resize.name != 'center_crop':
     return
-  if not settings.scales or min(settings.scales) <= 0 or settings.border < 0:
-    raise ValueError(
-      f'data.resize.center_crop has scales {settings.scales} and border {settings.border}: give scales above 0, and a '
-      'border of at least 0 pixels'
-    )
   if resize.crop.probability or len(canvases) > 1:
     raise ValueError(
       "data.resize.name 'center_crop' goes with one canvas and without data.resize.crop; here it is on "

@@ -13,7 +13,6 @@ from input_pipeline import (
   center_crop,
   copy_paste,
   drops,
-  photometric,
   pipeline,
   random_crop,
   sampling,
@@ -234,7 +233,6 @@ def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count
     random_crop.check(own.resize)
     ssd_augmentation.check(own.resize, len(own.canvases))
     center_crop.check(own.resize, own.canvases)
-    photometric.check(own.photometric)
     if own.copy_paste.name:
       copy_paste.check(own)
     fields = training_fields(own, num_classes=0)  # the number of classes is not used here

@@ -12,13 +12,6 @@ from ml_collections import ConfigDict
 CONTRAST_FIRST = 1
 
 
-def check(settings: ConfigDict) -> None:
-  """Raises a ValueError if config.data.photometric has invalid ranges."""
-  for name in ('contrast', 'saturation'):
-    if not 0 <= settings[name][0] <= settings[name][1]:
-      raise ValueError(f'data.photometric.{name} {settings[name]}: give the least and the largest factor')
-
-
 def distort(image: UInt8[np.ndarray, 'H W 3'], settings: ConfigDict, stream: np.random.Generator) -> None:
   """Distorts the colours of an RGB image in place.
 

@@ -81,8 +81,6 @@ def test_windows_fill_the_canvas_in_training_and_files_keep_their_size_in_detect
 @pytest.mark.parametrize(
   'changes, canvases, message',
   [
-    ({'center_crop': {'scales': (), 'border': 1, 'ground': (0, 0, 0)}}, 1, r'scales \(\) and border 1'),
-    ({'center_crop': {'scales': (1.0,), 'border': -1, 'ground': (0, 0, 0)}}, 1, 'border -1'),
     ({}, 2, 'goes with one canvas and without data.resize.crop; here it is on 2'),
     (
       {'center_crop': {'scales': (0.6, 1.29), 'border': 32, 'ground': (0, 0, 0)}},

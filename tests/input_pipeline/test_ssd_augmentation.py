@@ -128,8 +128,6 @@ def test_windows_fill_the_canvas_too():
   [
     ({'name': 'shortest_edge'}, 1, "belongs to data.resize.name 'stretch' on one canvas"),
     ({}, 2, "'stretch' on 2"),
-    ({'window': datasets.windows(expand_probability=2.0, min_ious=())}, 1, 'expand_probability 2.0'),
-    ({'window': datasets.windows(expand_probability=0.0, min_ious=(1.0,))}, 1, r'min_ious \(1.0,\)'),
   ],
 )
 def test_settings_that_cannot_be_are_refused(changes, canvases, message):
