@@ -8,7 +8,12 @@ from jaxdet.structures import Category
 
 
 def read_categories(path: str) -> tuple[Category, ...]:
-  """Reads the categories of an annotation file or of splits of VOC, sorted by id.
+  """Reads the categories of an annotation file or of splits of VOC, sorted by id; raises as `read_listed`."""
+  return tuple(sorted(read_listed(path), key=lambda category: category.id))
+
+
+def read_listed(path: str) -> tuple[Category, ...]:
+  """Reads the categories in the order of the annotation file.
 
   Raises:
     ValueError: there are none, an id is used twice, or an entry has no id or name; the message says which.
@@ -21,7 +26,7 @@ def read_categories(path: str) -> tuple[Category, ...]:
     categories[category.id] = category
   if not categories:
     raise ValueError(f'{path} has no categories: is it an annotation file of LVIS or COCO?')
-  return tuple(categories[id] for id in sorted(categories))
+  return tuple(categories.values())
 
 
 def parse_category(entry: Mapping[str, Any], source: str) -> Category:

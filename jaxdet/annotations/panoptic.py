@@ -16,6 +16,7 @@ from PIL import Image
 
 from jaxdet.annotations.categories import required
 from jaxdet.annotations.files import entries
+from jaxdet.structures import Category
 
 VOID = 0  # id of pixels without a segment
 MAX_ID = 256**3 - 1
@@ -199,9 +200,9 @@ def stuff_classes(categories: Sequence[PanopticCategory]) -> dict[int, int]:
   return {id: label for label, id in enumerate(stuff, start=1)}
 
 
-def thing_ids(categories: Sequence[PanopticCategory]) -> list[int]:
-  """Category id of each label of instances."""
-  return sorted(category.id for category in categories if category.is_thing)
+def things(categories: Sequence[PanopticCategory]) -> list[Category]:
+  """Category of each label of instances."""
+  return sorted((Category(each.id, each.name) for each in categories if each.is_thing), key=lambda each: each.id)
 
 
 def _segment(entry: Mapping[str, Any], where: str, known: set[int]) -> PanopticSegment:

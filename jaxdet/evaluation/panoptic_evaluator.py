@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 
 from jaxdet.annotations import panoptic
 from jaxdet.annotations.panoptic import PanopticSegment
+from jaxdet.annotations.same_categories import Table, check_same_categories
 from jaxdet.evaluation import report
 from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics, barrier
 from jaxdet.evaluation.panoptic import count_matches, panoptic_quality
@@ -36,13 +37,11 @@ class PanopticEvaluator(Evaluator):
     settings = config.eval.panoptic
     self._evaluation = evaluation
     self._truth = panoptic.read(*(os.path.join(config.data.dir, settings[key]) for key in ('annotations', 'maps')))
-    things = panoptic.thing_ids(self._truth.categories)
-    if things != [category.id for category in dataset.categories]:
-      raise ValueError(
-        f'{self._truth.path} has other things than {dataset.annotations} has categories: the two belong to different '
-        'data sets'
-      )
-    self._ids = {True: things, False: [0, *panoptic.stuff_classes(self._truth.categories)]}  # category ids by label
+    things = panoptic.things(self._truth.categories)
+    tables = Table(things, self._truth.path), Table(dataset.categories, dataset.annotations)
+    check_same_categories(*tables, config.data.compare_categories)
+    stuff = panoptic.stuff_classes(self._truth.categories)
+    self._ids = {True: [thing.id for thing in things], False: [0, *stuff]}  # category ids by label
     self._folder = os.path.join(evaluation.workdir, NAME)
     os.makedirs(self._folder, exist_ok=True)
     self._counts: Float[np.ndarray, 'C 4'] = np.zeros((len(self._truth.categories), 4))

@@ -28,11 +28,14 @@ def read_table(
   """Reads records of the results format into columns.
 
   Args:
+    records: with a 'category_name', as in predictions.json, it must be the ground truth's.
     pairs: pairs of image and category whose masks are kept; None: masks of all images in the ground truth.
 
   Raises:
-    ValueError: a score is not a number, or a record has neither 'bbox' nor 'segmentation'.
+    ValueError: a score is not a number, a record has neither 'bbox' nor 'segmentation', or the name of another
+      category.
   """
+  names = {category.id: category.name for category in truth.categories}
   sizes = dict(zip(truth.image_ids.tolist(), truth.image_sizes.tolist(), strict=True))
   wanted = None if pairs is None else _by_ids(truth, pairs)
   ids, numbers, mask_sizes, masks = array.array('q'), array.array('d'), array.array('i'), []
@@ -44,6 +47,12 @@ def read_table(
       numbers.extend((record['score'], x, y, width, height))
     except (KeyError, TypeError, ValueError) as error:
       raise ValueError(f'a result has no usable image_id, category_id, score and bbox: {str(record)[:200]}') from error
+    name = record.get('category_name')
+    if name is not None and key[1] in names and name != names[key[1]]:
+      raise ValueError(
+        f'the results call category {key[1]} {name!r}, and {truth.source} calls it {names[key[1]]!r}: score them '
+        "against annotations with the model's categories; if both names mean the same, leave out 'category_name'"
+      )
     if mask is None:
       if box is None:
         raise ValueError(f"a result of image {key[0]} has neither 'bbox' nor 'segmentation'")

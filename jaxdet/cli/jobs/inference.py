@@ -7,10 +7,11 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline.predict_images import image_batches, list_images
+from jaxdet.annotations.same_categories import Table
 from jaxdet.cli.jobs.training import open_dataset
 from jaxdet.evaluation import evaluate, predict
 from jaxdet.models.build import build_detector
-from jaxdet.training.categories import check_same_categories
+from jaxdet.training.categories import are_placeholders, check_checkpoint_categories
 from jaxdet.training.checkpoint import load_for_inference
 
 
@@ -21,7 +22,8 @@ def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str
   with config.unlocked():
     config.data.train = ()  # its records are not needed
   dataset = open_dataset(config, workdir)
-  check_same_categories(metadata.categories, dataset.categories)
+  known, wanted = Table(metadata.categories, checkpoint or workdir), Table(dataset.categories, dataset.annotations)
+  check_checkpoint_categories(known, wanted, config.data.compare_categories)
   detector = build_detector(config.model, len(metadata.categories))
   evaluate(config, detector, variables, dataset, workdir)
 
@@ -45,6 +47,8 @@ def predict_images(
   paths = list_images(images)
   variables, metadata = load_for_inference(checkpoint or workdir)
   config = config or metadata.config
+  if are_placeholders(metadata.categories):
+    logging.warning('%s does not know its categories: results have numbers for names', checkpoint or workdir)
   detector = build_detector(config.model, len(metadata.categories))
   output = output or os.path.join(workdir, 'predictions')
   file = predict(config, detector, variables, metadata.categories, image_batches(paths, config), paths, output)
