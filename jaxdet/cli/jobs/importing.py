@@ -170,11 +170,19 @@ def _with_sorted_classes(
   order: str | None,
 ) -> dict:
   """Sorts the class rows that were loaded by the labels of the data set; `unset` are paths that were not loaded."""
+  problem = None
+  try:
+    old = class_order(path, program, class_names, listed.categories, listed.path, order)
+    if old == sorted(old):
+      return variables
+  except ValueError as error:
+    problem = error
   counts = {path: count for path, count in class_rows.class_arrays(model).items() if path not in unset}
-  if not counts:
+  if not counts:  # no loaded array has classes, so that their order does not matter
     return variables
-  old = class_order(path, program, class_names, listed.categories, listed.path, order)
-  return class_rows.sorted_classes(variables, old, counts) if old != sorted(old) else variables
+  if problem:
+    raise problem
+  return class_rows.sorted_classes(variables, old, counts)
 
 
 def _filled(variables: dict, initial: dict, unset: Sequence[str]) -> dict:
