@@ -88,9 +88,9 @@ def _explanation(path: str, error: Exception) -> str:
       f'{path} names {refused[1]}, which a file of weights does not need: it is not read, for it could run code. '
       "Save its state dict alone, torch.save(model.state_dict(), 'weights.pth')"
     )
-  # Only the reason of PyTorch's long text, which also tells how to read the file unsafely.
+  # Only the first sentence of PyTorch's long text, which also tells how to read the file unsafely.
   reason = re.search(r'WeightsUnpickler error:\s*(.+)', str(error)) or re.search(r'(.*)', str(error).strip())
-  return f'{path} is no checkpoint that PyTorch reads as weights ({type(error).__name__}: {reason[1]})'
+  return f'{path} is no checkpoint that PyTorch reads as weights ({type(error).__name__}: {reason[1].partition(". ")[0]})'
 
 
 def _to_arrays(tree: Any, torch, name: str = '') -> Any:

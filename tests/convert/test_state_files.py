@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from jaxdet.convert.state_files import read_header, read_state, write_state
+from jaxdet.convert.state_files import read_content, read_header, read_state, write_state
 
 STATE = {'conv.weight': np.arange(8, dtype=np.float32).reshape(2, 4), 'n': np.array(3, np.int64)}
 
@@ -61,6 +61,20 @@ def test_weights_are_found_among_other_things(tmp_path, content):
 def test_a_module_called_module_keeps_its_name(tmp_path):
   state = {'module.w': np.ones(1), 'head.w': np.ones(1)}
   assert_same(read_state(pickled(tmp_path, state)), state)
+
+
+@pytest.mark.parametrize('suffix', ['.pkl', '.pth'])
+def test_names_of_classes_are_read_with_the_weights(tmp_path, suffix):
+  content = {'state_dict': STATE, 'meta': {'dataset_meta': {'classes': ('cat', 'dog')}, 'epoch': 12}}
+  path = tmp_path / f'weights{suffix}'
+  if suffix == '.pkl':
+    path.write_bytes(pickle.dumps(content))
+  else:
+    torch = pytest.importorskip('torch')
+    torch.save(content | {'state_dict': {name: torch.from_numpy(array) for name, array in STATE.items()}}, path)
+  state, classes = read_content(str(path))
+  assert classes == ('cat', 'dog')
+  assert_same(state)
 
 
 def test_weights_at_two_places_are_not_chosen_from(tmp_path):

@@ -154,6 +154,15 @@ def test_what_is_no_checkpoint_is_an_error(tmp_path):
       torch_files.read(str(path))
 
 
+def test_torchscript_is_refused_without_advice_to_trust_it(tmp_path):
+  path = str(tmp_path / 'weights.pt')
+  torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+  with pytest.raises(ValueError, match='weights.pt is no checkpoint .*TorchScript') as error:
+    torch_files.read(path)
+  assert 'weights_only=False' not in str(error.value) and 'weights_only` to' not in str(error.value)
+  assert '\n' not in str(error.value)
+
+
 def test_what_is_written_is_read_by_torch(tmp_path):
   path = str(tmp_path / 'weights.pth')
   state = {'w': np.arange(6, dtype=np.float32).reshape(2, 3), 'n': np.zeros((), np.int64)}
