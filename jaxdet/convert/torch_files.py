@@ -90,7 +90,8 @@ def _explanation(path: str, error: Exception) -> str:
     )
   # Only the first sentence of PyTorch's long text, which also tells how to read the file unsafely.
   reason = re.search(r'WeightsUnpickler error:\s*(.+)', str(error)) or re.search(r'(.*)', str(error).strip())
-  return f'{path} is no checkpoint that PyTorch reads as weights ({type(error).__name__}: {reason[1].partition(". ")[0]})'
+  sentence = reason[1].partition('. ')[0]
+  return f'{path} is no checkpoint that PyTorch reads as weights ({type(error).__name__}: {sentence})'
 
 
 def _to_arrays(tree: Any, torch, name: str = '') -> Any:
