@@ -17,8 +17,7 @@ class ImportFlags(flags.DeviceFlags):
   workdir: str = flags.text('folder of the new run', 'DIR')
   config: ConfigDict | None = flags.config("config of the file's model; jaxdet's own files contain it", None)
   class_order: str | None = flags.text(
-    "order of the file's classes: by their names, as the annotation file lists them, or by its ids; "
-    'default: by name if the file has names',
+    'order of the classes: names, listed or ids; default: names, or else ids',
     'ORDER',
     None,
     choices=('names', 'listed', 'ids'),

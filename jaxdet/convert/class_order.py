@@ -12,8 +12,7 @@ from absl import logging
 
 from jaxdet.structures import Category
 
-NAMES, LISTED, IDS = 'names', 'listed', 'ids'
-ORDERS = (NAMES, LISTED, IDS)  # values of --class_order
+NAMES, LISTED, IDS = 'names', 'listed', 'ids'  # values of --class_order
 BY_LIST = ('mmdet',)  # programs whose labels are positions in the list of the annotation file
 
 
