@@ -52,7 +52,7 @@ def find_weights(content: Any, path: str) -> State:
       raise ValueError(f"{path} has two entries of the name '{name}', as a text and as another key")
     if not name.endswith(CAFFE2_OPTIMIZER):
       state[name] = value if isinstance(value, np.ndarray) else np.array(value, object)
-  return _unwrapped(state)
+  return _unwrapped(state, path)
 
 
 def only_numbers(state: State, path: str) -> State:
@@ -70,9 +70,14 @@ def _holds_weights(content: Any) -> bool:
   return has_arrays or any(_holds_weights(content.get(key)) for key in KEYS)
 
 
-def _unwrapped(state: State) -> State:
-  """Takes off a prefix that all names have, also several ones; two names stay two."""
+def _unwrapped(state: State, path: str) -> State:
+  """Takes off a prefix that all names have, also several ones; raises ValueError for a name with and without it."""
   for wrapper in WRAPPERS:
     if all(name.startswith(wrapper) for name in state):
-      return _unwrapped({name.removeprefix(wrapper): array for name, array in state.items()})
+      return _unwrapped({name.removeprefix(wrapper): array for name, array in state.items()}, path)
+    for name in state:
+      if name.startswith(wrapper) and (bare := name.removeprefix(wrapper)) in state:
+        raise ValueError(
+          f"{path} has both '{name}' and '{bare}', one array with and without a wrapper's prefix: save one"
+        )
   return state

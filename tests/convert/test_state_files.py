@@ -88,6 +88,14 @@ def test_two_entries_of_one_name_are_refused(tmp_path):
     read_state(pickled(tmp_path, {1: np.ones(2), '1': np.zeros(2)}))
 
 
+def test_a_name_with_and_without_a_prefix_is_refused(tmp_path):
+  state = {'module.a': np.ones(2), 'a': np.zeros(2)}
+  with pytest.raises(ValueError, match="weights.pkl has both 'module.a' and 'a'"):
+    read_state(pickled(tmp_path, state))
+  with pytest.raises(ValueError, match="has both '_orig_mod.a' and 'a'"):
+    read_state(pickled(tmp_path, {'module._orig_mod.a': np.ones(2), 'module.a': np.zeros(2)}))
+
+
 def test_complex_numbers_are_refused(tmp_path):
   with pytest.raises(ValueError, match=r"weights.pkl: 'freqs' has complex numbers \(complex64\)"):
     read_state(pickled(tmp_path, STATE | {'freqs': np.ones(2, np.complex64)}))
