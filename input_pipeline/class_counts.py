@@ -7,6 +7,7 @@ be those of objects; the code does not document it.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -85,6 +86,11 @@ def _every_second(path: str) -> np.ndarray:
   ids = pairs[::2]
   if len(set(ids)) < len(ids):
     raise ValueError('a class id stands in it twice: is it a list of counts alone?')
+  for before, after in itertools.pairwise(ids):
+    if before > after:
+      raise ValueError(
+        f'class id {before} stands before {after}: counts must be in the order of the ids, as labels are'
+      )
   return np.array(pairs[1::2])
 
 

@@ -30,6 +30,7 @@ from input_pipeline.sources import Turns, seed_of, settings_of_sources, split_na
 from input_pipeline.splits import open_split
 from jaxdet import config_ranges
 from jaxdet.annotations.files import find
+from jaxdet.annotations.same_categories import Table, check_choice, check_same_categories
 from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Batch, Category
 
@@ -49,8 +50,8 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
 
   Raises:
     FileNotFoundError: an annotation file or an image is missing; the message names what was tried.
-    ValueError: a setting does not fit, such as a batch size that is no multiple of the number of processes, or there is
-      no object to train on.
+    ValueError: a setting does not fit, such as a batch size that is no multiple of the number of processes, annotation
+      files have different categories, or there is no object to train on.
   """
   config_ranges.check(config)
   data = config.data
@@ -74,8 +75,8 @@ def build(config: ConfigDict, workdir: str = '', process_index: int = 0, process
   if config.eval.image_ids:
     val = images_of_file(val, config.eval.image_ids)
   for source in sources:
-    if [category.id for category in source.records.categories] != [category.id for category in val.categories]:
-      raise ValueError(f'{source.path} and {val_path} have different categories')
+    tables = Table(source.records.categories, source.path), Table(val.categories, val_path)
+    check_same_categories(*tables, data.compare_categories)
   return RecordDataset(
     categories=(sources[0].records if sources else val).categories,
     num_train_images=sum(len(source.records) for source in sources),
@@ -226,6 +227,7 @@ def _check(config: ConfigDict, settings: Mapping[str, ConfigDict], process_count
   for name in ('train', 'eval'):
     if config[name].batch_size % process_count:
       raise ValueError(f'{name}.batch_size {config[name].batch_size} cannot be divided by {process_count} processes')
+  check_choice(data.compare_categories)
   check_sampler(data.sampler.name)
   evaluation_fields(data)
   for own in settings.values():

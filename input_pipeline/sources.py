@@ -18,7 +18,8 @@ from input_pipeline.sampling import SOURCES, random_stream
 from jaxdet.parts import nearest
 
 BLOCK = 4096  # steps whose sources are drawn together
-OF_ALL = ('name', 'val', 'shapes', 'num_shots', 'more_sources')  # settings that all sources share
+# Settings that all sources share.
+OF_ALL = ('name', 'val', 'shapes', 'num_shots', 'more_sources', 'compare_categories')
 
 
 def settings_of_sources(data: ConfigDict) -> dict[str, ConfigDict]:

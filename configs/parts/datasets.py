@@ -78,6 +78,9 @@ def data(
     'val': val,
     'more_sources': more_sources or {},
     'rate': 1.0,
+    # What must agree where two tables of categories meet, such as those of training and validation: 'ids_and_names';
+    # 'ids' accepts other names, 'names' other ids in a checkpoint.
+    'compare_categories': 'ids_and_names',
     'records': records,
     'max_objects': 300,  # per image; the pipeline counts dropped objects
     'ignore': {'marked': ignore_marked, 'min_side': ignore_min_side},

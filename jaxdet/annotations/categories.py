@@ -12,7 +12,12 @@ FREQUENCIES = ('', 'r', 'c', 'f')  # of LVIS: rare, common, frequent
 
 
 def read_categories(path: str) -> tuple[Category, ...]:
-  """Reads the categories of an annotation file or of splits of VOC, sorted by id.
+  """Reads the categories of an annotation file or of splits of VOC, sorted by id; raises as `read_listed`."""
+  return tuple(sorted(read_listed(path), key=lambda category: category.id))
+
+
+def read_listed(path: str) -> tuple[Category, ...]:
+  """Reads the categories in the order of the annotation file.
 
   Raises:
     ValueError: there are none, or entries have problems; the message lists them.
@@ -21,9 +26,9 @@ def read_categories(path: str) -> tuple[Category, ...]:
   categories = UniqueIds('category', parse_category, problems)
   for _, entry in entries(path, ('categories',), problems):
     categories.add(entry)
-  table = category_table(categories, problems)
+  category_table(categories, problems)
   problems.raise_if_any()
-  return table
+  return tuple(categories.found.values())
 
 
 def category_table(categories: UniqueIds[Category], problems: Problems) -> tuple[Category, ...]:

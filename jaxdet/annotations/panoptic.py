@@ -19,6 +19,7 @@ from jaxdet.annotations.fields import Fields, Mismatch, count, flag, integer, te
 from jaxdet.annotations.files import entries
 from jaxdet.annotations.problems import Problems
 from jaxdet.annotations.unique_ids import UniqueIds
+from jaxdet.structures import Category
 
 VOID = 0  # id of pixels without a segment
 MAX_ID = 256**3 - 1
@@ -231,6 +232,6 @@ def stuff_classes(categories: Sequence[PanopticCategory]) -> dict[int, int]:
   return {id: label for label, id in enumerate(stuff, start=1)}
 
 
-def thing_ids(categories: Sequence[PanopticCategory]) -> list[int]:
-  """Category id of each label of instances."""
-  return sorted(category.id for category in categories if category.is_thing)
+def things(categories: Sequence[PanopticCategory]) -> list[Category]:
+  """Category of each label of instances."""
+  return sorted((Category(each.id, each.name) for each in categories if each.is_thing), key=lambda each: each.id)

@@ -16,6 +16,12 @@ class ImportFlags(flags.DeviceFlags):
   from_: str = flags.text('the program that wrote the file', 'PROGRAM', choices=PROGRAMS)
   workdir: str = flags.text('folder of the new run', 'DIR')
   config: ConfigDict | None = flags.config("config of the file's model; jaxdet's own files contain it", None)
+  class_order: str | None = flags.text(
+    'order of the classes: names, listed or ids; default: names, or else ids',
+    'ORDER',
+    None,
+    choices=('names', 'listed', 'ids'),
+  )
   allow: tuple[str, ...] = flags.repeated('names that may be missing or unused; may be given again', 'PATTERN')
 
 
@@ -23,4 +29,4 @@ def run(given: ImportFlags) -> None:
   begin(given.config, given.multihost)
   from jaxdet.cli.jobs.importing import import_checkpoint
 
-  import_checkpoint(given.config, given.workdir, given.from_, given.file[0], given.allow)
+  import_checkpoint(given.config, given.workdir, given.from_, given.file[0], given.allow, given.class_order)

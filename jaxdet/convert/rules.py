@@ -115,7 +115,9 @@ def import_state(
 
 
 def _convert(rule: Rule, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-  """Converts an array to jaxdet's layout; None if the result has another shape than the model's array."""
+  """Converts an array to jaxdet's layout; None if the result has another shape than the model's, or no numbers."""
+  if value.dtype.kind not in 'biuf':  # None or a text, which NumPy would turn into a number
+    return None
   try:
     value = rule.layout.to_jaxdet(value)
   except ValueError:  # too few axes, or sizes that a reshape cannot split

@@ -4,7 +4,8 @@
 |-------------------------|-----------------------------------------------------------------------|-------------|
 | `.pth`, `.pt`, `.bin`   | `torch.save`                                                          | torch       |
 | `.pkl`                  | pickled arrays: Detectron2's and Caffe2's model zoos, plain dicts     |             |
-| `.safetensors`          | arrays without a program                                              | safetensors |
+| `.safetensors`          | arrays without a program                                              |             |
+| `.index.json`           | the names of the files of weights that were split, by array           | that of its files |
 
 No code that a file names is run; see `numpy_pickle` and `torch_files`.
 """
@@ -12,27 +13,36 @@ No code that a file names is run; see `numpy_pickle` and `torch_files`.
 import os
 import pickle
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from absl import logging
 
-from jaxdet.convert import numpy_pickle, torch_files
-
-State = dict[str, np.ndarray]
+from jaxdet.convert import numpy_pickle, safetensors_file, torch_files
+from jaxdet.convert.class_names import class_names
+from jaxdet.convert.nested_weights import State, find_weights, only_numbers
+from jaxdet.convert.other_files import check_first_bytes
+from jaxdet.convert.split_weights import INDEX, read_index
 
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
-SUFFIXES = (*TORCH_SUFFIXES, '.pkl', '.safetensors')
+SUFFIXES = (*TORCH_SUFFIXES, '.pkl', '.safetensors', INDEX)
 
-# Keys of the weights in checkpoints of mmengine, Detectron2 and cvpods, Caffe2.
-KEYS = ('state_dict', 'model', 'blobs')
-AVERAGED = ('ema', 'model_ema', 'ema_state_dict', 'state_dict_ema')  # averaged weights, which are never read
-WRAPPER = 'module.'  # prefix of PyTorch's DistributedDataParallel
-CAFFE2_OPTIMIZER = '_momentum'
+
+class Content(NamedTuple):
+  """Content of a file of weights."""
+
+  state: State  # arrays by the names of the program that wrote them
+  classes: tuple[str, ...] | None  # names of the classes by label; None: the file does not have them
 
 
 def read_state(path: str) -> State:
-  """Reads the weights in a file, by the names of the program that wrote it.
+  """Reads the weights in a file, by the names of the program that wrote it; raises as `read_content`."""
+  return read_content(path).state
+
+
+def read_content(path: str) -> Content:
+  """Reads the weights in a file, and the names of their classes if it has them, as mmdetection's do.
+
+  bfloat16 becomes float32; all other types of numbers stay.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -41,11 +51,16 @@ def read_state(path: str) -> State:
   if not os.path.isfile(path):
     raise FileNotFoundError(f'there is no file {path}')
   suffix = _suffix(path)
+  if suffix == INDEX:
+    return Content(read_index(path, read_state), None)
+  check_first_bytes(path, suffix)
   if suffix == '.safetensors':
-    return _read_safetensors(path)
-  if suffix == '.pkl':
-    return _state_dict(_read_pickle(path), path)
-  return _state_dict(torch_files.read(path), path)
+    content = safetensors_file.read_arrays(path)
+  elif suffix == '.pkl':
+    content = _read_pickle(path)
+  else:
+    content = torch_files.read(path)
+  return Content(only_numbers(find_weights(content, path), path), class_names(content, path))
 
 
 def write_state(path: str, state: Mapping[str, np.ndarray], header: Mapping[str, str] | None = None) -> None:
@@ -60,6 +75,8 @@ def write_state(path: str, state: Mapping[str, np.ndarray], header: Mapping[str,
     ValueError: for another suffix.
   """
   suffix = _suffix(path)
+  if suffix == INDEX:
+    raise ValueError(f'{path}: weights are written into one file, not split: give a name without {INDEX}')
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
   if suffix == '.safetensors':
     contiguous = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in state.items()}
@@ -73,11 +90,12 @@ def write_state(path: str, state: Mapping[str, np.ndarray], header: Mapping[str,
 
 def read_header(path: str) -> dict[str, str]:
   """Reads the header of a `.safetensors` file, text by name."""
-  with _safetensors(path).safe_open(path, framework='numpy') as file:
-    return file.metadata() or {}
+  return safetensors_file.read_texts(path)
 
 
 def _suffix(path: str) -> str:
+  if path.lower().endswith(INDEX):
+    return INDEX
   suffix = os.path.splitext(path)[1].lower()
   if suffix not in SUFFIXES:
     raise ValueError(f"{path}: weights are in files that end in {', '.join(SUFFIXES)}, not in '{suffix}'")
@@ -96,45 +114,9 @@ def _read_pickle(path: str) -> Any:
     raise ValueError(f'{path}: {error}') from error
 
 
-def _read_safetensors(path: str) -> State:
-  safetensors = _safetensors(path)
-  try:
-    return _unwrapped(safetensors.numpy.load_file(path))
-  except safetensors.SafetensorError as error:
-    raise ValueError(f'{path} is no safetensors file: {error}') from error
-
-
 def _safetensors(path: str):
   try:
     import safetensors.numpy
   except ImportError as error:
     raise ValueError(f"{path} needs safetensors: pip install 'jaxdet[convert]'") from error
   return safetensors
-
-
-def _state_dict(content: Any, path: str) -> State:
-  """Finds the weights in the content of a checkpoint."""
-  if not isinstance(content, Mapping):
-    raise ValueError(f'{path} holds a {type(content).__name__}, not weights by name')
-  averaged = [key for key in AVERAGED if key in content]
-  for key in KEYS:
-    if isinstance(content.get(key), Mapping):
-      if averaged:
-        logging.info("%s: weights are taken from '%s', not the averaged ones of '%s'", path, key, averaged[0])
-      return _state_dict(content[key], path)
-  if not any(isinstance(value, np.ndarray) for value in content.values()):
-    found = ', '.join(f"'{key}'" for key in list(content)[:8]) or 'nothing'
-    raise ValueError(
-      f"{path} has no weights by name, nor below 'state_dict' or 'model'; it has {found}. "
-      "To import averaged weights, save them below 'model'"
-    )
-  # Entries that are not arrays (None, an option) stay, to be reported as unused.
-  arrays = {
-    str(name): value if isinstance(value, np.ndarray) else np.array(value, object) for name, value in content.items()
-  }
-  return _unwrapped({name: array for name, array in arrays.items() if not name.endswith(CAFFE2_OPTIMIZER)})
-
-
-def _unwrapped(state: State) -> State:
-  wrapped = all(name.startswith(WRAPPER) for name in state)
-  return {name.removeprefix(WRAPPER): array for name, array in state.items()} if wrapped else state

@@ -28,6 +28,10 @@ class Inert:
     pass
 
 
+class _NoArray(ValueError):
+  """A tensor that is no array of numbers."""
+
+
 INERT = (
   'mmengine.logging.history_buffer.HistoryBuffer',
   'mmengine.config.config.ConfigDict',
@@ -57,6 +61,8 @@ def read(path: str) -> Any:
     return numpy_pickle.with_arrays(_to_arrays(content, torch))
   except OSError:
     raise
+  except _NoArray as error:
+    raise ValueError(f'{path}: {error}') from error
   except Exception as error:  # a broken or hostile file can raise anything
     raise ValueError(_explanation(path, error)) from error
 
@@ -82,15 +88,21 @@ def _explanation(path: str, error: Exception) -> str:
       f'{path} names {refused[1]}, which a file of weights does not need: it is not read, for it could run code. '
       "Save its state dict alone, torch.save(model.state_dict(), 'weights.pth')"
     )
-  # Only the reason of PyTorch's long text, which also tells how to read the file unsafely.
+  # Only the first sentence of PyTorch's long text, which also tells how to read the file unsafely.
   reason = re.search(r'WeightsUnpickler error:\s*(.+)', str(error)) or re.search(r'(.*)', str(error).strip())
-  return f'{path} is no checkpoint that PyTorch reads as weights ({type(error).__name__}: {reason[1]})'
+  sentence = reason[1].partition('. ')[0]
+  return f'{path} is no checkpoint that PyTorch reads as weights ({type(error).__name__}: {sentence})'
 
 
-def _to_arrays(tree: Any, torch) -> Any:
+def _to_arrays(tree: Any, torch, name: str = '') -> Any:
+  """Replaces the tensors of a tree of dicts by arrays; `name` is the key of the tree."""
   if isinstance(tree, Mapping):
-    return {key: _to_arrays(value, torch) for key, value in tree.items()}
+    return {key: _to_arrays(value, torch, key) for key, value in tree.items()}
   if not isinstance(tree, torch.Tensor):
     return tree
-  tensor = tree.detach()
-  return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+  try:
+    tensor = tree.detach().resolve_conj().resolve_neg()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+  except (TypeError, RuntimeError) as error:  # eight-bit floats, quantised, sparse or empty tensors
+    kind = f'{tree.dtype}, {tree.layout}, on {tree.device}'
+    raise _NoArray(f"'{name}' ({kind}) cannot be read as numbers: save it as float32") from error

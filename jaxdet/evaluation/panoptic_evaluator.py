@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 
 from jaxdet.annotations import panoptic
 from jaxdet.annotations.panoptic import PanopticAnnotations, PanopticSegment
+from jaxdet.annotations.same_categories import Table, check_same_categories
 from jaxdet.evaluation import report
 from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics, barrier
 from jaxdet.evaluation.panoptic import count_matches, panoptic_quality
@@ -54,7 +55,7 @@ class PanopticEvaluator(Evaluator):
         f'the detector has {predicted} classes of pixels, and {truth.path} {classes}, one of all things and those of '
         f'stuff: set model.pyramid_tasks.semantic.num_classes to {classes}'
       )
-    objects = truth_of_split(dataset, bool(config.eval.image_ids))
+    objects = truth_of_split(dataset, config.data.compare_categories, bool(config.eval.image_ids))
     metrics = self._results.check_with(objects, detections)
     annotated, classes_of_pixels = check_images(truth, objects)
     counts = np.zeros((len(truth.categories), 4))
@@ -67,8 +68,8 @@ class PanopticEvaluator(Evaluator):
   def __enter__(self) -> Self:
     self._truth = self._read()
     # Category ids by label.
-    things, stuff = panoptic.thing_ids(self._truth.categories), panoptic.stuff_classes(self._truth.categories)
-    self._ids = {True: things, False: [0, *stuff]}
+    things, stuff = panoptic.things(self._truth.categories), panoptic.stuff_classes(self._truth.categories)
+    self._ids = {True: [thing.id for thing in things], False: [0, *stuff]}
     os.makedirs(self._folder, exist_ok=True)
     self._counts: Float[np.ndarray, 'C 4'] = np.zeros((len(self._truth.categories), 4))
     self._matrix: Int64[np.ndarray, 'K K'] = np.zeros((len(self._ids[False]),) * 2, np.int64)
@@ -114,11 +115,8 @@ class PanopticEvaluator(Evaluator):
     config, dataset = self._evaluation.config, self._evaluation.dataset
     settings = config.eval.panoptic
     truth = panoptic.read(*(os.path.join(config.data.dir, settings[key]) for key in ('annotations', 'maps')))
-    if panoptic.thing_ids(truth.categories) != [category.id for category in dataset.categories]:
-      raise ValueError(
-        f'{truth.path} has other things than {dataset.annotations} has categories: the two belong to different data '
-        'sets'
-      )
+    tables = Table(panoptic.things(truth.categories), truth.path), Table(dataset.categories, dataset.annotations)
+    check_same_categories(*tables, config.data.compare_categories)
     return truth
 
   def _one_image(self, batch: Batch, detections: Detections, image: int):

@@ -42,20 +42,21 @@ def read_table(
   """Reads records of the results format into columns.
 
   Args:
+    records: with a 'category_name', as in predictions.json, it must be the ground truth's.
     pairs: pairs of image and category whose masks are kept; None: masks of all images in the ground truth.
     source: the file of the records, for messages.
 
   Raises:
     ValueError: records lack a field, or a field is not what is expected; the message lists them.
   """
-  masks_of = _Masks(truth, pairs)
+  wanted = _Wanted(truth, pairs)
   ids, numbers, mask_sizes, masks = array.array('q'), array.array('d'), array.array('i'), []
   problems = Problems(source)
   for position, record in enumerate(records):
-    row = _plain(record, masks_of)
+    row = _plain(record, wanted)
     if row is None:
       fields = Fields(record, 'result of image', position, problems, id_key='image_id')
-      row = _checked(fields, masks_of)
+      row = _checked(fields, wanted)
       if not fields.good:
         continue
     key, score, box, size, counts = row
@@ -78,21 +79,31 @@ def read_table(
   return table
 
 
-class _Masks:
-  """Sizes of images by id, and which masks are kept."""
+class _Wanted:
+  """What records are compared with: sizes of images and names of categories by id, and whose masks are kept."""
 
   def __init__(self, truth: GroundTruth, pairs: Int[np.ndarray, 'P'] | None):
     self.sizes = dict(zip(truth.image_ids.tolist(), truth.image_sizes.tolist(), strict=True))
+    self.source, self._names = truth.source, {category.id: category.name for category in truth.categories}
     self._kept = None if pairs is None else _by_ids(truth, pairs)
+
+  def check_name(self, category_id: int, value: Any) -> None:
+    """Raises Mismatch if a category of the ground truth has another name there; None is any name."""
+    name = self._names.get(category_id, value)
+    if value is not None and value != name:
+      raise Mismatch(
+        f"{name!r}, category {category_id} of {self.source}; if both names mean the same, leave out 'category_name'"
+      )
 
   def keeps(self, key: tuple[int, int]) -> bool:
     """Whether the masks of this (image id, category id) are kept."""
     return key[0] in self.sizes if self._kept is None else key in self._kept
 
 
-def _plain(record: Any, masks: _Masks) -> Row | None:
+def _plain(record: Any, wanted: _Wanted) -> Row | None:
   """Row of a record as most programs write it, for speed, its run lengths unchecked; None: it needs a closer look."""
   try:
+    wanted.check_name(record['category_id'], record.get('category_name'))
     key, score, (x, y, width, height) = (record['image_id'], record['category_id']), record['score'], record['bbox']
     plain = (
       type(key[0]) is type(key[1]) is int
@@ -103,24 +114,25 @@ def _plain(record: Any, masks: _Masks) -> Row | None:
     )
     mask, size, counts = record.get('segmentation'), (0, 0), None
     if plain and mask is not None:
-      size = masks.sizes.get(key[0], (0, 0))
+      size = wanted.sizes.get(key[0], (0, 0))
       if plain := type(mask) is dict and mask['size'] == size and type(mask['counts']) is str:
-        counts = mask['counts'].encode('ascii') if masks.keeps(key) else None
+        counts = mask['counts'].encode('ascii') if wanted.keeps(key) else None
   except (KeyError, TypeError, ValueError, AttributeError):
     return None
   return (key, score, (x, y, width, height), size, counts) if plain else None
 
 
-def _checked(fields: Fields, masks: _Masks) -> Row:
+def _checked(fields: Fields, wanted: _Wanted) -> Row:
   """Row of any record; has None where there is a problem."""
   key = fields.required('image_id', integer), fields.required('category_id', integer)
+  fields.optional('category_name', functools.partial(wanted.check_name, key[1]))
   score, box = fields.required('score', number), fields.optional('bbox', _box, NO_BOX)
-  size, counts = masks.sizes.get(key[0], (0, 0)), None
+  size, counts = wanted.sizes.get(key[0], (0, 0)), None
   if not fields.entry.get('segmentation'):
     size = (0, 0)
     if box is NO_BOX and fields.good:
       fields.problem("has neither 'bbox' nor 'segmentation'")
-  elif masks.keeps(key):
+  elif wanted.keeps(key):
     size, counts = fields.required('segmentation', functools.partial(_compressed, size)) or (size, None)
   else:
     size = fields.required('segmentation', functools.partial(_size, size))

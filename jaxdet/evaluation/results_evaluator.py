@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxdet.annotations.same_categories import Table, check_same_categories
 from jaxdet.evaluation import results
 from jaxdet.evaluation.evaluator import Evaluation, Evaluator, Metrics, barrier, sum_over_processes
 from jaxdet.evaluation.ground_truth import GroundTruth, load_ground_truth
@@ -44,7 +45,8 @@ class ResultsEvaluator(Evaluator):
 
   def check(self, detections: Detections) -> Metrics:
     dataset, config = self._evaluation.dataset, self._evaluation.config
-    return self.check_with(truth_of_split(dataset, bool(config.eval.image_ids)), detections)
+    truth = truth_of_split(dataset, config.data.compare_categories, bool(config.eval.image_ids))
+    return self.check_with(truth, detections)
 
   def check_with(self, truth: GroundTruth, detections: Detections) -> Metrics:
     """Checks as `check`, with the split's objects."""
@@ -80,7 +82,7 @@ class ResultsEvaluator(Evaluator):
     config, dataset, workdir = self._evaluation.config, self._evaluation.dataset, self._evaluation.workdir
     results.merge(self._parts, dataset.image_ids, path)
     shutil.rmtree(self._folder)
-    truth = truth_of_split(dataset, bool(config.eval.image_ids))
+    truth = truth_of_split(dataset, config.data.compare_categories, bool(config.eval.image_ids))
     self._protocol.score(config, truth, path, workdir, incomplete, findings)
     pictures = os.path.join(workdir, 'pictures')
     self._first.draw(dataset.image_ids, truth, path, config.eval.picture_threshold, pictures)
@@ -93,13 +95,15 @@ class ResultsEvaluator(Evaluator):
     self._held.__exit__(kind, error, trace)
 
 
-def truth_of_split(dataset: Dataset, some_images: bool) -> GroundTruth:
+def truth_of_split(dataset: Dataset, compare_categories: str, some_images: bool) -> GroundTruth:
   """Loads the objects of the split's annotation file; with `some_images`, of the split's images only.
 
   Raises:
-    ValueError: the split and the file have different images.
+    ValueError: the split and the file have different images, or different categories by `data.compare_categories`.
   """
   truth = load_ground_truth(dataset.annotations)
+  tables = Table(dataset.categories, 'the data set in use'), Table(truth.categories, truth.source)
+  check_same_categories(*tables, compare_categories)
   if some_images:
     truth = truth.subset(dataset.image_ids)
   if set(truth.image_ids.tolist()) != set(np.asarray(dataset.image_ids).tolist()):

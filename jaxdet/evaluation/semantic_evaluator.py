@@ -36,7 +36,7 @@ class SemanticEvaluator(Evaluator):
     if 'semantic' not in config.eval:
       raise ValueError("eval.protocol 'semantic' needs eval.semantic: see configs/detectron2/semantic_fpn.py")
     check_semantic(detections)
-    truth = truth_of_split(dataset, bool(config.eval.image_ids))
+    truth = truth_of_split(dataset, config.data.compare_categories, bool(config.eval.image_ids))
     num_classes, ignored = detections.semantic.shape[-1], config.eval.semantic.ignore
 
     def classes_of(index: int) -> Int[np.ndarray, 'N']:

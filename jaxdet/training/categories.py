@@ -1,10 +1,12 @@
-"""Checks that a model and a data set have the same categories, and sets class counts."""
+"""Checks that a checkpoint and a data set have the same categories, and sets class counts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from absl import logging
 from ml_collections import ConfigDict
 
+from jaxdet.annotations.same_categories import Table, check_same_categories
 from jaxdet.structures import Category
 
 
@@ -40,21 +42,28 @@ def placeholders(count: int) -> tuple[Category, ...]:
   return tuple(Category(id=label + 1, name=f'class {label}') for label in range(count))
 
 
-def check_same_categories(of_checkpoint: Sequence[Category], of_dataset: Sequence[Category]) -> None:
-  """Raises ValueError if a label has different categories, naming the first one.
+def are_placeholders(categories: Sequence[Category]) -> bool:
+  """True if a checkpoint does not know its categories."""
+  return tuple(categories) == placeholders(len(categories))
 
-  Placeholders match any categories of the same number.
+
+def check_checkpoint_categories(of_checkpoint: Table, of_dataset: Table, by: str, advice: str = '') -> None:
+  """Checks that the labels of a checkpoint mean what they mean in a data set.
+
+  A checkpoint that does not know its categories takes those of a data set with as many; the log says so.
+
+  Args:
+    by: data.compare_categories.
+    advice: what else can be done, for the message.
+
+  Raises:
+    ValueError: a label has another category; the message names the first one.
   """
-  if len(of_checkpoint) != len(of_dataset):
-    raise ValueError(
-      f'the checkpoint knows {len(of_checkpoint)} categories, the annotation file {len(of_dataset)}: '
-      'evaluate on annotations with the categories that the model was trained on'
+  if are_placeholders(of_checkpoint.categories) and len(of_checkpoint.categories) == len(of_dataset.categories):
+    logging.warning(
+      '%s does not know its categories: its labels are taken for those of %s, in the order of the ids',
+      of_checkpoint.source,
+      of_dataset.source,
     )
-  if tuple(of_checkpoint) == placeholders(len(of_checkpoint)):
     return
-  for label, (ours, theirs) in enumerate(zip(of_checkpoint, of_dataset, strict=True)):
-    if (ours.id, ours.name) != (theirs.id, theirs.name):
-      raise ValueError(
-        f"label {label} is '{ours.name}' (id {ours.id}) in the checkpoint, "
-        f"and '{theirs.name}' (id {theirs.id}) in the annotation file"
-      )
+  check_same_categories(of_checkpoint, of_dataset, by, ids_matter=False, advice=advice)

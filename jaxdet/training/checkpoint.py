@@ -24,6 +24,7 @@ from jaxdet import sharding
 from jaxdet.configuration import detection_canvases
 from jaxdet.structures import Category
 from jaxdet.training import config_0_1
+from jaxdet.training.categories import placeholders
 from jaxdet.training.optimizer import path_name
 from jaxdet.training.state import TrainState
 
@@ -65,7 +66,7 @@ class Metadata:
       config = {**config, 'data': config_0_1.with_later_keys(config['data'])}
     return cls(
       config=ConfigDict(config).lock(),
-      categories=tuple(Category(**category) for category in tree['categories']),
+      categories=_categories(tree, config),
       version=tree['version'],
       metrics=tree['metrics'],
     )
@@ -272,6 +273,13 @@ def _find(path: pathlib.Path) -> pathlib.Path:
     if steps := _steps(folder):
       return folder / str(max(steps))
   raise FileNotFoundError(f'no checkpoint in {path}: give a workdir, a folder of checkpoints or one checkpoint')
+
+
+def _categories(tree: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Category, ...]:
+  """Categories of metadata; placeholders for a checkpoint that has none."""
+  if tree.get('categories'):
+    return tuple(Category(**category) for category in tree['categories'])
+  return placeholders(config['model'].get('num_classes') or 0)
 
 
 def _tuples(value: Any) -> Any:

@@ -59,6 +59,7 @@ def with_later_keys(data: Tree) -> Tree:
     'image_labels': False,
     'more_sources': {},
     'rate': 1.0,
+    'compare_categories': 'ids_and_names',
   }
   windows = {
     'window': {

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -84,8 +85,9 @@ def test_a_round_trip_through_every_program_and_form_is_exact(tmp_path, program,
 
 def test_jaxdets_own_file_knows_config_and_categories(tmp_path):
   config = new_config(tmp_path, annotated=True)
-  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', weights(tmp_path), order='ids')
   output = str(tmp_path / 'own.safetensors')
+  assert load_for_inference(str(tmp_path / 'run'))[1].categories == CATEGORIES
   export_checkpoint(str(tmp_path / 'run'), 'safetensors', output)
   import_checkpoint(None, str(tmp_path / 'again'), 'jaxdet', output)
   loaded, metadata = load_for_inference(str(tmp_path / 'again'))
@@ -158,9 +160,88 @@ def test_a_backbone_is_a_start_for_training(tmp_path, program):
   assert_same(started.params['rpn_head'], initial(config.seed)['params']['rpn_head'])
 
 
-def test_categories_are_those_of_the_annotation_file(tmp_path):
-  import_checkpoint(new_config(tmp_path, annotated=True), str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
+@pytest.mark.parametrize('program', ['detectron2', 'mmdet'])
+def test_categories_are_those_of_the_annotation_file(tmp_path, program):
+  """The annotation file lists them in another order than that of their ids; labels are in the order of the ids."""
+  file, order = weights(tmp_path, program), 'ids' if program == 'mmdet' else None
+  import_checkpoint(new_config(tmp_path, annotated=True), str(tmp_path / 'run'), program, file, order=order)
+  loaded, metadata = load_for_inference(str(tmp_path / 'run'))
+  assert metadata.categories == CATEGORIES
+  assert_same(loaded, variables())
+
+
+def test_mmdetections_order_must_be_known(tmp_path):
+  config = new_config(tmp_path, annotated=True)
+  with pytest.raises(ValueError, match="mmdet.safetensors does not name its classes.*'thing 4' .id 41.*--class_order"):
+    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', weights(tmp_path))
+  assert not (tmp_path / 'run' / 'checkpoints').exists()
+  import_checkpoint(config, str(tmp_path / 'listed'), 'mmdet', weights(tmp_path), order='listed')
+  assert_reordered(tmp_path / 'listed', [4, 3, 2, 1, 0])
+
+
+NAMED = [3, 0, 4, 1, 2]  # the file's class of each label
+
+
+def named_weights(folder, names, program='mmdet') -> str:
+  """A file of mmdetection that names its classes."""
+  path = folder / 'named.pkl'
+  state = frameworks.export(program, variables(), model())
+  path.write_bytes(pickle.dumps({'state_dict': state, 'meta': {'CLASSES': names, 'epoch': 12}}))
+  return str(path)
+
+
+def names_of(order) -> tuple[str, ...]:
+  """Names of a file's classes, of which class `order[label]` is that of the label."""
+  return tuple(CATEGORIES[list(order).index(old)].name for old in range(CLASSES))
+
+
+def assert_reordered(run, order):
+  """The run has the weights of `variables` with label i for their class `order[i]`."""
+  loaded, expected = load_for_inference(str(run))[0]['params'], variables()['params']
+  with_background = [*order, CLASSES]
+  for array in ('kernel', 'bias'):
+    new, old = loaded['box_head']['logits'][array], expected['box_head']['logits'][array]
+    np.testing.assert_array_equal(new, old[..., with_background])
+    new, old = (tree['box_head']['deltas'][array].reshape(-1, CLASSES, 4) for tree in (loaded, expected))
+    np.testing.assert_array_equal(new, old[:, order])
+    np.testing.assert_array_equal(
+      loaded['mask_head']['logits'][array], expected['mask_head']['logits'][array][..., order]
+    )
+  assert_same(loaded['backbone'], expected['backbone'])
+  assert_same(loaded['rpn_head'], expected['rpn_head'])
+
+
+def test_classes_of_a_file_that_names_them_are_sorted_by_name(tmp_path):
+  config = new_config(tmp_path, annotated=True)
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', named_weights(tmp_path, names_of(NAMED)))
+  assert_reordered(tmp_path / 'run', NAMED)
   assert load_for_inference(str(tmp_path / 'run'))[1].categories == CATEGORIES
+
+
+def test_other_names_are_refused_unless_a_flag_accepts_the_order(tmp_path):
+  config = new_config(tmp_path, annotated=True)
+  file = named_weights(tmp_path, ('thing_0', *names_of(range(CLASSES))[1:]))
+  with pytest.raises(ValueError, match="named.pkl and .*val.json .*class 0 is 'thing_0' .*label 0 is 'thing 0' .id 1"):
+    import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', file)
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', file, order='ids')
+  assert_same(load_for_inference(str(tmp_path / 'run'))[0], variables())
+
+
+def test_classes_that_begin_anew_need_no_order(tmp_path):
+  """A head of other classes is left out by --allow: then nothing in the file has classes."""
+  file, config = named_weights(tmp_path, [f'other {i}' for i in range(80)]), new_config(tmp_path, annotated=True)
+  (tmp_path / 'val.json').write_text(json.dumps({'categories': [{'id': 2, 'name': 'b'}, {'id': 1, 'name': 'a'}]}))
+  allow = ['roi_head.bbox_head.fc_*', 'roi_head.mask_head.conv_logits.*']
+  import_checkpoint(config, str(tmp_path / 'run'), 'mmdet', file, allow)
+  assert len(load_for_inference(str(tmp_path / 'run'))[1].categories) == 2
+
+
+def test_without_an_annotation_file_the_files_names_are_kept(tmp_path):
+  import_checkpoint(new_config(tmp_path), str(tmp_path / 'run'), 'mmdet', named_weights(tmp_path, names_of(NAMED)))
+  loaded, metadata = load_for_inference(str(tmp_path / 'run'))
+  assert [category.name for category in metadata.categories] == list(names_of(NAMED))
+  assert metadata.config.data.compare_categories == 'names'
+  assert_same(loaded, variables())
 
 
 def test_without_an_annotation_file_there_are_placeholders(tmp_path, caplog):
@@ -213,7 +294,7 @@ def test_an_evaluation_takes_its_data_sets_categories_for_placeholders(tmp_path,
   seen = {}
 
   class Data:
-    categories = CATEGORIES
+    categories, annotations = CATEGORIES, 'val.json'
 
   monkeypatch.setattr(inference, 'open_dataset', lambda *_: Data)
   monkeypatch.setattr(
@@ -222,5 +303,5 @@ def test_an_evaluation_takes_its_data_sets_categories_for_placeholders(tmp_path,
   inference.evaluate_checkpoint(None, str(tmp_path / 'run'))
   assert seen['d'].categories == CATEGORIES
   Data.categories = CATEGORIES[1:]
-  with pytest.raises(ValueError, match='knows 5 categories, the annotation file 4'):
+  with pytest.raises(ValueError, match='5 categories are never the same as 4'):
     inference.evaluate_checkpoint(None, str(tmp_path / 'run'))

@@ -60,6 +60,13 @@ def test_an_array_with_too_few_axes_has_the_wrong_shape():
   assert len(report.wrong_shape) == 1
 
 
+@pytest.mark.parametrize('value', [None, '3', [1, 2]])
+def test_what_is_no_number_is_not_taken_for_one(value):
+  scale = {'params': {'net': {'scale': jax.ShapeDtypeStruct((), np.float32)}}}
+  variables, report = import_state({'scale': np.array(value, object)}, scale, [Rule('scale', 'params/net/scale')])
+  assert report.loaded == () and len(report.wrong_shape) == 1
+
+
 def test_an_array_without_a_rule_is_unset():
   _, report = import_state({'bn.running_var': np.ones(4)}, VARIABLES, TABLE[1:])
   assert report.unset == ('params/net/conv/kernel',) and report.missing == ()

@@ -43,6 +43,23 @@ def test_tensors_become_arrays(save):
   assert read['bfloat16'] == 1.5 and read['count'].shape == ()
 
 
+@pytest.mark.parametrize(
+  'make, kind',
+  [
+    (lambda: torch.ones(2).to(torch.float8_e4m3fn), 'torch.float8_e4m3fn'),
+    (lambda: torch.eye(2).to_sparse(), 'torch.sparse_coo'),
+    (lambda: torch.ones(2, device='meta'), 'on meta'),
+  ],
+  ids=['float8', 'sparse', 'without numbers'],
+)
+def test_a_tensor_that_is_no_array_is_named(tmp_path, make, kind):
+  path = tmp_path / 'weights.pth'
+  torch.save({'state_dict': {'fc.weight': make()}}, path)
+  with pytest.raises(ValueError, match=f"weights.pth: 'fc.weight' .*{kind}.* cannot be read as numbers") as error:
+    torch_files.read(str(path))
+  assert '\n' not in str(error.value)
+
+
 @pytest.fixture
 def history_buffer(monkeypatch):
   """mmengine's log history as it pickles: NumPy arrays, and functions that are methods of the class."""
@@ -135,6 +152,15 @@ def test_what_is_no_checkpoint_is_an_error(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match='weights.pth is no checkpoint that PyTorch reads'):
       torch_files.read(str(path))
+
+
+def test_torchscript_is_refused_without_advice_to_trust_it(tmp_path):
+  path = str(tmp_path / 'weights.pt')
+  torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+  with pytest.raises(ValueError, match='weights.pt is no checkpoint .*TorchScript') as error:
+    torch_files.read(path)
+  assert 'weights_only=False' not in str(error.value) and 'weights_only` to' not in str(error.value)
+  assert '\n' not in str(error.value)
 
 
 def test_what_is_written_is_read_by_torch(tmp_path):

@@ -51,6 +51,7 @@ CONFIG = {
     'picture_threshold': 0.5,
     'batch_size': 2,
   },
+  'data': {'compare_categories': 'ids_and_names'},
   'model': {'test': {'score_threshold': 0.05}},
 }
 
@@ -208,6 +209,12 @@ class TestEvaluate:
     more = ANNOTATIONS | {'images': [*ANNOTATIONS['images'], ANNOTATIONS['images'][0] | {'id': 7}]}
     (tmp_path / 'val.json').write_text(json.dumps(more))
     with pytest.raises(ValueError, match='split has 5 images and .*val.json has 6, not all the same'):
+      evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
+
+  def test_a_file_with_other_names_for_the_ids_is_an_error(self, config, split, tmp_path):
+    categories = [entry | {'name': 'hound'} for entry in ANNOTATIONS['categories']]
+    (tmp_path / 'val.json').write_text(json.dumps(ANNOTATIONS | {'categories': categories}))
+    with pytest.raises(ValueError, match="val.json have different categories: label 0 is 'kite' .* and 'hound'"):
       evaluate(config, Oracle(), VARIABLES, split, str(tmp_path / 'run'))
 
   def test_some_images_of_the_split(self, config, split, tmp_path):

@@ -1,5 +1,6 @@
 """Panoptic and semantic evaluators on two images whose answers are known, through files, to metrics.json."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -72,7 +73,7 @@ def evaluation(tmp_path):
     config = ConfigDict(
       {
         'eval': {**settings, 'pictures': 0},
-        'data': {'dir': str(data)},
+        'data': {'dir': str(data), 'compare_categories': 'ids_and_names'},
         'model': {'test': {'score_threshold': 0.05, 'panoptic': merging}},
       }
     )
@@ -165,7 +166,7 @@ def test_what_does_not_fit_is_said_in_one_line(evaluation):
     run(evaluation(semantic_evaluation('nowhere')), 30)
   other = evaluation(PANOPTIC)
   other.dataset.categories = (*other.dataset.categories, *other.dataset.categories)
-  with pytest.raises(ValueError, match='panoptic_val.json has other things than .*instances.json has categories'):
+  with pytest.raises(ValueError, match='panoptic_val.json and .*instances.json have different categories'):
     run(other, 30)
 
 
@@ -221,6 +222,18 @@ def test_a_segment_has_an_area(evaluation, tmp_path):
   file.write_text(json.dumps(content))
   with pytest.raises(ValueError, match='panoptic_val.json: segment 11 of image 8 has no area'):
     check(made)
+
+
+def test_things_are_compared_by_name_too(evaluation):
+  other = evaluation(PANOPTIC)
+  renamed = tuple(dataclasses.replace(category, name='bicycle') for category in other.dataset.categories)
+  other.dataset.categories = renamed
+  with pytest.raises(ValueError, match="panoptic_val.json and .*instances.json .*label 0 is .* and 'bicycle'"):
+    run(other, 30)
+  other = evaluation(PANOPTIC)
+  other.dataset.categories = renamed
+  other.config.data.compare_categories = 'ids'
+  assert run(other, 30)['images'] == 2
 
 
 def test_counts_of_several_processes_come_together_on_the_first(tmp_path, monkeypatch):

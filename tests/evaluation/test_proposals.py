@@ -79,6 +79,23 @@ class TestReport:
     assert json.loads((tmp_path / 'metrics.json').read_text()) == metrics
     assert capsys.readouterr().out.splitlines()[0].split() == list(COLUMNS)
 
+  def test_names_in_results_must_be_those_of_the_ids(self, tmp_path):
+    truth = ground_truth(dataset([annotation(1, 10, 5, (10, 10, 40, 40))]), 'val.json')
+    category = truth.categories[0]
+    for name in (category.name, 'another'):
+      record = detection(10, category.id, (10, 10, 40, 40), 0.5) | {'category_name': name}
+      (tmp_path / 'results.json').write_text(json.dumps([record]))
+      if name == category.name:
+        assert self.evaluate(tmp_path, truth)['bbox']['AR@1000'] == 100
+      else:
+        with pytest.raises(
+          ValueError, match=f"the results call category {category.id} 'another', and val.json calls it"
+        ):
+          self.evaluate(tmp_path, truth)
+
+  def evaluate(self, tmp_path, truth):
+    return evaluate_results(ConfigDict(CONFIG), truth, str(tmp_path / 'results.json'), str(tmp_path))
+
   def test_masks_are_refused(self, tmp_path):
     with pytest.raises(ValueError, match=r"'proposals' is about boxes alone: set eval.iou_types to \('bbox',\)"):
       self.score(tmp_path, iou_types=('bbox', 'segm'))

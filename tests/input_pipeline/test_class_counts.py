@@ -41,6 +41,7 @@ def test_the_files_are_what_disalign_reads(tmp_path):
     ('[1, true]', 'no flat list'),
     ('[1, 3, 2]', '3 numbers are no pairs'),
     ('[5, 3, 5, 2]', 'twice: is it a list of counts alone'),
+    ('[5, 3, 2, 2]', 'class id 5 stands before 2: counts must be in the order of the ids'),
     ('[1, -3]', 'whole numbers and not negative'),
     ('[1, 2.5]', 'whole numbers'),
     ('[]', 'not a list of numbers'),

@@ -23,7 +23,10 @@ TODAY = {
 }
 
 # Keys of config.data that 0.1 did not have, and of its `resize`.
-LATER = ('test_canvases', 'photometric', 'keypoints', 'semantic', 'image_labels', 'more_sources', 'rate')
+LATER = (
+  *('test_canvases', 'photometric', 'keypoints', 'semantic', 'image_labels', 'more_sources', 'rate'),
+  'compare_categories',
+)
 LATER_IN_RESIZE = ('window', 'center_crop')
 
 

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxdet.annotations.same_categories import Table
 from jaxdet.cli.jobs.training import check_start
 from jaxdet.flops import matrix_flops
 from jaxdet.models.build import build_detector
@@ -57,7 +58,7 @@ def test_what_is_frozen_costs_no_gradient_and_no_optimizer_memory_and_stays():
 
 
 def check(config, categories=CATEGORIES):
-  check_start(config, build_detector(config.model, len(categories)), categories)
+  check_start(config, build_detector(config.model, len(categories)), Table(categories, 'val.json'))
 
 
 def test_a_first_stage_needs_no_start():
@@ -86,5 +87,5 @@ def test_a_first_stage_of_another_class_count_is_an_error(tmp_path):
   config = config.copy_and_resolve_references().unlock()
   config.train.init_from = str(tmp_path)
   check(config)
-  with pytest.raises(ValueError, match='the checkpoint knows 5 categories, the annotation file 6'):
+  with pytest.raises(ValueError, match='5 categories are never the same as 6'):
     check(config, (*CATEGORIES, Category(id=6, name='six', frequency='r')))

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 from input_pipeline.given_images import GivenImage, list_images
 from input_pipeline.predict_images import image_batches, read_image
 from jaxdet import config_ranges
+from jaxdet.annotations.same_categories import Table
 from jaxdet.cli.jobs.training import open_dataset
 from jaxdet.evaluation import check_evaluation, evaluate, predict
 from jaxdet.models.build import build_detector
-from jaxdet.training.categories import check_same_categories
+from jaxdet.training.categories import are_placeholders, check_checkpoint_categories
 from jaxdet.training.checkpoint import load_for_inference
 from jaxdet.training.processes import check_together
 
@@ -27,7 +28,8 @@ def evaluate_checkpoint(config: ConfigDict | None, workdir: str, checkpoint: str
   with config.unlocked():
     config.data.train = ()  # its records are not needed
   dataset = open_dataset(config, workdir)
-  check_same_categories(metadata.categories, dataset.categories)
+  known, wanted = Table(metadata.categories, checkpoint or workdir), Table(dataset.categories, dataset.annotations)
+  check_checkpoint_categories(known, wanted, config.data.compare_categories)
   detector = build_detector(config.model, len(metadata.categories))
 
   def check() -> None:
@@ -66,6 +68,8 @@ def predict_images(
   variables, metadata = load_for_inference(checkpoint or workdir)
   config = config or metadata.config
   config_ranges.check(config)
+  if are_placeholders(metadata.categories):
+    logging.warning('%s does not know its categories: results have numbers for names', checkpoint or workdir)
   detector = build_detector(config.model, len(metadata.categories))
   batches = image_batches(paths, config)
   done = predict(config, detector, variables, metadata.categories, batches, paths, read_image, output)
