@@ -13,6 +13,7 @@ from pycocotools import mask as rle_codec
 
 import annotation_files
 from jaxdet.annotations import columns
+from jaxdet.annotations.json_stream import LacksLists
 from jaxdet.evaluation.ground_truth import load_ground_truth, run_lengths
 
 HEIGHT, WIDTH = 12, 10  # of the images with run lengths
@@ -137,7 +138,7 @@ def verdict(read: Callable[[str], Any], path: str) -> tuple[str, str]:
   try:
     read(path)
   except (ValueError, FileNotFoundError) as error:
-    if path in str(error) and type(error) in (ValueError, FileNotFoundError):
+    if path in str(error) and type(error) in (ValueError, LacksLists, FileNotFoundError):
       return 'refused', str(error)
     return 'unclear', traceback.format_exc()
   except Exception:

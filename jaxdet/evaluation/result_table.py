@@ -125,7 +125,7 @@ def _plain(record: Any, wanted: _Wanted) -> Row | None:
 def _checked(fields: Fields, wanted: _Wanted) -> Row:
   """Row of any record; has None where there is a problem."""
   key = fields.required('image_id', integer), fields.required('category_id', integer)
-  fields.optional('category_name', functools.partial(wanted.check_name, key[1]))
+  fields.optional('category_name', functools.partial(wanted.check_name, key[1]), None)
   score, box = fields.required('score', number), fields.optional('bbox', _box, NO_BOX)
   size, counts = wanted.sizes.get(key[0], (0, 0)), None
   if not fields.entry.get('segmentation'):
