@@ -19,9 +19,8 @@ from jaxdet.evaluation.ground_truth import GroundTruth, union
 NO_BOX = (np.nan,) * 4
 LARGEST = 2**63  # integers of columns are smaller
 PART = 4096  # masks that are checked at once
-Row = tuple[
-  tuple[int, int], float, Sequence[float], Sequence[int], bytes | None
-]  # ids, score, box, mask's size, counts
+# (image id, category id), score, box, size and counts of the mask.
+Row = tuple[tuple[int, int], float, Sequence[float], Sequence[int], bytes | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +101,8 @@ class _Wanted:
 
 def _plain(record: Any, wanted: _Wanted) -> Row | None:
   """Row of a record as most programs write it, for speed, its run lengths unchecked; None: it needs a closer look."""
+  if type(record) is not dict:
+    return None
   try:
     wanted.check_name(record['category_id'], record.get('category_name'))
     key, score, (x, y, width, height) = (record['image_id'], record['category_id']), record['score'], record['bbox']
@@ -117,7 +118,7 @@ def _plain(record: Any, wanted: _Wanted) -> Row | None:
       size = wanted.sizes.get(key[0], (0, 0))
       if plain := type(mask) is dict and mask['size'] == size and type(mask['counts']) is str:
         counts = mask['counts'].encode('ascii') if wanted.keeps(key) else None
-  except (KeyError, TypeError, ValueError, AttributeError):
+  except (KeyError, TypeError, ValueError):
     return None
   return (key, score, (x, y, width, height), size, counts) if plain else None
 

@@ -1,6 +1,8 @@
 """COCO's panoptic format: what is written is read again, mistakes are named, and maps for training are made of it."""
 
+import gzip
 import json
+import pathlib
 import re
 
 import numpy as np
@@ -72,6 +74,13 @@ def test_results_are_read_as_annotations_without_areas(write, tmp_path):
     ([entry(segments_info=[{'id': 5, 'category_id': 4}])], 'segment 5 has category 4, which is not in the table'),
     ([entry(segments_info=[{'id': 5, 'category_id': 1}] * 2)], 'annotation of image 7 has segment 5 twice'),
     ([entry(segments_info=[{'id': 0, 'category_id': 1}])], 'segment 0 has no colour: ids are from 1 to 16777215'),
+    ([entry(segments_info=[{'id': 1.5, 'category_id': 1}])], 'segment 1.5 has id 1.5: expected an integer'),
+    ([entry(segments_info=[{'id': 5, 'category_id': 1, 'iscrowd': 2}])], 'segment 5 has iscrowd 2: expected 0 or 1'),
+    ([entry(segments_info=[7])], 'segment at position 0 is 7: expected an object {..}'),
+    ([entry(segments_info={})], 'annotation of image 7 has segments_info {}: expected a list of segments'),
+    ([entry(image_id=None)], 'annotation of image at position 0 has image_id null: expected an integer'),
+    ([entry(file_name='../7.png')], "has file_name '../7.png': expected a name below the folder of PNGs"),
+    ([entry(file_name='/7.png')], "has file_name '/7.png': expected a name below the folder of PNGs"),
   ],
 )
 def test_a_mistake_is_named_with_its_file_and_entry(write, annotations, message):
@@ -81,7 +90,24 @@ def test_a_mistake_is_named_with_its_file_and_entry(write, annotations, message)
   assert str(error.value).startswith(path) and '\n' not in str(error.value)
 
 
+def test_ids_as_text_and_files_packed_with_gzip_are_read(write):
+  segments = [{'id': '5', 'category_id': '1', 'area': 2, 'iscrowd': True}]
+  path = pathlib.Path(write(entry(image_id='7', segments_info=segments)))
+  packed = path.with_suffix('.json.gz')
+  packed.write_bytes(gzip.compress(path.read_bytes()))
+  for file in (path, packed):
+    assert panoptic.read(str(file)).of(7).segments == (PanopticSegment(5, 1, is_crowd=True, area=2),)
+
+
+def test_all_problems_are_told_at_once(write):
+  path = write(entry(file_name=''), entry(image_id=8, segments_info=[{'id': 0, 'category_id': 4}]))
+  with pytest.raises(ValueError, match='has 3 problems'):
+    panoptic.read(path)
+
+
 def test_categories_that_do_not_fit_are_named(write):
+  with pytest.raises(ValueError, match='category 1 has isthing 2: expected 0 or 1'):
+    panoptic.read(write(entry(), categories=[{'id': 1, 'name': 'person', 'isthing': 2}]))
   with pytest.raises(ValueError, match='has no categories: is it a panoptic annotation file'):
     panoptic.read(write(entry(), categories=[]))
   with pytest.raises(ValueError, match="category 1 has no 'isthing'"):
