@@ -89,14 +89,14 @@ def test_other_json_of_a_folder_is_left_out_and_broken_files_are_not(lvis, capsy
   status, lines = block(capsys, lvis)
   assert status == 1
   assert [line.split(':')[0] for line in lines if line.startswith('left out')] == ['left out'] * 2
-  assert any('val.json' in line and 'training would refuse it' in line for line in lines)
+  assert any('val.json' in line and line.startswith('training would refuse this') for line in lines)
   assert '  problems     none' in lines  # of train.json
 
 
 def test_a_file_that_is_named_must_be_an_annotation_file(lvis, capsys):
   (lvis / 'results.json').write_text('[]')
   status, lines = block(capsys, lvis / 'results.json')
-  assert status == 1 and 'is a list' in lines[1]
+  assert status == 1 and lines[0].startswith('training would refuse this') and 'is a list' in lines[0]
 
 
 def test_a_folder_without_annotation_files(tmp_path):
@@ -113,3 +113,14 @@ def test_images_elsewhere(lvis, tmp_path_factory, capsys):
     (lvis / folder).rename(elsewhere / folder)
   assert block(capsys, lvis)[0] == 1
   assert block(capsys, lvis, images=str(elsewhere))[0] == 0
+
+
+def test_training_and_validation_are_compared(lvis, capsys):
+  content = annotation_files.lvis()
+  annotation_files.write(lvis / 'annotations', content, 'val.json')
+  assert block(capsys, lvis)[0] == 0
+  content['categories'][0]['name'] = 'horse'
+  annotation_files.write(lvis / 'annotations', content, 'val.json')
+  status, lines = block(capsys, lvis)
+  assert status == 1
+  assert "label 2 is 'zebra' (id 9) in the first and 'horse' (id 9) in the second" in lines[-2]

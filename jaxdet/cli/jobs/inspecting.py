@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -10,15 +10,17 @@ from input_pipeline import data_files, drops, inspection
 from input_pipeline.inspection import Inspection
 from jaxdet.annotations.columns import Annotations
 from jaxdet.annotations.json_stream import LacksLists
+from jaxdet.annotations.same_categories import BOTH, Table, check_same_categories
 
 SMALL, LARGE = 32**2, 96**2  # limits of COCO's sizes, pixels of area
 GROUPS = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
 SHOWN = 5  # categories with most and with fewest objects
 REFUSED = 1  # exit status if training would refuse a file
+REFUSAL = 'training would refuse this: '
 
 
 def print_inspection(path: str, images: str | None = None) -> None:
-  """Prints a block per annotation file; exits with status 1 if training would refuse one of them.
+  """Prints a block per annotation file; exits with status 1 if training would refuse one of them, or two together.
 
   Args:
     path: an annotation file, splits of VOC, or the folder of a data set; JSON files of such a folder that have no lists
@@ -34,25 +36,42 @@ def print_inspection(path: str, images: str | None = None) -> None:
     raise FileNotFoundError(
       f'no annotation file in {path}: none of *.json, *.json.gz, annotations/*.json, annotations/*.json.gz, VOC????/'
     )
-  inspected = refused = 0
+  tables: dict[str, Table] = {}
+  refused = False
   for file in paths:
     try:
       annotations, problems = inspection.read_annotations(file)
-    except ValueError as error:
-      if is_folder and isinstance(error, LacksLists):
-        print(f'left out: {error}\n')
-        continue
-      print(f'{file}: training would refuse it:\n  {error}\n')
-      inspected, refused = inspected + 1, refused + 1
+    except LacksLists as reason:
+      refused |= not is_folder
+      print(f'{"left out: " if is_folder else REFUSAL}{reason}\n')
       continue
+    except ValueError as error:
+      refused = True
+      print(f'{REFUSAL}{error}\n')
+      continue
+    tables[file] = Table(annotations.categories, file)
     root = images or data_files.image_root(file, annotations.file_names)
     found = inspection.inspect(file, annotations, problems, root)
+    refused |= found.num_problems > 0
     print('\n'.join(lines(found)), end='\n\n')
-    inspected, refused = inspected + 1, refused + bool(found.num_problems)
-  if not inspected:
+  for difference in _different_categories(tables):
+    refused = True
+    print(f'{REFUSAL}{difference}\n')
+  if not tables and not refused:
     raise FileNotFoundError(f'no annotation file in {path}: {len(paths)} JSON files are none of LVIS or COCO')
   if refused:
     sys.exit(REFUSED)
+
+
+def _different_categories(tables: Mapping[str, Table]) -> Iterator[str]:
+  """Yields messages on files whose names differ in 'train' and 'val' alone and that have different categories."""
+  for file, table in tables.items():
+    folder, name = os.path.split(file)
+    other = tables.get(os.path.join(folder, name.replace('train', 'val')), table)
+    try:
+      check_same_categories(table, other, BOTH)
+    except ValueError as difference:
+      yield str(difference)
 
 
 def lines(found: Inspection) -> Iterator[str]:
