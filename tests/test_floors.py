@@ -87,6 +87,17 @@ def test_no_module_loads_torch_or_tensorflow_or_opencv():
   assert loading == WITH_TORCH | WITH_TFDS
 
 
+def test_no_test_file_needs_an_optional_package():
+  optional = ('torch', 'torchvision', 'timm', 'tensorflow', 'tensorflow_datasets', 'cv2', 'lvis', 'matplotlib')
+  importing = {
+    path.name
+    for path in (ROOT / 'tests').rglob('*.py')
+    for other in imported(ast.parse(path.read_text()), inside_functions=False)
+    if other.partition('.')[0] in optional
+  }
+  assert importing == set()
+
+
 def test_every_module_has_a_floor_and_every_room_of_the_table_is_there():
   names = {name for name, _ in modules()}
   inside = {(name, place) for name in names for place in FLOORS if f'{name}.'.startswith(f'{place}.')}

@@ -1,4 +1,6 @@
-"""Compiles a training step and a prediction for the devices at hand and prints what they exchange, and losses.
+"""Compiles a training step for the devices at hand and prints what they exchange, and the metrics of two steps.
+
+  python mesh_program.py float32|float64
 
 A process of its own, since the number of devices is fixed when JAX starts.
 """
@@ -18,11 +20,14 @@ from jaxdet.training.step import make_train_step
 from small_detector import CLASSES, make_batch, small_config
 
 
-def main() -> None:
-  config = small_config()
+def main(dtype: str) -> None:
+  jax.config.update('jax_enable_x64', dtype == 'float64')
+  config = small_config().copy_and_resolve_references()
+  config.model.dtype = dtype
   detector = build_detector(config.model, CLASSES)
   mesh = sharding.make_mesh()
   state = create_state(config, detector, jax.random.key(0), mesh)
+  state = jax.tree.map(lambda x: x.astype(dtype) if x.dtype == np.float32 else x, state)
   batch = sharding.put_batch(make_batch(images=4), mesh)
   step = make_train_step(config, detector, build_optimizer(config, state.params), mesh)
   compiled = step.lower(state, batch, jax.random.key(1)).compile()
@@ -36,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  sys.exit(main(sys.argv[1]))

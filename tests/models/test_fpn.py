@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from jaxdet.models.layers.upsample import upsample_bilinear, upsample_nearest
 from jaxdet.models.necks.fpn import FPN
@@ -114,6 +113,7 @@ def test_an_unknown_way_to_extra_levels_is_an_error():
 
 @pytest.mark.parametrize('small, large', [((5, 9), (9, 18)), ((35, 18), (69, 35))])
 def test_upsampling_may_be_bilinear_as_in_torch(small, large):
+  torch = pytest.importorskip('torch')
   x = np.random.default_rng(0).random((2, *small, 3), np.float32)
   expected = torch.nn.functional.interpolate(torch.from_numpy(x).permute(0, 3, 1, 2), large, mode='bilinear')
   np.testing.assert_allclose(upsample_bilinear(x, large), expected.permute(0, 2, 3, 1), atol=1e-5)

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from jaxdet.models.layers.deconv import GroupedDeconv
 from jaxdet.models.roi_heads.grid_head import Fusion, GridHead, neighbours
@@ -28,6 +27,7 @@ def random_like(tree):
 
 @pytest.mark.parametrize('groups', [1, 3])
 def test_a_deconvolution_is_torchs(groups):
+  torch = pytest.importorskip('torch')
   x = np.random.default_rng(1).normal(size=(2, 3, 5, 6)).astype(np.float32)
   layer = GroupedDeconv(9, groups)
   params = random_like(jax.eval_shape(layer.init, jax.random.key(0), x)['params'])
@@ -47,6 +47,7 @@ def test_neighbours_are_beside_above_and_below():
 
 
 def test_a_transition_is_a_convolution_by_channels_and_then_a_pointwise_one():
+  torch = pytest.importorskip('torch')
   x = np.random.default_rng(1).normal(size=(2, 4, 3, 8)).astype(np.float32)
   layer = Fusion(2, jnp.float32)
   params = random_like(jax.eval_shape(layer.init, jax.random.key(0), x)['params'])

@@ -165,24 +165,32 @@ def test_an_unknown_part_is_named():
     build_detector(config.model, CLASSES)
 
 
-def test_devices_change_nothing_and_exchange_sums_only():
+def on_devices(count: int, dtype: str) -> dict:
+  """What mesh_program.py prints on so many devices."""
   here = pathlib.Path(__file__).parent
+  environment = os.environ | {
+    # Most of the time goes into compiling.
+    'XLA_FLAGS': f'--xla_force_host_platform_device_count={count} --xla_backend_optimization_level=0',
+    'JAX_PLATFORMS': 'cpu',
+    'PYTHONPATH': os.pathsep.join(str(folder) for folder in (here.parents[1], here.parent)),
+  }
+  command = [sys.executable, here / 'mesh_program.py', dtype]
+  printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+  return json.loads(printed.stdout.splitlines()[-1])
 
-  def run(devices: int) -> dict:
-    path = os.pathsep.join(str(folder) for folder in (here.parents[1], here.parent))
-    environment = os.environ | {
-      'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
-      'JAX_PLATFORMS': 'cpu',
-      'PYTHONPATH': path,
-    }
-    printed = subprocess.run(
-      [sys.executable, here / 'mesh_program.py'], env=environment, check=True, capture_output=True, text=True
-    )
-    return json.loads(printed.stdout.splitlines()[-1])
 
-  one, four = run(1), run(4)
+@pytest.mark.slow
+def test_devices_change_nothing():
+  """In float64: a gradient jumps where an activation is 0, and of some hundred thousand activations the float32 sums of
+  two programs put one on different sides now and then."""
+  one, four = on_devices(1, 'float64'), on_devices(4, 'float64')
   assert one['devices'] == 1 and four['devices'] == 4
-  assert four['collectives'] == ['all-reduce']
   for ours, theirs in zip(one['losses'], four['losses'], strict=True):
-    for name in ours:
-      np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    assert theirs['grad_norm'] == pytest.approx(ours['grad_norm'], rel=1e-12)
+    for name in ours:  # losses are sums in float32
+      np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_devices_exchange_sums_only():
+  assert on_devices(4, 'float32')['collectives'] == ['all-reduce']

@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from pycocotools import mask as rle_codec
 
 from jaxdet.ops.image_masks import cells_of_boxes, encode_image_masks, image_mask_window
@@ -21,6 +20,7 @@ def test_a_box_owns_the_cells_that_it_touches_and_one_around_them():
 
 @pytest.mark.parametrize('size', [(48, 64), (37, 90), (12, 9)])
 def test_pixels_are_those_of_torch(size):
+  torch = pytest.importorskip('torch')
   rng = np.random.default_rng(0)
   probabilities = rng.random((3, 12, 16), np.float32)
   boxes = np.float32([[0, 0, 1, 1], [0.3, 0.2, 0.6, 0.9], [0.9, 0.5, 0.95, 0.6]]) * np.tile(size[::-1], 2)

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from jaxdet.ops.masks import crop_masks, draw_masks, unpack_masks
 from jaxdet.ops.roi_align import roi_align
@@ -147,6 +146,7 @@ def test_equals_detectron2(size):
 
 @pytest.mark.parametrize('grid', [(24, 32), (25, 33), (12, 16)])
 def test_on_a_grid_over_the_canvas_masks_are_as_torch_interpolates_them(grid):
+  torch = pytest.importorskip('torch')
   rng = np.random.default_rng(3)
   bitmaps = np.zeros((3, 96, 128), np.float32)
   for bitmap, (x, y, w, h) in zip(bitmaps, [(3, 5, 50, 40), (80, 60, 48, 36), (0, 0, 7, 90)], strict=True):
