@@ -4,5 +4,6 @@ from jaxdet.assign.matcher import match
 from jaxdet.assign.sampler import sample_mask, sample_rows
 
 ASSIGNERS = {'max_iou': match}
+# Samplers see the whole match: labels, objects and IoUs.
 ROW_SAMPLERS = {'random': sample_rows}  # indices of sampled rows, for heads that compute these only
 MASK_SAMPLERS = {'random': sample_mask}  # a mask over all rows, for heads that compute every row

@@ -67,7 +67,7 @@ def label_and_sample(
     if add_ground_truth:
       boxes, valid = jnp.concatenate([boxes, gt.boxes]), jnp.concatenate([valid, gt.valid])
     matched = assign(boxes, gt.boxes, gt.valid, valid_boxes=valid, **match_settings)
-    rows = sample(matched.label, valid, key, **sample_settings)
+    rows = sample(matched, valid, key, **sample_settings)
     gt_index = matched.index[rows.index]
     positive = rows.valid & (matched.label[rows.index] == 1)
     return RoITargets(
