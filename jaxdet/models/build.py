@@ -39,6 +39,7 @@ from jaxdet.models.detectors.pyramid_network import PyramidNetwork
 from jaxdet.models.detectors.set_prediction import is_sigmoid
 from jaxdet.models.detectors.two_stage import Cascade, ProposalGenerator, TwoStage
 from jaxdet.models.forward import Detector
+from jaxdet.models.necks.balanced import balanced_fpn
 from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
@@ -149,6 +150,7 @@ def semantic_task(settings: FrozenConfigDict, shared: Shared) -> SemanticTask:
 
 BACKBONES = {'hourglass': Hourglass, 'resnet': ResNet, 'vgg': VGG}
 NECKS = {
+  'balanced_fpn': balanced_fpn,
   'channel_mapper': ChannelMapper,
   'fpn': FPN,
   'single': SingleLevel,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from configs.parts import roi
+from configs.parts import necks, roi
 from jaxdet.convert.frameworks import detector_rules, shapes
 from jaxdet.convert.rules import export_state, import_state
 from upstream_case import lvis_mask_rcnn
@@ -151,6 +151,22 @@ def test_a_double_heads_layers_have_mmdetections_names():
     f'{head}.fc_branch.1.bias': (1024,),
     f'{head}.fc_cls.weight': (91, 1024),
     f'{head}.fc_reg.weight': (360, 1024),
+  }
+  assert {name: state[name].shape for name in expected} == expected
+
+
+def test_a_balanced_pyramids_layers_have_mmdetections_names():
+  config = lvis_mask_rcnn()
+  config.num_classes = 90
+  config.neck = necks.balanced_fpn()
+  state = exported_and_back(config)
+  expected = {
+    'neck.0.lateral_convs.3.conv.weight': (256, 2048, 1, 1),
+    'neck.0.fpn_convs.0.conv.bias': (256,),
+    'neck.1.refine.g.conv.weight': (256, 256, 1, 1),
+    'neck.1.refine.theta.conv.bias': (256,),
+    'neck.1.refine.phi.conv.weight': (256, 256, 1, 1),
+    'neck.1.refine.conv_out.conv.weight': (256, 256, 1, 1),
   }
   assert {name: state[name].shape for name in expected} == expected
 
