@@ -69,13 +69,15 @@ def weighted_iou_loss(
   return loss['weight'] * (IOU_LOSSES[loss['name']](boxes, objects) * weights).sum()
 
 
-def smooth_l1(pred: Float[Array, '...'], target: Float[Array, '...'], beta: float) -> Float[Array, '...']:
+def smooth_l1(
+  pred: Float[Array, '...'], target: Float[Array, '...'], beta: float | Float[Array, '']
+) -> Float[Array, '...']:
   """Squared below `beta`, linear above: 0.5 d^2 / beta or |d| - 0.5 beta (Girshick, 2015); with beta 0 it is |d|.
 
-  Equals optax's `huber_loss(delta=beta) / beta`, with its limit at beta 0.
+  Equals optax's `huber_loss(delta=beta) / beta`, with its limit at beta 0; a `beta` that is an array is positive.
   """
   distance = _abs(pred - target)
-  if beta == 0:
+  if not isinstance(beta, Array) and beta == 0:
     return distance
   return jnp.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta)
 
