@@ -128,6 +128,7 @@ def test_what_a_program_does_not_have_is_refused(name, error):
     ('mmdet/grid_rcnn', 183_250, (124_610, 168_590), 16, 0.02),
     ('mmdet/grid_rcnn:schedule=1x', 87_960, (58_640, 80_630), 16, 0.02),
     ('mmdet/double_head', 87_960, (58_640, 80_630), 16, 0.02),
+    ('mmdet/dynamic_rcnn', 87_960, (58_640, 80_630), 16, 0.02),
     ('mmdet/libra_rcnn:proposals=given', 87_960, (58_640, 80_630), 16, 0.02),
     ('mmdet/libra_retinanet', 87_960, (58_640, 80_630), 16, 0.01),
     ('mmdet/gfl:sizes=lsj,schedule=200ep', 366_456, (322_481, 351_797), 64, 0.04),

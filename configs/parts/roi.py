@@ -49,7 +49,7 @@ def roi(
     loss, beta, loss_weight: box loss; 'smooth_l1' (beta 0: L1), or the name of an IoU loss.
   """
   return {
-    'stage': 'standard',  # of models/box_stages; or 'double', with `box_scale`
+    'stage': 'standard',  # of models/box_stages; or 'double', with `box_scale`; or 'dynamic'
     # Of models/roi_tasks, in this order.
     'tasks': (('grid_points',) if grid_head else ()) + (('mask',) if mask_head else ()),
     'pooler': {

@@ -16,6 +16,7 @@ from jaxdet.models.backbones.hourglass import Hourglass
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.backbones.vgg import VGG
 from jaxdet.models.box_stages.double import DoubleStage
+from jaxdet.models.box_stages.dynamic import DynamicStage
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
 from jaxdet.models.dense_heads.corner_head import CornerHead
 from jaxdet.models.dense_heads.protonet import Protonet
@@ -160,7 +161,11 @@ NECKS = {
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
-BOX_STAGES = {'standard': box_stage, 'double': partial(box_stage, stage=DoubleStage)}
+BOX_STAGES = {
+  'double': partial(box_stage, stage=DoubleStage),
+  'dynamic': partial(box_stage, stage=DynamicStage),
+  'standard': box_stage,
+}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead, 'double': DoubleHead}
 ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}

@@ -13,6 +13,7 @@ CASES = (
   'mmdet/cornernet_hourglass104',
   'mmdet/grid_rcnn_r50_fpn_gn',
   'mmdet/double_head_faster_rcnn_r50_fpn',
+  'mmdet/dynamic_rcnn_r50_fpn',
   'mmdet/libra_faster_rcnn_r50_fpn',
   'mmdet/libra_retinanet_r50_fpn',
 )
