@@ -9,6 +9,7 @@ from jaxdet.parity.case import Case
 RECIPE = SimpleNamespace(
   sample_indices=lambda size: np.arange(0, size, 3),
   fill=lambda name, shape: np.full(shape, len(name), np.float32),
+  uniform=lambda name, shape: np.random.default_rng([*name.encode()]).random(shape),
 )
 
 

@@ -30,6 +30,16 @@ def fpn(
   }
 
 
+def balanced_fpn(refine_level: int = 4, **fpn_settings) -> dict:
+  """Libra R-CNN's balanced feature pyramid.
+
+  Args:
+    refine_level: level at whose size the mean of all levels is refined.
+    fpn_settings: arguments of `fpn`.
+  """
+  return {**fpn(**fpn_settings), 'name': 'balanced_fpn', 'refine_level': refine_level}
+
+
 def single(stage: int) -> dict:
   """One map of stride 16, the result of a backbone stage (C4, DC5)."""
   return {'name': 'single', 'stage': stage, 'level': 4}

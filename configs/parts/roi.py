@@ -49,7 +49,7 @@ def roi(
     loss, beta, loss_weight: box loss; 'smooth_l1' (beta 0: L1), or the name of an IoU loss.
   """
   return {
-    'stage': 'standard',  # of models/box_stages
+    'stage': 'standard',  # of models/box_stages; or 'double', with `box_scale`; or 'dynamic'
     # Of models/roi_tasks, in this order.
     'tasks': (('grid_points',) if grid_head else ()) + (('mask',) if mask_head else ()),
     'pooler': {
@@ -133,6 +133,20 @@ def box_head(
     'cosine_scale_learned': True,
     'cosine_bias': False,
     'calibration': '',  # of the logits: 'disalign' or 'lws'
+  }
+
+
+def double_box_head() -> dict:
+  """Double head: two fully connected layers for classes, a widening block and four bottlenecks for boxes."""
+  return {
+    'name': 'double',
+    'num_convs': 4,
+    'conv_channels': 1024,
+    'norm': 'sync_bn',
+    'num_fcs': 2,
+    'channels': 1024,
+    'roi_size': 7,
+    'class_agnostic': False,
   }
 
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdet.assign.matcher import Match
 
 
 class Rows(NamedTuple):
@@ -19,52 +21,96 @@ class Rows(NamedTuple):
   valid: Bool[Array, 'num']
 
 
-def sample_mask(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction: float) -> Bool[Array, 'N']:
+def sample_mask(
+  matched: Match, key: Array, num: int, positive_fraction: float, negatives_per_positive: int | None = None
+) -> Bool[Array, 'N']:
   """True for the sampled rows; for heads that compute their outputs at every row.
 
   Args:
-    labels: 1 positive, 0 negative, -1 ignored.
+    matched: labels of N rows.
     key: random key of the image.
-    num: number of rows to sample. 0: all positives and negatives.
-    positive_fraction: the most positives, as a share of `num`.
+    num, positive_fraction, negatives_per_positive: see `mask_by_priority`.
   """
-  if num == 0:
-    return labels >= 0
-  rows = _choose(labels, key, num, positive_fraction)
-  # Padding gets an index beyond the end, which the scatter drops.
-  index = jnp.where(rows.valid, rows.index, labels.shape[0])
-  return jnp.zeros(labels.shape[0], bool).at[index].set(True, mode='drop')
+  priority = jax.random.uniform(key, matched.label.shape)
+  return mask_by_priority(matched.label, priority, num, positive_fraction, negatives_per_positive)
 
 
-def sample_rows(
-  labels: Int[Array, 'N'], valid: Bool[Array, 'N'], key: Array, num: int, positive_fraction: float
-) -> Rows:
+def sample_rows(matched: Match, valid: Bool[Array, 'N'], key: Array, num: int, positive_fraction: float) -> Rows:
   """Samples rows in random order, for heads that compute their outputs for these rows only.
 
   Only the first int(num * positive_fraction) can be positive.
 
   Args:
-    labels: 1 positive, 0 negative, -1 ignored.
+    matched: labels of N rows.
     valid: False for padding, which is never sampled.
     key: random key of the image.
     num: number of rows to sample, the length of the result. 0: all N rows, positives and negatives in their own order.
     positive_fraction: the most positives, as a share of `num`.
   """
-  labels = jnp.where(valid, labels, -1)
+  labels = jnp.where(valid, matched.label, -1)
   if num == 0:
-    index = jnp.argsort(-labels, stable=True)
-    chosen = labels[index] >= 0
-    return Rows(jnp.where(chosen, index, 0), chosen)
-  return _choose(labels, key, num, positive_fraction)
-
-
-def _choose(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction: float) -> Rows:
+    return all_rows(labels)
   priority = jax.random.uniform(key, labels.shape)
-  positives, num_positives = _best(jnp.where(labels == 1, priority, -1.0), int(num * positive_fraction), num)
-  negatives, num_negatives = _best(jnp.where(labels == 0, priority, -1.0), num, num)
+  return best_rows(
+    jnp.where(labels == 1, priority, -1.0), jnp.where(labels == 0, priority, -1.0), num, positive_fraction
+  )
+
+
+def mask_by_priority(
+  labels: Int[Array, 'N'],
+  priority: Float[Array, 'N'],
+  num: int,
+  positive_fraction: float,
+  negatives_per_positive: int | None = None,
+) -> Bool[Array, 'N']:
+  """True for the positives and negatives of highest priority.
+
+  Args:
+    labels: 1 positive, 0 negative, -1 ignored.
+    priority: at least 0.
+    num: number of rows to sample. 0: all positives and negatives.
+    positive_fraction: the most positives, as a share of `num`.
+    negatives_per_positive: the most negatives for every positive; for one, if there is no positive. None: no limit.
+  """
+  if num == 0:
+    if negatives_per_positive is None:
+      return labels >= 0
+    num, positive_fraction = labels.shape[0], 1.0
+  positives, negatives = (jnp.where(labels == label, priority, -1.0) for label in (1, 0))
+  rows = best_rows(positives, negatives, num, positive_fraction, negatives_per_positive)
+  # Padding gets an index beyond the end, which the scatter drops.
+  index = jnp.where(rows.valid, rows.index, labels.shape[0])
+  return jnp.zeros(labels.shape[0], bool).at[index].set(True, mode='drop')
+
+
+def all_rows(labels: Int[Array, 'N']) -> Rows:
+  """All positives, then all negatives, in their own order."""
+  index = jnp.argsort(-labels, stable=True)
+  chosen = labels[index] >= 0
+  return Rows(jnp.where(chosen, index, 0), chosen)
+
+
+def best_rows(
+  positives: Float[Array, 'N'],
+  negatives: Float[Array, 'N'],
+  num: int,
+  positive_fraction: float,
+  negatives_per_positive: int | None = None,
+) -> Rows:
+  """The positives, then the negatives of highest priority.
+
+  Args:
+    positives: priority of every row as a positive; below 0 for the others.
+    negatives: as `positives`.
+    num, positive_fraction, negatives_per_positive: see `mask_by_priority`.
+  """
+  best_positives, num_positives = _best(positives, int(num * positive_fraction), num)
+  best_negatives, num_negatives = _best(negatives, num, num)
+  if negatives_per_positive is not None:
+    num_negatives = jnp.minimum(num_negatives, negatives_per_positive * jnp.maximum(num_positives, 1))
   row = jnp.arange(num)
   is_positive = row < num_positives
-  index = jnp.where(is_positive, positives, negatives[jnp.maximum(row - num_positives, 0)])
+  index = jnp.where(is_positive, best_positives, best_negatives[jnp.maximum(row - num_positives, 0)])
   valid = row < num_positives + num_negatives
   return Rows(jnp.where(valid, index, 0), valid)
 

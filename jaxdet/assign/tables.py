@@ -1,8 +1,11 @@
 """Assigners and samplers by the names that configs have for them."""
 
+from jaxdet.assign.balanced_sampler import sample_balanced_rows
 from jaxdet.assign.matcher import match
 from jaxdet.assign.sampler import sample_mask, sample_rows
 
 ASSIGNERS = {'max_iou': match}
-ROW_SAMPLERS = {'random': sample_rows}  # indices of sampled rows, for heads that compute these only
+# Samplers see the whole match: labels, objects and IoUs.
+# Indices of sampled rows, for heads that compute these only.
+ROW_SAMPLERS = {'random': sample_rows, 'balanced': sample_balanced_rows}
 MASK_SAMPLERS = {'random': sample_mask}  # a mask over all rows, for heads that compute every row

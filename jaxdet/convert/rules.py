@@ -14,7 +14,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxdet.convert.layouts import SAME, Layout
 
 IGNORED = ('num_batches_tracked',)  # last parts of upstream names that are ignored
-LOSS_STATE = re.compile(r'batch_stats/(class_)?loss\d*/')  # the losses' state, which checkpoints do not have
+# The state of losses and matchers, which checkpoints do not have.
+LOSS_STATE = re.compile(r'batch_stats/((class_|box_)?loss|matcher)\d*/')
 
 
 @dataclasses.dataclass(frozen=True)

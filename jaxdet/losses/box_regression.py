@@ -4,6 +4,7 @@ The classification losses that upstream shares with everybody are optax's (`sigm
 `softmax_cross_entropy_with_integer_labels`, ..); those for long tails are in this folder, see docs/losses.md.
 """
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -31,19 +32,20 @@ def regression_loss(
     objects: ground-truth boxes; arbitrary where not positive.
     positive: True for the boxes in the sum.
     coder: encodes and decodes `deltas`.
-    loss: `name`, 'smooth_l1' on deltas or one of `IOU_LOSSES` on decoded, unclipped boxes; its `weight`; `beta` of
-      smooth L1.
+    loss: `name`, one of `DELTA_LOSSES` on deltas or of `IOU_LOSSES` on decoded, unclipped boxes; its `weight`; the
+      other numbers of a loss of deltas.
   """
   # Unit boxes where not positive keep all gradients finite.
   unit = jnp.asarray([0.0, 0.0, 1.0, 1.0])
   boxes, objects = (jnp.where(positive[..., None], x, unit) for x in (boxes, objects))
-  if loss['name'] == 'smooth_l1':
-    each = smooth_l1(deltas, coder.encode(boxes, objects), loss['beta']).sum(-1)
+  if loss['name'] in DELTA_LOSSES:
+    numbers = {key: value for key, value in loss.items() if key not in ('name', 'weight')}
+    each = DELTA_LOSSES[loss['name']](deltas, coder.encode(boxes, objects), **numbers).sum(-1)
   elif loss['name'] in IOU_LOSSES:
     deltas = jnp.where(positive[..., None], deltas, 0.0)
     each = IOU_LOSSES[loss['name']](coder.decode(deltas, boxes), objects)
   else:
-    names = ', '.join(['smooth_l1', *IOU_LOSSES])
+    names = ', '.join([*DELTA_LOSSES, *IOU_LOSSES])
     raise ValueError(f"unknown box regression loss '{loss['name']}': choose one of {names}")
   return loss['weight'] * jnp.where(positive, each, 0.0).sum()
 
@@ -67,15 +69,31 @@ def weighted_iou_loss(
   return loss['weight'] * (IOU_LOSSES[loss['name']](boxes, objects) * weights).sum()
 
 
-def smooth_l1(pred: Float[Array, '...'], target: Float[Array, '...'], beta: float) -> Float[Array, '...']:
+def smooth_l1(
+  pred: Float[Array, '...'], target: Float[Array, '...'], beta: float | Float[Array, '']
+) -> Float[Array, '...']:
   """Squared below `beta`, linear above: 0.5 d^2 / beta or |d| - 0.5 beta (Girshick, 2015); with beta 0 it is |d|.
 
-  Equals optax's `huber_loss(delta=beta) / beta`, with its limit at beta 0.
+  Equals optax's `huber_loss(delta=beta) / beta`, with its limit at beta 0; a `beta` that is an array is positive.
   """
   distance = _abs(pred - target)
-  if beta == 0:
+  if not isinstance(beta, Array) and beta == 0:
     return distance
   return jnp.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta)
+
+
+def balanced_l1(
+  pred: Float[Array, '...'], target: Float[Array, '...'], alpha: float, gamma: float, beta: float
+) -> Float[Array, '...']:
+  """Balanced L1 (Libra R-CNN, Pang et al., 2019): more gradient for small distances d than smooth L1.
+
+  Below `beta` it is alpha / b (b d + 1) log(b d / beta + 1) - alpha d with b = exp(gamma / alpha) - 1; above it is
+  gamma d + gamma / b - alpha beta. Both meet at beta if beta is 1.
+  """
+  distance = _abs(pred - target)
+  b = math.exp(gamma / alpha) - 1
+  below = alpha / b * (b * distance + 1) * jnp.log(b * distance / beta + 1) - alpha * distance
+  return jnp.where(distance < beta, below, gamma * distance + gamma / b - alpha * beta)
 
 
 def iou_loss(pred: Float[Array, '... 4'], target: Float[Array, '... 4'], form: str = 'log') -> Float[Array, '...']:
@@ -125,6 +143,7 @@ def bounded_iou_loss(
 
 
 # By the names in configs.
+DELTA_LOSSES = {'smooth_l1': smooth_l1, 'balanced_l1': balanced_l1}
 IOU_LOSSES = {
   'iou': iou_loss,
   'giou': giou_loss,

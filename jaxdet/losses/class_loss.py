@@ -2,7 +2,8 @@
 
 `settings` is `config.model.roi.class_loss`: a `name` of CLASS_LOSSES and the numbers of that method. `counts` is
 `config.model.class_counts`: counts of the classes in the training annotations. For sigmoids `prior` is the initial
-probability of a class: 0.5 by default; choose far less for many classes.
+probability of a class: 0.5 by default; choose far less for many classes. `weight` is the factor of cross entropy: 1 by
+default.
 """
 
 import dataclasses
@@ -60,7 +61,8 @@ def cross_entropy(settings: Settings, num_classes: int, counts: Settings) -> Cla
 
   def loss(logits, labels, valid, key):
     logits, labels = regions.mask_padding(logits, labels, valid, background=num_classes)
-    return regions.mean_over(optax.softmax_cross_entropy_with_integer_labels(logits, labels), valid)
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return settings.get('weight', 1.0) * regions.mean_over(each, valid)
 
   return _softmax(num_classes, loss)
 

@@ -5,6 +5,7 @@ A part is made from its own settings and from `Shared`, the settings that all pa
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from jaxdet.losses.class_loss import make_class_loss
 from jaxdet.models.backbones.hourglass import Hourglass
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.backbones.vgg import VGG
+from jaxdet.models.box_stages.double import DoubleStage
+from jaxdet.models.box_stages.dynamic import DynamicStage
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
 from jaxdet.models.dense_heads.corner_head import CornerHead
 from jaxdet.models.dense_heads.protonet import Protonet
@@ -37,6 +40,7 @@ from jaxdet.models.detectors.pyramid_network import PyramidNetwork
 from jaxdet.models.detectors.set_prediction import is_sigmoid
 from jaxdet.models.detectors.two_stage import Cascade, ProposalGenerator, TwoStage
 from jaxdet.models.forward import Detector
+from jaxdet.models.necks.balanced import balanced_fpn
 from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
 from jaxdet.models.necks.single import SingleLevel
@@ -53,6 +57,7 @@ from jaxdet.models.pyramid_tasks.task import PyramidTask
 from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
+from jaxdet.models.roi_heads.double_head import DoubleHead
 from jaxdet.models.roi_heads.grid_head import GridHead
 from jaxdet.models.roi_heads.res5_head import Res5Head
 from jaxdet.models.roi_targets import most_positives
@@ -85,10 +90,14 @@ def deformable_pooler(pooler: FrozenConfigDict, size: int, shared: Shared) -> De
   return DeformablePooler(pooler.levels, {NETWORK: network})
 
 
-def standard_stage(
-  roi: FrozenConfigDict, end: str, shared_head: Mapping[str, nn.Module], shared: Shared
+def box_stage(
+  roi: FrozenConfigDict,
+  end: str,
+  shared_head: Mapping[str, nn.Module],
+  shared: Shared,
+  stage: type[StandardStage] = StandardStage,
 ) -> StandardStage:
-  """A standard box stage; `end` is the suffix of its network's name, such as '0' of 'box_head0'."""
+  """A box stage; `end` is the suffix of its network's name, such as '0' of 'box_head0'."""
   settings, head = roi.box_head, f'box_head{end}'
   class_loss = make_class_loss(roi.class_loss, shared.num_classes, shared.class_counts)
   pooler = find(POOLERS, roi.pooler.name, 'roi.pooler.name')(roi.pooler, settings.roi_size, shared)
@@ -100,7 +109,7 @@ def standard_stage(
     dtype=shared.dtype,
   )
   networks = {**pooler.networks, **shared_head, head: network}
-  return StandardStage(roi, networks, head, pooler, class_loss, shared.num_classes)
+  return stage(roi, networks, head, pooler, class_loss, shared.num_classes)
 
 
 def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> MaskTask:
@@ -142,6 +151,7 @@ def semantic_task(settings: FrozenConfigDict, shared: Shared) -> SemanticTask:
 
 BACKBONES = {'hourglass': Hourglass, 'resnet': ResNet, 'vgg': VGG}
 NECKS = {
+  'balanced_fpn': balanced_fpn,
   'channel_mapper': ChannelMapper,
   'fpn': FPN,
   'single': SingleLevel,
@@ -151,8 +161,12 @@ NECKS = {
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
-BOX_STAGES = {'standard': standard_stage}
-BOX_HEADS = {'conv_fc': ConvFCBoxHead}
+BOX_STAGES = {
+  'double': partial(box_stage, stage=DoubleStage),
+  'dynamic': partial(box_stage, stage=DynamicStage),
+  'standard': box_stage,
+}
+BOX_HEADS = {'conv_fc': ConvFCBoxHead, 'double': DoubleHead}
 ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task}
 MASK_HEADS = {'conv': ConvMaskHead}
 GRID_HEADS = {'fused': GridHead}

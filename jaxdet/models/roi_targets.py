@@ -47,6 +47,7 @@ def label_and_sample(
   matcher: Settings,
   sampler: Settings,
   add_ground_truth: bool,
+  moving: Mapping[str, Float[Array, 'B']] | None = None,
 ) -> RoITargets:
   """Matches proposals with objects and samples training RoIs; without gradient.
 
@@ -58,16 +59,17 @@ def label_and_sample(
     matcher: `name` of ASSIGNERS, and its settings.
     sampler: `name` of ROW_SAMPLERS, and its settings.
     add_ground_truth: adds ground-truth boxes to the proposals.
+    moving: settings of the matcher that change from step to step, for every image, in place of those in `matcher`.
   """
   assign, match_settings = find_with_settings(ASSIGNERS, matcher, 'matcher')
   sample, sample_settings = find_with_settings(ROW_SAMPLERS, sampler, 'sampler')
 
-  def one_image(key, boxes, valid, gt: Objects):
+  def one_image(key, boxes, valid, gt: Objects, moving):
     num_proposals = len(boxes)
     if add_ground_truth:
       boxes, valid = jnp.concatenate([boxes, gt.boxes]), jnp.concatenate([valid, gt.valid])
-    matched = assign(boxes, gt.boxes, gt.valid, valid_boxes=valid, **match_settings)
-    rows = sample(matched.label, valid, key, **sample_settings)
+    matched = assign(boxes, gt.boxes, gt.valid, valid_boxes=valid, **{**match_settings, **moving})
+    rows = sample(matched, valid, key, **sample_settings)
     gt_index = matched.index[rows.index]
     positive = rows.valid & (matched.label[rows.index] == 1)
     return RoITargets(
@@ -81,7 +83,7 @@ def label_and_sample(
 
   with jax.named_scope('region_targets'):
     boxes_alone = objects.replace(masks=None, keypoints=None)
-    chosen = per_image(one_image)(keys, proposals.boxes, proposals.valid, boxes_alone)
+    chosen = per_image(one_image)(keys, proposals.boxes, proposals.valid, boxes_alone, moving or {})
     return jax.lax.stop_gradient(chosen)
 
 

@@ -161,7 +161,7 @@ def fixed_regions(case: Case) -> tuple[Float[np.ndarray, 'B R 4'], Bool[np.ndarr
 
 def _given_proposals(case: Case) -> Proposals | None:
   """Proposals of Fast R-CNN: the fixed RoIs in mmdetection, 200 other boxes in Detectron2; else None."""
-  if 'Fast R-CNN' not in case.meta['system']:
+  if 'Fast R-CNN' not in case.meta['system'] and set(case.meta.get('train_cfg', {})) != {'rcnn'}:
     return None
   if case.program == 'mmdet':
     boxes, real = fixed_regions(case)

@@ -13,6 +13,7 @@ from jaxdet.convert.rules import Rule, import_state
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import initialize, variable_shapes
 from jaxdet.parity import case as cases
+from jaxdet.parity.anchor_samples import sample_as_recorded
 from jaxdet.parity.case import Case
 from jaxdet.parity.class_knowledge import draw_as_recorded, set_class_counts
 from jaxdet.parity.overrides import case_config
@@ -49,7 +50,8 @@ def make_model_under_test(case: Case, entry: Entry, dtype: str = 'float32') -> M
   if case.program not in NAMES:
     raise ValueError(f'no names of weights for {case.program}')
   rules = detector_rules(NAMES[case.program], config.model)
-  detector = draw_as_recorded(build_detector(config.model, config.model.num_classes), case)
+  detector = build_detector(config.model, config.model.num_classes)
+  detector = sample_as_recorded(draw_as_recorded(detector, case), case)
   state = cases.state(case)
   shapes = variable_shapes(detector)
   variables, report = import_state(state, shapes, rules)

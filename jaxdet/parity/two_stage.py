@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 
 import flax.struct
@@ -166,10 +167,12 @@ def infer(
 def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
   """Tensors of every box stage, '0/feats' and so on, each [B, P, ...], from a record."""
   tensors = {}
+  pools = iter(call.of('RoIAlign') or call.of('roi_pool'))
   for k, stage in enumerate(detector.stages):
     [head] = call.of(stage.head)
     logits, deltas = head.result
-    pooled = (call.of('RoIAlign') or call.of('roi_pool'))[k]
+    pooled, *again = itertools.islice(pools, len(jax.tree.leaves(head.arguments)))  # a double head has two features
+    tensors |= {f'{k}/feats#{i}': each.result for i, each in enumerate(again, start=2)}
     if SHARED_HEAD in stage.networks:
       tensors['shared'] = head.arguments[0]
     hidden, uncalibrated = call.layers[stage.head, 'logits']

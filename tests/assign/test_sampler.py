@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdet.assign import sampler
+from jaxdet.assign.matcher import Match
 from parity_kit import case
 
 KEY = jax.random.key(0)
@@ -16,8 +17,14 @@ KEY = jax.random.key(0)
 @functools.partial(jax.jit, static_argnames=('num', 'positive_fraction'))
 def sample(labels, valid, key, num, positive_fraction):
   """Both functions at once: (mask, rows)."""
-  mask = sampler.sample_mask(jnp.where(valid, labels, -1), key, num, positive_fraction)
-  return mask, sampler.sample_rows(labels, valid, key, num, positive_fraction)
+  mask = sampler.sample_mask(match(jnp.where(valid, labels, -1)), key, num, positive_fraction)
+  return mask, sampler.sample_rows(match(labels), valid, key, num, positive_fraction)
+
+
+def match(labels) -> Match:
+  """A match with these labels."""
+  labels = jnp.asarray(labels)
+  return Match(jnp.zeros_like(labels), labels, jnp.zeros(labels.shape))
 
 
 def labels_of(positives, negatives, ignored):
@@ -105,3 +112,18 @@ def test_every_row_has_the_same_chance():
     assert not frequency[labels == -1].any()
   # The rows come in random order too: no positive is always the first.
   assert np.bincount(rows.index[:, 0], minlength=100).max() < 4000 * 0.08
+
+
+@pytest.mark.parametrize('num', [0, 64])
+@pytest.mark.parametrize('positives, negatives', [(3, 15), (0, 5), (20, 44)])
+def test_at_most_so_many_negatives_for_a_positive(num, positives, negatives):
+  labels = labels_of(positives, 100, ignored=10)
+  mask = np.asarray(sampler.sample_mask(match(labels), KEY, num, 0.5, negatives_per_positive=5))
+  assert counts(labels, mask) == (positives, 100 if num == 0 and positives == 20 else negatives)
+
+
+def test_the_rows_of_highest_priority_are_taken():
+  labels = np.array([0, 1, 0, 1, 0, -1, 1])
+  priority = jnp.array([0.1, 0.2, 0.9, 0.8, 0.5, 1.0, 0.3])
+  mask = sampler.mask_by_priority(jnp.asarray(labels), priority, 4, 0.5)
+  assert np.flatnonzero(mask).tolist() == [2, 3, 4, 6]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from configs.parts import roi
+from configs.parts import necks, roi
 from jaxdet.convert.frameworks import detector_rules, shapes
 from jaxdet.convert.rules import export_state, import_state
 from upstream_case import lvis_mask_rcnn
@@ -100,16 +100,25 @@ def test_the_layers_that_move_regions_bins_have_mmdetections_names():
   assert {name: state[name].shape for name in expected} == expected
 
 
-def test_a_grid_heads_layers_have_mmdetections_names():
-  config = lvis_mask_rcnn()
-  config.num_classes = 90
-  config.roi = roi.mmdet(box_head=roi.box_head(box_regression=False), grid_head=roi.grid_head())
+def exported_and_back(config) -> dict[str, np.ndarray]:
+  """The state of random variables under mmdetection's names, which has every array and is imported as it was."""
   like = shapes(config)
   rng = np.random.default_rng(0)
   variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32), like)
   table = detector_rules('mmdet', config)
   assert sorted(rule.path for rule in table) == sorted(flatten_dict(like, sep='/'))
   state = export_state(variables, table)
+  again, report = import_state(state, like, table)
+  report.check()
+  jax.tree.map(np.testing.assert_array_equal, variables, again)
+  return state
+
+
+def test_a_grid_heads_layers_have_mmdetections_names():
+  config = lvis_mask_rcnn()
+  config.num_classes = 90
+  config.roi = roi.mmdet(box_head=roi.box_head(box_regression=False), grid_head=roi.grid_head())
+  state = exported_and_back(config)
   head = 'roi_head.grid_head'
   expected = {
     f'{head}.convs.0.conv.weight': (576, 256, 3, 3),
@@ -124,9 +133,42 @@ def test_a_grid_heads_layers_have_mmdetections_names():
   }
   assert {name: state[name].shape for name in expected} == expected
   assert not [name for name in state if 'fc_reg' in name]
-  again, report = import_state(state, like, table)
-  report.check()
-  jax.tree.map(np.testing.assert_array_equal, variables, again)
+
+
+def test_a_double_heads_layers_have_mmdetections_names():
+  config = lvis_mask_rcnn()
+  config.num_classes = 90
+  config.roi = {**roi.mmdet(box_head=roi.double_box_head()), 'stage': 'double', 'box_scale': 1.3}
+  state = exported_and_back(config)
+  head = 'roi_head.bbox_head'
+  expected = {
+    f'{head}.res_block.conv1.conv.weight': (256, 256, 3, 3),
+    f'{head}.res_block.conv2.bn.running_mean': (1024,),
+    f'{head}.res_block.conv_identity.conv.weight': (1024, 256, 1, 1),
+    f'{head}.conv_branch.3.conv2.weight': (256, 256, 3, 3),
+    f'{head}.conv_branch.0.bn3.bias': (1024,),
+    f'{head}.fc_branch.0.weight': (1024, 12544),
+    f'{head}.fc_branch.1.bias': (1024,),
+    f'{head}.fc_cls.weight': (91, 1024),
+    f'{head}.fc_reg.weight': (360, 1024),
+  }
+  assert {name: state[name].shape for name in expected} == expected
+
+
+def test_a_balanced_pyramids_layers_have_mmdetections_names():
+  config = lvis_mask_rcnn()
+  config.num_classes = 90
+  config.neck = necks.balanced_fpn()
+  state = exported_and_back(config)
+  expected = {
+    'neck.0.lateral_convs.3.conv.weight': (256, 2048, 1, 1),
+    'neck.0.fpn_convs.0.conv.bias': (256,),
+    'neck.1.refine.g.conv.weight': (256, 256, 1, 1),
+    'neck.1.refine.theta.conv.bias': (256,),
+    'neck.1.refine.phi.conv.weight': (256, 256, 1, 1),
+    'neck.1.refine.conv_out.conv.weight': (256, 256, 1, 1),
+  }
+  assert {name: state[name].shape for name in expected} == expected
 
 
 @pytest.mark.parametrize('program', NAMES)

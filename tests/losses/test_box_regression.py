@@ -90,6 +90,30 @@ def test_smooth_l1_is_mmdetections(name, beta):
   np.testing.assert_allclose(gradient * recorded.cotangent(()), recorded.outputs['grad/pred'], rtol=1e-4, atol=1e-7)
 
 
+def test_balanced_l1_is_mmdetections():
+  recorded = op_case('losses', 'balanced_l1')
+  pred, target, weight = (recorded.inputs[name] for name in ('pred', 'target', 'weight'))
+
+  @jax.jit
+  @jax.value_and_grad
+  def total(pred):
+    each = losses.balanced_l1(pred, target, alpha=0.5, gamma=1.5, beta=1.0)
+    return (each * weight).sum() / recorded.args['avg_factor']
+
+  loss, gradient = total(pred)
+  np.testing.assert_allclose(loss, recorded.outputs['loss'], rtol=1e-5)
+  np.testing.assert_allclose(gradient * recorded.cotangent(()), recorded.outputs['grad/pred'], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize('beta', [0.11, 1.0])
+def test_balanced_l1_by_hand(beta):
+  b = np.exp(3) - 1
+  near, far = 0.05, 2.0
+  expected = [0.5 / b * (b * near + 1) * np.log(b * near / beta + 1) - 0.5 * near, 3 + 1.5 / b - 0.5 * beta, 0]
+  found = losses.balanced_l1(jnp.array([near, -far, 0]), jnp.zeros(3), 0.5, 1.5, beta)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize(
   'name, loss',
   [

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from jaxdet.convert.mmdet.layers import conv_norm
-from jaxdet.convert.names import Names
+from jaxdet.convert.names import Names, within
 
 
 def fpn(settings: ConfigDict) -> Names:
@@ -11,6 +11,12 @@ def fpn(settings: ConfigDict) -> Names:
   position = list(settings.levels).index
   lateral = conv_norm('lateral#', lambda level: f'lateral_convs.{position(level)}', settings.norm)
   return lateral | conv_norm('output#', lambda level: f'fpn_convs.{position(level)}', settings.norm)
+
+
+def balanced_fpn(settings: ConfigDict) -> Names:
+  """Names of a balanced feature pyramid, the second of two necks in a row."""
+  refinement = {name: f'{name}.conv' for name in ('g', 'theta', 'phi')} | {'output': 'conv_out.conv'}
+  return within('pyramid', '0', fpn(settings)) | within('refinement', '1.refine', refinement)
 
 
 def channel_mapper(settings: ConfigDict) -> Names:
@@ -33,4 +39,4 @@ def ssd_neck(settings: ConfigDict) -> Names:
 
 
 # From `config.model.neck`.
-NECKS = {'fpn': fpn, 'channel_mapper': channel_mapper, 'ssd_neck': ssd_neck}
+NECKS = {'fpn': fpn, 'balanced_fpn': balanced_fpn, 'channel_mapper': channel_mapper, 'ssd_neck': ssd_neck}

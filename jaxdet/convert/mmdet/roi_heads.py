@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from jaxdet.convert.layouts import CONV, DECONV, linear_after_flatten
-from jaxdet.convert.mmdet.backbones import BACKBONES
-from jaxdet.convert.mmdet.layers import conv_norm
-from jaxdet.convert.names import Named, Names
+from jaxdet.convert.mmdet.backbones import BACKBONES, basic_block
+from jaxdet.convert.mmdet.layers import conv_norm, norm_name
+from jaxdet.convert.names import Named, Names, within
 
 
 def res5(backbone: ConfigDict) -> Names:
@@ -41,6 +41,19 @@ def conv_fc(settings: ConfigDict) -> Names:
   return names
 
 
+def double(settings: ConfigDict) -> Names:
+  """Names of a double head."""
+  return {
+    'fc0': Named('fc_branch.0', linear_after_flatten(settings.roi_size)),
+    'fc#': lambda i: f'fc_branch.{i}',
+    'logits': 'fc_cls',
+    'deltas': 'fc_reg',
+    **conv_norm('widening/conv#', lambda i: f'res_block.conv{i}', settings.norm),
+    **conv_norm('widening/shortcut', lambda: 'res_block.conv_identity', settings.norm),
+    **within('block#', lambda i: f'conv_branch.{i}', basic_block(norm_name(settings.norm))),
+  }
+
+
 def conv_mask(settings: ConfigDict) -> Names:
   """Names of a mask head of convolutions."""
   names = conv_norm('conv#', lambda i: f'convs.{i}', settings.norm)
@@ -65,7 +78,7 @@ def seesaw(settings: ConfigDict) -> Names:
 SHARED_HEADS = {'res5': res5}  # from `config.model.backbone`
 ROI_POOLS = {'v1': deformable_roi_pool, 'v2': deformable_roi_pool}  # from the levels and the bins along a side
 # From the head's, or the loss's, own settings.
-BOX_HEADS = {'conv_fc': conv_fc}
+BOX_HEADS = {'conv_fc': conv_fc, 'double': double}
 MASK_HEADS = {'conv': conv_mask}
 GRID_HEADS = {'fused': fused_grid}
 CLASS_LOSSES = {'seesaw': seesaw}

@@ -7,6 +7,7 @@ Detectron2 and mmdetection.
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -23,7 +24,7 @@ from jaxdet.models.random_keys import batch_key
 from jaxdet.models.roi_targets import RoITargets, label_and_sample
 from jaxdet.ops import boxes
 from jaxdet.ops.box_coder import BoxCoder, make_coder
-from jaxdet.structures import Batch, Proposals
+from jaxdet.structures import Batch, Objects, Proposals
 
 SHARED_HEAD = 'shared_head'
 
@@ -72,12 +73,19 @@ class StandardStage:
       right = targets.positive & (likeliest == targets.labels)
       losses = {'loss_class': loss_class}
       if outputs.regression is not None:
-        losses['loss_box'] = self._box_loss(outputs.regression, targets, batch)
+        losses['loss_box'] = self.box_loss(call, outputs.regression, targets, batch)
       return {
         **losses,
         'accuracy': right.sum() / jnp.maximum(positives, 1),  # of positives
         'positives': positives / len(batch.image),
       }
+
+  def box_loss(
+    self, call: Call, regression: Float[Array, 'B R K|1 4'], targets: RoITargets, batch: Batch
+  ) -> Float[Array, '']:
+    """Box loss `settings.loss`; `call` is for losses with a state."""
+    del call
+    return mean_box_loss(regression, targets, batch.objects, self.coder, self.settings.loss)
 
   def scores(self, outputs: BoxOutputs) -> Float[Array, 'B R K']:
     """Class scores."""
@@ -128,14 +136,19 @@ class StandardStage:
       return self.coder.decode_clipped(regression, rois, image_size)
     return self.coder.decode(regression, rois)
 
-  def _box_loss(self, deltas: Float[Array, 'B R K|1 4'], targets: RoITargets, batch: Batch) -> Float[Array, '']:
-    """Regression loss `settings.loss` summed over positives, divided by the number of sampled RoIs."""
-    gt_boxes = jnp.take_along_axis(batch.objects.boxes, targets.gt_index[..., None], axis=1)
-    own = _of_class(deltas, targets.labels)
-    s = self.settings
-    return regression_loss(own, targets.boxes, gt_boxes, targets.positive, self.coder, s.loss) / jnp.maximum(
-      targets.valid.sum(), 1
-    )
+
+def mean_box_loss(
+  deltas: Float[Array, 'B R K|1 4'],
+  targets: RoITargets,
+  objects: Objects,
+  coder: BoxCoder,
+  loss: Mapping[str, Any],
+) -> Float[Array, '']:
+  """Regression loss `loss` summed over positives, divided by the number of sampled RoIs."""
+  gt_boxes = jnp.take_along_axis(objects.boxes, targets.gt_index[..., None], axis=1)
+  own = _of_class(deltas, targets.labels)
+  total = regression_loss(own, targets.boxes, gt_boxes, targets.positive, coder, loss)
+  return total / jnp.maximum(targets.valid.sum(), 1)
 
 
 def class_loss_name(head: str) -> str:

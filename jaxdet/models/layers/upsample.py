@@ -1,7 +1,8 @@
-"""Upsampling of maps: nearest and bilinear."""
+"""Upsampling of maps: nearest, twice or to a size, and bilinear."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -20,3 +21,19 @@ def upsample_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float
 def upsample_bilinear(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:
   """Resizes a map to a size that is not smaller, as torch's bilinear `interpolate` with align_corners=False."""
   return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), 'bilinear', antialias=False)
+
+
+def resize_nearest(x: Float[Array, 'B H W C'], size: tuple[int, int]) -> Float[Array, 'B H2 W2 C']:
+  """Resizes a map to a size that is not smaller, as torch's nearest `interpolate` to a size."""
+  for axis, length in zip((1, 2), size, strict=True):
+    x = _resize_axis(x, axis, length)
+  return x
+
+
+def _resize_axis(x: Float[Array, 'B H W C'], axis: int, length: int) -> Float[Array, 'B H2 W2 C']:
+  pixels, number = x.shape[axis], np.arange(length)
+  # Torch's arithmetic: float32 is a pixel off for some sizes.
+  source = np.minimum(np.floor(number.astype(np.float32) * np.float32(pixels / length)).astype(int), pixels - 1)
+  if np.array_equal(source, number // (length // pixels)):
+    return jnp.repeat(x, length // pixels, axis=axis)
+  return jnp.take(x, source, axis=axis)

@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import flax.linen as nn
@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import FrozenConfigDict
 
+from jaxdet.assign.matcher import Match
 from jaxdet.assign.tables import ASSIGNERS, MASK_SAMPLERS
 from jaxdet.losses.box_regression import regression_loss
 from jaxdet.models.dense_heads.rpn_head import RPNHead
@@ -28,6 +29,7 @@ from jaxdet.parts import find_with_settings
 from jaxdet.structures import Batch, Objects, Proposals
 
 Levels = Mapping[int, Array]
+Sampler = Callable[[Match, Array], Bool[Array, 'N']]  # from anchors' matches and a random key to those that count
 HEAD = 'rpn_head'  # name of the network
 
 
@@ -37,11 +39,12 @@ class RPN:
 
   settings: FrozenConfigDict
   networks: Mapping[str, nn.Module]
+  sample: Sampler  # of the anchors of an image
 
   def train(self, call: Call, pyramid: Levels, batch: Batch, keys: Array) -> tuple[Losses, Proposals]:
     """The head's two losses, and proposals for the second stage; `keys` [B] choose the sampled anchors."""
     logits, deltas = call(HEAD, pyramid)
-    of_anchors = partial(losses, settings=self.settings)
+    of_anchors = partial(losses, settings=self.settings, sample=self.sample)
     made = call.step('RPN losses', of_anchors, logits, deltas, batch.objects, batch.image_size, keys, gradient=2)
     limits = self.settings.train_proposals
     return made, self._propose(call, logits, deltas, batch.image_size, limits)
@@ -59,7 +62,8 @@ class RPN:
 def make_rpn(settings: FrozenConfigDict, dtype: jnp.dtype) -> RPN:
   """Makes the region proposal network of `config.model.proposals`."""
   head = RPNHead(settings.num_convs, settings.channels, anchors_per_cell(settings.anchors), dtype)
-  return RPN(settings, {HEAD: head})
+  sample, limits = find_with_settings(MASK_SAMPLERS, settings.sampler, 'proposals.sampler.name')
+  return RPN(settings, {HEAD: head}, partial(sample, **limits))
 
 
 @jax.named_scope('proposals')
@@ -119,6 +123,7 @@ def losses(
   image_size: Int[Array, 'B 2'],
   keys: Array,
   settings: FrozenConfigDict,
+  sample: Sampler,
 ) -> dict[str, Float[Array, '']]:
   """Binary cross entropy of objectness and the regression loss of the positive anchors.
 
@@ -129,6 +134,7 @@ def losses(
     image_size: (height, width) in pixels.
     keys: a random key for each image, [B]; they choose the sampled anchors.
     settings: `config.model.proposals`.
+    sample: the anchors of an image that count.
   """
   by_level = level_anchors(logits, settings.anchors)
   anchors = jnp.asarray(np.concatenate(list(by_level.values())))
@@ -136,12 +142,11 @@ def losses(
   flat_deltas = jnp.concatenate([deltas[l].reshape(deltas[l].shape[0], -1, 4) for l in by_level], axis=1)
 
   assign, match_settings = find_with_settings(ASSIGNERS, settings.matcher, 'proposals.matcher.name')
-  sample, sample_settings = find_with_settings(MASK_SAMPLERS, settings.sampler, 'proposals.sampler.name')
 
   def targets(key, objects: Objects, size):
     valid_anchors = training_anchors(logits, by_level, size, settings)
     matched = assign(anchors, objects.boxes, objects.valid, valid_boxes=valid_anchors, **match_settings)
-    sampled = sample(matched.label, key, **sample_settings)
+    sampled = sample(matched, key)
     positive = sampled & (matched.label == 1)
     return sampled, positive, objects.boxes[matched.index]
 
