@@ -127,6 +127,8 @@ def test_what_a_program_does_not_have_is_refused(name, error):
     ('mmdet/retinanet:dataset=voc', 12_420, (9_315,), 16, 0.01),
     ('mmdet/grid_rcnn', 183_250, (124_610, 168_590), 16, 0.02),
     ('mmdet/grid_rcnn:schedule=1x', 87_960, (58_640, 80_630), 16, 0.02),
+    ('mmdet/ms_rcnn:weights=msra', 87_960, (58_640, 80_630), 16, 0.02),
+    ('mmdet/ms_rcnn:schedule=2x', 175_920, (117_280, 161_260), 16, 0.02),
     ('mmdet/gfl:sizes=lsj,schedule=200ep', 366_456, (322_481, 351_797), 64, 0.04),
     ('mmdet/ssd', 219_888, (146_592, 201_564), 64, 2e-3),
     ('detectron2/panoptic_fpn:schedule=135k', 135_000, (105_000, 125_000), 32, 0.04),

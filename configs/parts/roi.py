@@ -20,6 +20,7 @@ def roi(
   *,
   box_head: dict,
   mask_head: dict | None = None,
+  mask_iou_head: dict | None = None,
   grid_head: dict | None = None,
   cascade: dict | None = None,
   levels: tuple[int, ...] = (2, 3, 4, 5),
@@ -38,7 +39,8 @@ def roi(
   """RoI heads with Detectron2's settings; `mmdet` below has mmdetection's differences.
 
   Args:
-    box_head, mask_head, grid_head: see the functions below; without a mask head no masks, likewise for grid points.
+    box_head, mask_head, mask_iou_head, grid_head: see the functions below; without a mask head no masks, without a mask
+      IoU head no mask scoring, likewise for grid points.
     cascade: settings of several box heads in sequence.
     levels: pyramid levels that RoIs are pooled from.
     shared_head: 'res5': the backbone's last stage, applied to every RoI (C4).
@@ -51,7 +53,8 @@ def roi(
   return {
     'stage': 'standard',  # of models/box_stages
     # Of models/roi_tasks, in this order.
-    'tasks': (('grid_points',) if grid_head else ()) + (('mask',) if mask_head else ()),
+    'tasks': (('grid_points',) if grid_head else ())
+    + ((('mask_scoring' if mask_iou_head else 'mask'),) if mask_head else ()),
     'pooler': {
       'name': 'deformable' if deformable_pooling else 'roi_align',
       **({'version': deformable_pooling} if deformable_pooling else {}),
@@ -77,6 +80,7 @@ def roi(
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
     'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
     **({'mask_head': mask_head} if mask_head else {}),
+    **({'mask_iou_head': mask_iou_head, 'mask_scoring': mask_scoring()} if mask_iou_head else {}),
     **({'grid_head': grid_head, 'grid_points': grid_points()} if grid_head else {}),
     **({'cascade': cascade} if cascade else {}),
   }
@@ -154,6 +158,21 @@ def mask_head(norm: str = '', *, num_convs: int = 4, class_agnostic: bool = Fals
     'roi_size': 14,
     'class_agnostic': class_agnostic,
     'predictor': 'conv',  # or 'normed', as the box head's classifier
+  }
+
+
+def mask_iou_head() -> dict:
+  """Mask Scoring R-CNN's mask IoU head: four convolutions, the last one of stride 2, and two fully connected layers."""
+  return {'name': 'conv_fc', 'num_convs': 4, 'conv_channels': 256, 'num_fcs': 2, 'channels': 1024}
+
+
+def mask_scoring() -> dict:
+  """Training of Mask Scoring R-CNN's mask IoUs."""
+  return {
+    # Logit from which on a pixel is in the predicted mask. 0 would be a probability of 0.5; mmdetection compares the
+    # logits with its threshold of probabilities.
+    'logit_threshold': 0.5,
+    'loss_weight': 0.5,
   }
 
 

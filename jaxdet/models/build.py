@@ -54,10 +54,12 @@ from jaxdet.models.roi_heads.conv_fc_box_head import ConvFCBoxHead
 from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
 from jaxdet.models.roi_heads.grid_head import GridHead
+from jaxdet.models.roi_heads.mask_iou_head import MaskIoUHead
 from jaxdet.models.roi_heads.res5_head import Res5Head
 from jaxdet.models.roi_targets import most_positives
 from jaxdet.models.roi_tasks.grid_points import GRID_HEAD, GridPointsTask
 from jaxdet.models.roi_tasks.mask import MaskTask
+from jaxdet.models.roi_tasks.mask_scoring import MASK_IOU_HEAD, MaskScoringTask
 from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
 from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
 from jaxdet.parts import find
@@ -118,6 +120,17 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
 
+def mask_scoring_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> MaskScoringTask:
+  """The mask task with predicted IoUs, for one box stage."""
+  if len(stages) > 1:
+    raise ValueError("mask scoring belongs to one box stage, not to a cascade: set roi.tasks to ('mask',)")
+  masks, settings = mask_task(roi, stages, shared), roi.mask_iou_head
+  make = find(MASK_IOU_HEADS, settings.name, 'roi.mask_iou_head.name')
+  network = make(**_without(settings, 'name'), num_classes=shared.num_classes, dtype=shared.dtype)
+  networks = {**masks.networks, MASK_IOU_HEAD: network}
+  return MaskScoringTask(networks, masks.pooler, masks.most_positives, settings=roi.mask_scoring)
+
+
 def grid_points_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> GridPointsTask:
   """The grid points task, for one box stage."""
   if len(stages) > 1:
@@ -153,8 +166,9 @@ POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
 BOX_STAGES = {'standard': standard_stage}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
-ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task}
+ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task, 'mask_scoring': mask_scoring_task}
 MASK_HEADS = {'conv': ConvMaskHead}
+MASK_IOU_HEADS = {'conv_fc': MaskIoUHead}
 GRID_HEADS = {'fused': GridHead}
 PYRAMID_TASKS: dict[str, Callable[[FrozenConfigDict, Shared], PyramidTask]] = {'semantic': semantic_task}
 SEMANTIC_HEADS = {'semantic_fpn': SemanticFPNHead}

@@ -34,6 +34,7 @@ _MMDET = {
   r'loss_centerness': 'loss_centerness',
   r'loss_dfl': 'loss_distribution',
   r'loss_mask': 'loss_mask',
+  r'loss_mask_iou': 'loss_mask_iou',
   r'loss_grid': 'loss_grid',
   r'loss_segm': 'loss_semantic',
   r'det_loss': 'loss_corners',

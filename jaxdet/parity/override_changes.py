@@ -142,7 +142,7 @@ def write(model: ConfigDict, path: str, value) -> None:
   *parents, key = path.split('.')
   if parents and model.get(parents[0]) is None or path.startswith('proposals.') and model.proposals.name == 'given':
     return
-  if key == 'mask_head' or 'mask_head' in parents and 'mask' not in model.roi.tasks:
+  if key == 'mask_head' or 'mask_head' in parents and 'mask_head' not in model.roi:
     return
   node = read(model, '.'.join(parents)) if parents else model
   if key not in node:

@@ -12,6 +12,7 @@ CASES = (
   'mmdet/yolact_r50',
   'mmdet/cornernet_hourglass104',
   'mmdet/grid_rcnn_r50_fpn_gn',
+  'mmdet/ms_rcnn_r50_caffe_fpn',
 )
 PIXELS = {  # maps of pixels that are compared
   'detectron2/semantic_R_50_FPN_1x': {'sem_seg0/argmax', 'sem_seg1/argmax'},
