@@ -14,7 +14,7 @@ from configs.parts.experiment import evaluation, experiment
 CHOICES = {
   'backbone': backbones.NETWORKS,
   'weights': ('', *backbones.MMDET),  # initial weights of the backbone; '': torchvision's
-  'neck': layouts.LAYOUTS,
+  'neck': layouts.MMDET,
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'deformable_pooling': ('', 'v1', 'v2'),  # of RoIs, for the box head
   'box_loss': roi.MMDET_IOU_LOSSES,
@@ -24,7 +24,7 @@ CHOICES = {
   'dataset': ('coco', 'lvis_v1', 'lvis_v0.5', 'cityscapes', 'voc', 'voc_ms'),
   'schedule': ('', '1x', '2x', '3x', '6x', '20e', '24e', '36e', '18k', '90k'),  # '': the data set's first
 }
-RPN = {'fpn': {}, 'c4': {}, 'dc5': {'border': 0}}
+RPN = {'dc5': {'border': 0}}
 BOX_LOSS = {'cityscapes': {'beta': 1.0}}
 DECAY = {'scratch_gn': {'norm_decay': 0.0}}
 
@@ -34,14 +34,14 @@ def get_config(variant: str = '') -> ConfigDict:
   args = arguments.parse(variant, CHOICES)
   make_rpn, make_roi = (rpn.mmdet_1x, roi.mmdet_1x) if args.legacy else (rpn.mmdet, roi.mmdet)
   weights = backbones.mmdet(args.backbone, args.weights)
-  layout = layouts.LAYOUTS[args.neck]
+  layout = layouts.MMDET[args.neck]
   dataset = datasets.DATASETS[args.dataset]
   return experiment(
     model=models.two_stage(
       weights,
       backbone=backbones.resnet(args.backbone, weights, args.deformable, **layout.backbone),
       neck=layout.neck(weights.head_norm),
-      proposals=make_rpn(**layout.rpn, **RPN[args.neck]),
+      proposals=make_rpn(**layout.rpn, **RPN.get(args.neck, {})),
       roi=make_roi(
         **layout.roi,
         **layout.heads(weights.head_norm, masks=False),

@@ -39,6 +39,7 @@ from jaxdet.models.detectors.two_stage import Cascade, ProposalGenerator, TwoSta
 from jaxdet.models.forward import Detector
 from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
+from jaxdet.models.necks.pafpn import PAFPN
 from jaxdet.models.necks.single import SingleLevel
 from jaxdet.models.necks.ssd_neck import SSDNeck
 from jaxdet.models.necks.unchanged import Unchanged
@@ -157,6 +158,7 @@ BACKBONES = {'hourglass': Hourglass, 'resnet': ResNet, 'vgg': VGG}
 NECKS = {
   'channel_mapper': ChannelMapper,
   'fpn': FPN,
+  'pafpn': PAFPN,
   'single': SingleLevel,
   'ssd_neck': SSDNeck,
   'unchanged': Unchanged,
