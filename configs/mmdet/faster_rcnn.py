@@ -18,6 +18,7 @@ CHOICES = {
   'deformable': backbones.DEFORMABLE,  # convolutions of the backbone's last stages
   'deformable_pooling': ('', 'v1', 'v2'),  # of RoIs, for the box head
   'box_loss': roi.MMDET_IOU_LOSSES,
+  'ohem': (False, True),  # train on the RoIs with the largest class losses
   'legacy': (False, True),  # with the coordinates of mmdetection 1.x
   'sizes': datasets.SIZES,  # of training images
   # voc_ms: VOC with Detectron2's image sizes.
@@ -48,6 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
         **roi.MMDET_IOU_LOSSES[args.box_loss],
         **BOX_LOSS.get(args.dataset, {}),
         deformable_pooling=args.deformable_pooling,
+        hard_examples=args.ohem,
       ),
       test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty_boxes=False),
     ),

@@ -28,6 +28,7 @@ def roi(
   aligned: bool = True,
   sampling_ratio: int = 0,
   deformable_pooling: str = '',
+  hard_examples: bool = False,
   low_quality_matches: str = 'off',
   low_quality_min_iou: float = 0.0,
   scale_clamp: str = 'max',
@@ -46,12 +47,13 @@ def roi(
     shared_head: 'res5': the backbone's last stage, applied to every RoI (C4).
     aligned, sampling_ratio: of RoIAlign; 0: as many samples as a bin has pixels. mmdetection 1.x: False and 2.
     deformable_pooling: of the box head: 'v1' or 'v2' (deformable RoI pooling) instead of RoIAlign.
+    hard_examples: train on the RoIs with the largest class losses (OHEM) instead of random ones.
     low_quality_matches, low_quality_min_iou: as in rpn.py. mmdetection's Mask R-CNN: 'gt_claims' from IoU 0.5.
     scale_clamp, legacy_plus_one: of the box coder, as in rpn.py.
     loss, beta, loss_weight: box loss; 'smooth_l1' (beta 0: L1), or the name of an IoU loss.
   """
   return {
-    'stage': 'standard',  # of models/box_stages
+    'stage': 'hard_examples' if hard_examples else 'standard',  # of models/box_stages
     # Of models/roi_tasks, in this order.
     'tasks': (('grid_points',) if grid_head else ())
     + ((('mask_scoring' if mask_iou_head else 'mask'),) if mask_head else ()),
@@ -71,7 +73,7 @@ def roi(
       'low_quality_matches': low_quality_matches,
       'low_quality_min_iou': low_quality_min_iou,
     },
-    'sampler': {'name': 'random', 'num': 512, 'positive_fraction': 0.25},
+    'sampler': {'name': 'hardest' if hard_examples else 'random', 'num': 512, 'positive_fraction': 0.25},
     'add_ground_truth': True,  # add ground-truth boxes to the proposals
     'shared_head': shared_head,
     'box_head': box_head,

@@ -1,7 +1,8 @@
 """Samples the positives and negatives that a loss is computed on (Girshick, 2015), for one image.
 
-The counts are those of Detectron2's `subsample_labels` and mmdetection's RandomSampler: at most
-int(num * positive_fraction) positives, then negatives up to `num` rows, if there are enough.
+The counts are those of Detectron2's `subsample_labels` and mmdetection's samplers: at most
+int(num * positive_fraction) positives, then negatives up to `num` rows, if there are enough. Rows are drawn at random,
+or those with the largest losses are taken (online hard example mining, Shrivastava et al., 2016).
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Rows(NamedTuple):
@@ -30,7 +31,7 @@ def sample_mask(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction
   """
   if num == 0:
     return labels >= 0
-  rows = _choose(labels, key, num, positive_fraction)
+  rows = _choose(labels, jax.random.uniform(key, labels.shape), num, positive_fraction)
   # Padding gets an index beyond the end, which the scatter drops.
   index = jnp.where(rows.valid, rows.index, labels.shape[0])
   return jnp.zeros(labels.shape[0], bool).at[index].set(True, mode='drop')
@@ -51,17 +52,27 @@ def sample_rows(
     positive_fraction: the most positives, as a share of `num`.
   """
   labels = jnp.where(valid, labels, -1)
-  if num == 0:
-    index = jnp.argsort(-labels, stable=True)
-    chosen = labels[index] >= 0
-    return Rows(jnp.where(chosen, index, 0), chosen)
-  return _choose(labels, key, num, positive_fraction)
+  return _choose(labels, jax.random.uniform(key, labels.shape), num, positive_fraction) if num else _every_row(labels)
 
 
-def _choose(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction: float) -> Rows:
-  priority = jax.random.uniform(key, labels.shape)
-  positives, num_positives = _best(jnp.where(labels == 1, priority, -1.0), int(num * positive_fraction), num)
-  negatives, num_negatives = _best(jnp.where(labels == 0, priority, -1.0), num, num)
+def hardest_rows(
+  labels: Int[Array, 'N'], valid: Bool[Array, 'N'], losses: Float[Array, 'N'], num: int, positive_fraction: float
+) -> Rows:
+  """Takes the rows of each kind with the largest losses, largest first; other arguments as of `sample_rows`."""
+  labels = jnp.where(valid, labels, -1)
+  return _choose(labels, losses, num, positive_fraction) if num else _every_row(labels)
+
+
+def _every_row(labels: Int[Array, 'N']) -> Rows:
+  """All positives and negatives in their own order, positives first."""
+  index = jnp.argsort(-labels, stable=True)
+  chosen = labels[index] >= 0
+  return Rows(jnp.where(chosen, index, 0), chosen)
+
+
+def _choose(labels: Int[Array, 'N'], priority: Float[Array, 'N'], num: int, positive_fraction: float) -> Rows:
+  positives, num_positives = _best(jnp.where(labels == 1, priority, -jnp.inf), int(num * positive_fraction), num)
+  negatives, num_negatives = _best(jnp.where(labels == 0, priority, -jnp.inf), num, num)
   row = jnp.arange(num)
   is_positive = row < num_positives
   index = jnp.where(is_positive, positives, negatives[jnp.maximum(row - num_positives, 0)])
@@ -70,6 +81,6 @@ def _choose(labels: Int[Array, 'N'], key: Array, num: int, positive_fraction: fl
 
 
 def _best(priority: Array, most: int, length: int) -> tuple[Int[Array, 'length'], Int[Array, '']]:
-  """The `most` rows of highest priority, padded to `length`, and the number of these with priority >= 0."""
+  """The `most` rows of highest priority, padded to `length`, and the number of these above minus infinity."""
   values, index = lax.top_k(priority, min(most, priority.shape[0]))
-  return jnp.pad(index, (0, length - index.shape[0])), (values >= 0).sum()
+  return jnp.pad(index, (0, length - index.shape[0])), (values != -jnp.inf).sum()

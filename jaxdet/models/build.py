@@ -5,6 +5,7 @@ A part is made from its own settings and from `Shared`, the settings that all pa
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from jaxdet.losses.class_loss import make_class_loss
 from jaxdet.models.backbones.hourglass import Hourglass
 from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.backbones.vgg import VGG
+from jaxdet.models.box_stages.hard_examples import HardExampleStage
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
 from jaxdet.models.dense_heads.corner_head import CornerHead
 from jaxdet.models.dense_heads.protonet import Protonet
@@ -89,9 +91,13 @@ def deformable_pooler(pooler: FrozenConfigDict, size: int, shared: Shared) -> De
 
 
 def standard_stage(
-  roi: FrozenConfigDict, end: str, shared_head: Mapping[str, nn.Module], shared: Shared
+  roi: FrozenConfigDict,
+  end: str,
+  shared_head: Mapping[str, nn.Module],
+  shared: Shared,
+  make: type[StandardStage] = StandardStage,
 ) -> StandardStage:
-  """A standard box stage; `end` is the suffix of its network's name, such as '0' of 'box_head0'."""
+  """A standard box stage of class `make`; `end` is the suffix of its network's name, such as '0' of 'box_head0'."""
   settings, head = roi.box_head, f'box_head{end}'
   class_loss = make_class_loss(roi.class_loss, shared.num_classes, shared.class_counts)
   pooler = find(POOLERS, roi.pooler.name, 'roi.pooler.name')(roi.pooler, settings.roi_size, shared)
@@ -103,7 +109,7 @@ def standard_stage(
     dtype=shared.dtype,
   )
   networks = {**pooler.networks, **shared_head, head: network}
-  return StandardStage(roi, networks, head, pooler, class_loss, shared.num_classes)
+  return make(roi, networks, head, pooler, class_loss, shared.num_classes)
 
 
 def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> MaskTask:
@@ -166,7 +172,7 @@ NECKS = {
 PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
-BOX_STAGES = {'standard': standard_stage}
+BOX_STAGES = {'standard': standard_stage, 'hard_examples': partial(standard_stage, make=HardExampleStage)}
 BOX_HEADS = {'conv_fc': ConvFCBoxHead}
 ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task, 'mask_scoring': mask_scoring_task}
 MASK_HEADS = {'conv': ConvMaskHead}

@@ -18,7 +18,12 @@ def pafpn(model) -> None:
   model.neck.name = 'pafpn'
 
 
-VARIANTS = {'pafpn': pafpn}
+def ohem(model) -> None:
+  model.roi.stage = 'hard_examples'
+  model.roi.sampler.update(name='hardest', num=16, positive_fraction=0.5)
+
+
+VARIANTS = {'pafpn': pafpn, 'ohem': ohem}
 
 
 def variant_config(name: str):
