@@ -19,6 +19,7 @@ CHOICES = {
   'deformable_pooling': ('', 'v1', 'v2'),  # of RoIs, for the box head
   'box_loss': roi.MMDET_IOU_LOSSES,
   'ohem': (False, True),  # train on the RoIs with the largest class losses
+  'soft_nms': (False, True),  # of detections
   'legacy': (False, True),  # with the coordinates of mmdetection 1.x
   'sizes': datasets.SIZES,  # of training images
   # voc_ms: VOC with Detectron2's image sizes.
@@ -51,7 +52,9 @@ def get_config(variant: str = '') -> ConfigDict:
         deformable_pooling=args.deformable_pooling,
         hard_examples=args.ohem,
       ),
-      test=detections.two_stage(dataset.score_threshold, dataset.detections, drop_empty_boxes=False),
+      test=detections.two_stage(
+        dataset.score_threshold, dataset.detections, drop_empty_boxes=False, soft_nms=args.soft_nms
+      ),
     ),
     data=datasets.mmdet(args.dataset, args.sizes),
     train=schedules.mmdet(args.dataset, args.schedule, optimizer=DECAY.get(args.weights, {})),

@@ -15,6 +15,7 @@ EVERYTHING = 4096  # a sampler of at least so many rows takes all rows: `sampler
 Change = Callable[[ConfigDict, Any], None]
 
 NORMS = {'': '', 'FrozenBN': 'frozen_bn', 'BN': 'sync_bn', 'SyncBN': 'sync_bn', 'naiveSyncBN': 'sync_bn', 'GN': 'gn'}
+DECAYS = {'naive': 'hard', 'linear': 'linear', 'gaussian': 'gaussian'}  # mmdetection's `method` of soft NMS
 LOW_QUALITY = {True: 'gt_claims', False: 'off'}  # mmdetection's `match_low_quality`
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from jaxdet.parity.override_changes import (
+  DECAYS,
   LOW_QUALITY,
   Change,
   cell_sizes,
@@ -25,6 +26,9 @@ RULES: Mapping[str, Change] = {
   r'model\.test_cfg\.rpn\.max_per_img': put('proposals.test_proposals.post_nms_topk'),
   r'model\.test_cfg\.rcnn\.score_thr': put('test.score_threshold'),
   r'model\.test_cfg\.rcnn\.nms\.iou_threshold': put('test.iou'),
+  r'model\.test_cfg\.rcnn\.nms\.method': choose('test.soft_nms.decay', DECAYS),
+  r'model\.test_cfg\.rcnn\.nms\.sigma': put('test.soft_nms.sigma'),
+  r'model\.test_cfg\.rcnn\.nms\.min_score': put('test.soft_nms.score_threshold'),
   r'model\.test_cfg\.rpn\.nms\.iou_threshold': put('proposals.test_proposals.iou'),
   r'model\.test_cfg\.rpn\.min_bbox_size': put('proposals.test_proposals.min_size'),
   r'model\.train_cfg\.rpn_proposal\.nms\.iou_threshold': put('proposals.train_proposals.iou'),

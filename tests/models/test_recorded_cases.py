@@ -15,6 +15,7 @@ CASES = (
   'mmdet/ms_rcnn_r50_caffe_fpn',
   'mmdet/pafpn_faster_rcnn_r50',
   'mmdet/faster_rcnn_r50_fpn_ohem',
+  'mmdet/faster_rcnn_r50_fpn_soft_nms',
 )
 PIXELS = {  # maps of pixels that are compared
   'detectron2/semantic_R_50_FPN_1x': {'sem_seg0/argmax', 'sem_seg1/argmax'},
