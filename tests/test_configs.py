@@ -129,6 +129,7 @@ def test_what_a_program_does_not_have_is_refused(name, error):
     ('mmdet/grid_rcnn:schedule=1x', 87_960, (58_640, 80_630), 16, 0.02),
     ('mmdet/ms_rcnn:weights=msra', 87_960, (58_640, 80_630), 16, 0.02),
     ('mmdet/ms_rcnn:schedule=2x', 175_920, (117_280, 161_260), 16, 0.02),
+    ('mmdet/fcos_rpn', 87_960, (58_640, 80_630), 16, 0.02),
     ('mmdet/gfl:sizes=lsj,schedule=200ep', 366_456, (322_481, 351_797), 64, 0.04),
     ('mmdet/ssd', 219_888, (146_592, 201_564), 64, 2e-3),
     ('detectron2/panoptic_fpn:schedule=135k', 135_000, (105_000, 125_000), 32, 0.04),

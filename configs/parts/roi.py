@@ -24,6 +24,7 @@ def roi(
   grid_head: dict | None = None,
   cascade: dict | None = None,
   levels: tuple[int, ...] = (2, 3, 4, 5),
+  canonical_level: int = 4,
   shared_head: str = '',
   aligned: bool = True,
   sampling_ratio: int = 0,
@@ -44,6 +45,7 @@ def roi(
       IoU head no mask scoring, likewise for grid points.
     cascade: settings of several box heads in sequence.
     levels: pyramid levels that RoIs are pooled from.
+    canonical_level: of a RoI of 224 x 224 pixels.
     shared_head: 'res5': the backbone's last stage, applied to every RoI (C4).
     aligned, sampling_ratio: of RoIAlign; 0: as many samples as a bin has pixels. mmdetection 1.x: False and 2.
     deformable_pooling: of the box head: 'v1' or 'v2' (deformable RoI pooling) instead of RoIAlign.
@@ -62,7 +64,7 @@ def roi(
       **({'version': deformable_pooling} if deformable_pooling else {}),
       'levels': levels,
       'canonical_size': 224,
-      'canonical_level': 4,
+      'canonical_level': canonical_level,
       'aligned': aligned,
       'sampling_ratio': sampling_ratio,
     },

@@ -27,6 +27,7 @@ from jaxdet.models.dense_methods.atss import ATSS
 from jaxdet.models.dense_methods.cornernet import CornerNet
 from jaxdet.models.dense_methods.fcos import FCOS
 from jaxdet.models.dense_methods.gfl import GFL
+from jaxdet.models.dense_methods.method import DenseMethod
 from jaxdet.models.dense_methods.retinanet import RetinaNet
 from jaxdet.models.dense_methods.ssd import SSD
 from jaxdet.models.dense_methods.yolact import YOLACT
@@ -48,7 +49,9 @@ from jaxdet.models.necks.unchanged import Unchanged
 from jaxdet.models.poolers.deformable import NETWORK, DeformablePooler
 from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
+from jaxdet.models.proposals.dense import DenseProposals
 from jaxdet.models.proposals.given import Given
+from jaxdet.models.proposals.rpn import HEAD as RPN_HEAD
 from jaxdet.models.proposals.rpn import make_rpn
 from jaxdet.models.pyramid_tasks.semantic import NETWORK as SEMANTIC_HEAD
 from jaxdet.models.pyramid_tasks.semantic import SemanticTask
@@ -169,7 +172,6 @@ NECKS = {
   'ssd_neck': SSDNeck,
   'unchanged': Unchanged,
 }
-PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
 BOX_STAGES = {'standard': standard_stage, 'hard_examples': partial(standard_stage, make=HardExampleStage)}
@@ -248,20 +250,29 @@ def pyramid_network(config: FrozenConfigDict, shared: Shared) -> PyramidNetwork:
 
 def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
   """A dense one-stage detector; `head.name` chooses the method."""
-  method = find(DENSE_METHODS, config.head.name, 'head.name')(config.head, config.test, shared.num_classes)
-  network = config.head.network
-  head = find(DENSE_HEADS, network.name, 'head.network.name')(
-    **_without(network, 'name'),
-    num_classes=shared.num_classes,
-    **method.head_arguments,
-    dtype=shared.dtype,
-  )
+  method, head = method_and_head(config.head, config.test, shared.num_classes, shared.dtype)
   networks = _backbone_and_neck(config, shared) | {'head': head}
   if 'mask_branch' in config.head:
     branch = config.head.mask_branch
     make = find(MASK_BRANCHES, branch.name, 'head.mask_branch.name')
     networks[MASK_BRANCH] = make(**_without(branch, 'name'), num_classes=shared.num_classes, dtype=shared.dtype)
   return DenseDetector(_preprocess(config), networks, method)
+
+
+def method_and_head(
+  settings: FrozenConfigDict, test: FrozenConfigDict, num_classes: int, dtype: jnp.dtype
+) -> tuple[DenseMethod, nn.Module]:
+  """A dense method, and the network of its head."""
+  method = find(DENSE_METHODS, settings.name, 'head.name')(settings, test, num_classes)
+  network = settings.network
+  make = find(DENSE_HEADS, network.name, 'head.network.name')
+  return method, make(**_without(network, 'name'), num_classes=num_classes, **method.head_arguments, dtype=dtype)
+
+
+def dense_proposals(settings: FrozenConfigDict, dtype: jnp.dtype) -> DenseProposals:
+  """A dense method of one class as proposal generator."""
+  method, head = method_and_head(settings.head, FrozenConfigDict(), 1, dtype)
+  return DenseProposals(settings, method, {RPN_HEAD: head})
 
 
 def detr(config: FrozenConfigDict, shared: Shared) -> DETR:
@@ -278,6 +289,7 @@ def deformable_detr(config: FrozenConfigDict, shared: Shared) -> DeformableDETR:
   return DeformableDETR(_preprocess(config), config, networks)
 
 
+PROPOSAL_GENERATORS = {'rpn': make_rpn, 'dense': dense_proposals, 'given': lambda settings, dtype: Given()}
 DETECTORS: dict[str, Callable[[FrozenConfigDict, Shared], Detector]] = {
   'two_stage': two_stage,
   'proposal_network': proposal_network,

@@ -29,6 +29,9 @@ _DETECTRON2 = {
 _MMDET = {
   r'loss_rpn_cls': 'loss_rpn_objectness',
   r'loss_rpn_bbox': 'loss_rpn_box',
+  r'rpn_loss_cls': 'loss_rpn_class',
+  r'rpn_loss_bbox': 'loss_rpn_box',
+  r'rpn_loss_centerness': 'loss_rpn_centerness',
   r'loss_cls': 'loss_class',
   r'loss_bbox': 'loss_box',
   r'loss_centerness': 'loss_centerness',

@@ -15,12 +15,14 @@ from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.two_stage import TwoStage
 from jaxdet.models.forward import Variables
 from jaxdet.models.proposals.given import Given
+from jaxdet.models.proposals.rpn import HEAD as RPN_HEAD
 from jaxdet.models.recording import Record, Recorded
 from jaxdet.models.roi_tasks.grid_points import GRID_HEAD
 from jaxdet.models.roi_tasks.mask import MaskTask
 from jaxdet.models.roi_tasks.mask_scoring import MASK_IOU_HEAD, MaskScoringTask
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
+from jaxdet.parity.dense import NAMES, recorded_distances
 from jaxdet.parity.model_under_test import ModelUnderTest
 from jaxdet.parity.names import level_names, region_names
 from jaxdet.parity.pixels import compare_pixels
@@ -74,6 +76,9 @@ def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
     run = jax.jit(infer, static_argnums=(0, 4, 5, 6))
     made = jax.device_get(run(detector, variables, batch, given, threshold, same_boxes, mask_rows))
 
+  head = tested.config.model.proposals.get('head')
+  if head and head.name == 'fcos':
+    made.maps['rpn/reg'] = recorded_distances(made.maps['rpn/reg'], head.distances)['head/reg']
   comparison.tensor('input', 'input', made.input[..., ::-1] if case.bgr else made.input)
   for part, maps in made.maps.items():
     for level, name in level_names(case, part, list(maps)).items():
@@ -218,9 +223,13 @@ def detection_tensors(call: Record) -> dict[str, Array]:
 def _maps(call: Record) -> dict[str, dict[int, Array]]:
   """Feature maps by recorded part."""
   maps = {'backbone': call.result('backbone'), 'neck': call.result('neck')}
-  if call.of('rpn_head'):
-    maps['rpn/cls'], maps['rpn/reg'] = call.result('rpn_head')
-  return maps
+  if not call.of(RPN_HEAD):
+    return maps
+  found = call.result(RPN_HEAD)
+  if isinstance(found, tuple):
+    maps['rpn/cls'], maps['rpn/reg'] = found
+    return maps
+  return maps | {NAMES[name].replace('head/', 'rpn/'): by_level for name, by_level in found.items()}
 
 
 def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals) -> np.ndarray:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs.parts import roi
+from configs.parts import roi, rpn
 from jaxdet.models import forward
 from jaxdet.models.build import build_detector
 from jaxdet.models.initialize import initialize
@@ -23,7 +23,17 @@ def ohem(model) -> None:
   model.roi.sampler.update(name='hardest', num=16, positive_fraction=0.5)
 
 
-VARIANTS = {'pafpn': pafpn, 'ohem': ohem}
+def fcos_rpn(model) -> None:
+  """Three levels, each of which has points in an object of its range."""
+  model.proposals = rpn.fcos()
+  model.proposals.head.ranges = (0, 12), (12, 24), (24, 1e8)
+  model.proposals.head.network.update(num_convs=1, channels=32)
+  model.proposals.head.anchors.sizes = ((8,), (16,), (32,))
+  model.neck.levels = model.roi.pooler.levels = (3, 4, 5)
+  model.roi.pooler.canonical_level = 5
+
+
+VARIANTS = {'pafpn': pafpn, 'ohem': ohem, 'fcos_rpn': fcos_rpn}
 
 
 def variant_config(name: str):

@@ -27,7 +27,9 @@ ROLES = {
   'encoder': lambda model, _: Part(ENCODERS, model.name, (model.encoder,)),
   'decoder': lambda model, _: Part(DECODERS, model.name, (model.decoder,)),
   'proposals': lambda model, _: Part(PROPOSALS, model.name, (model.decoder,)),
-  'rpn_head': lambda model, _: part(RPN_HEADS, model.proposals, prefix=RPN_PREFIXES.get(model.name, 'rpn_head.')),
+  'rpn_head': lambda model, _: part(
+    RPN_HEADS, model.proposals, model.neck, prefix=RPN_PREFIXES.get(model.name, 'rpn_head.')
+  ),
   'shared_head': lambda model, _: Part(SHARED_HEADS, model.roi.shared_head, (model.backbone,), 'roi_head.shared_head.'),
   'roi_pool': lambda model, _: Part(
     ROI_POOLS,
