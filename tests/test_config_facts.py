@@ -66,6 +66,8 @@ def test_proposals_are_matched_and_suppressed_as_in_mmdetection():
   assert len(found) > 30
   for name, config, train in found:
     rpn = config.model.proposals
+    if rpn.name == 'dense':  # the method's own assignment
+      continue
     assert ours(rpn.matcher) == matcher(train['assigner']), name
     assert rpn.border == train['allowed_border'], name
     assert rpn.sampler.positive_fraction == train['sampler']['pos_fraction'], name

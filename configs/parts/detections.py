@@ -1,13 +1,21 @@
 """Selection of detections: `config.model.test`."""
 
 
-def two_stage(score_threshold: float, detections: int, *, iou: float = 0.5, drop_empty_boxes: bool = True) -> dict:
+def two_stage(
+  score_threshold: float,
+  detections: int,
+  *,
+  iou: float = 0.5,
+  drop_empty_boxes: bool = True,
+  soft_nms: bool = False,
+) -> dict:
   """NMS within classes, then the best detections.
 
   Args:
     score_threshold, detections: least score, and number per image, see datasets.py.
     iou: threshold of NMS.
     drop_empty_boxes: drop boxes without area after NMS; mmdetection: False.
+    soft_nms: lower the scores of boxes that overlap better ones, instead of dropping them.
   """
   return {
     'score_threshold': score_threshold,
@@ -15,6 +23,16 @@ def two_stage(score_threshold: float, detections: int, *, iou: float = 0.5, drop
     'detections': detections,
     'drop_empty_boxes': drop_empty_boxes,
     'pre_nms_topk': 4096,  # best (box, class) pairs per image that enter NMS
+    **({'soft_nms': linear_soft_nms()} if soft_nms else {}),
+  }
+
+
+def linear_soft_nms() -> dict:
+  """Soft NMS (Bodla et al., 2017) as by default in mmdetection, see ops/soft_nms.py."""
+  return {
+    'decay': 'linear',  # of scores
+    'sigma': 0.5,  # of 'gaussian'
+    'score_threshold': 1e-3,  # of scores after decay
   }
 
 

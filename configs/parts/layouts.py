@@ -32,6 +32,7 @@ class Layout(NamedTuple):
 
 
 FPN = Layout(necks.fpn)
+PAFPN = Layout(necks.pafpn)
 
 # Heads begin with the backbone's last stage, on RoIs pooled from the stage before.
 C4 = Layout(
@@ -52,3 +53,4 @@ DC5 = Layout(
 )
 
 LAYOUTS = {'fpn': FPN, 'c4': C4, 'dc5': DC5}
+MMDET = {**LAYOUTS, 'pafpn': PAFPN}

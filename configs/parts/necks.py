@@ -40,6 +40,11 @@ def balanced_fpn(refine_level: int = 4, **fpn_settings) -> dict:
   return {**fpn(**fpn_settings), 'name': 'balanced_fpn', 'refine_level': refine_level}
 
 
+def pafpn(norm: str = '', **settings) -> dict:
+  """A feature pyramid with path aggregation (Liu et al., 2018); `settings` as of `fpn`."""
+  return {**fpn(norm, **settings), 'name': 'pafpn'}
+
+
 def single(stage: int) -> dict:
   """One map of stride 16, the result of a backbone stage (C4, DC5)."""
   return {'name': 'single', 'stage': stage, 'level': 4}

@@ -20,13 +20,16 @@ def roi(
   *,
   box_head: dict,
   mask_head: dict | None = None,
+  mask_iou_head: dict | None = None,
   grid_head: dict | None = None,
   cascade: dict | None = None,
   levels: tuple[int, ...] = (2, 3, 4, 5),
+  canonical_level: int = 4,
   shared_head: str = '',
   aligned: bool = True,
   sampling_ratio: int = 0,
   deformable_pooling: str = '',
+  hard_examples: bool = False,
   low_quality_matches: str = 'off',
   low_quality_min_iou: float = 0.0,
   scale_clamp: str = 'max',
@@ -38,26 +41,31 @@ def roi(
   """RoI heads with Detectron2's settings; `mmdet` below has mmdetection's differences.
 
   Args:
-    box_head, mask_head, grid_head: see the functions below; without a mask head no masks, likewise for grid points.
+    box_head, mask_head, mask_iou_head, grid_head: see the functions below; without a mask head no masks, without a mask
+      IoU head no mask scoring, likewise for grid points.
     cascade: settings of several box heads in sequence.
     levels: pyramid levels that RoIs are pooled from.
+    canonical_level: of a RoI of 224 x 224 pixels.
     shared_head: 'res5': the backbone's last stage, applied to every RoI (C4).
     aligned, sampling_ratio: of RoIAlign; 0: as many samples as a bin has pixels. mmdetection 1.x: False and 2.
     deformable_pooling: of the box head: 'v1' or 'v2' (deformable RoI pooling) instead of RoIAlign.
+    hard_examples: train on the RoIs with the largest class losses (OHEM) instead of random ones.
     low_quality_matches, low_quality_min_iou: as in rpn.py. mmdetection's Mask R-CNN: 'gt_claims' from IoU 0.5.
     scale_clamp, legacy_plus_one: of the box coder, as in rpn.py.
     loss, beta, loss_weight: box loss; 'smooth_l1' (beta 0: L1), or the name of an IoU loss.
   """
   return {
-    'stage': 'standard',  # of models/box_stages; or 'double', with `box_scale`; or 'dynamic'
+    # Of models/box_stages; or 'double', with `box_scale`; or 'dynamic'.
+    'stage': 'hard_examples' if hard_examples else 'standard',
     # Of models/roi_tasks, in this order.
-    'tasks': (('grid_points',) if grid_head else ()) + (('mask',) if mask_head else ()),
+    'tasks': (('grid_points',) if grid_head else ())
+    + ((('mask_scoring' if mask_iou_head else 'mask'),) if mask_head else ()),
     'pooler': {
       'name': 'deformable' if deformable_pooling else 'roi_align',
       **({'version': deformable_pooling} if deformable_pooling else {}),
       'levels': levels,
       'canonical_size': 224,
-      'canonical_level': 4,
+      'canonical_level': canonical_level,
       'aligned': aligned,
       'sampling_ratio': sampling_ratio,
     },
@@ -68,7 +76,7 @@ def roi(
       'low_quality_matches': low_quality_matches,
       'low_quality_min_iou': low_quality_min_iou,
     },
-    'sampler': {'name': 'random', 'num': 512, 'positive_fraction': 0.25},
+    'sampler': {'name': 'hardest' if hard_examples else 'random', 'num': 512, 'positive_fraction': 0.25},
     'add_ground_truth': True,  # add ground-truth boxes to the proposals
     'shared_head': shared_head,
     'box_head': box_head,
@@ -77,6 +85,7 @@ def roi(
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
     'class_loss': {'name': 'cross_entropy'},  # or another of losses/class_loss.py, with its settings
     **({'mask_head': mask_head} if mask_head else {}),
+    **({'mask_iou_head': mask_iou_head, 'mask_scoring': mask_scoring()} if mask_iou_head else {}),
     **({'grid_head': grid_head, 'grid_points': grid_points()} if grid_head else {}),
     **({'cascade': cascade} if cascade else {}),
   }
@@ -168,6 +177,21 @@ def mask_head(norm: str = '', *, num_convs: int = 4, class_agnostic: bool = Fals
     'roi_size': 14,
     'class_agnostic': class_agnostic,
     'predictor': 'conv',  # or 'normed', as the box head's classifier
+  }
+
+
+def mask_iou_head() -> dict:
+  """Mask Scoring R-CNN's mask IoU head: four convolutions, the last one of stride 2, and two fully connected layers."""
+  return {'name': 'conv_fc', 'num_convs': 4, 'conv_channels': 256, 'num_fcs': 2, 'channels': 1024}
+
+
+def mask_scoring() -> dict:
+  """Training of Mask Scoring R-CNN's mask IoUs."""
+  return {
+    # Logit from which on a pixel is in the predicted mask. 0 would be a probability of 0.5; mmdetection compares the
+    # logits with its threshold of probabilities.
+    'logit_threshold': 0.5,
+    'loss_weight': 0.5,
   }
 
 

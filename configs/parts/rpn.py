@@ -1,6 +1,6 @@
 """Region proposal network (Ren et al., 2015): head, anchors, targets, losses and proposals."""
 
-from configs.parts import box_coders
+from configs.parts import box_coders, dense_heads
 
 IOU_LOSSES = {  # box losses in Detectron2, by the argument `box_loss`; mmdetection has them only for RoIs
   '': {},
@@ -73,6 +73,27 @@ def rpn(
     'sampler': {'name': 'random', 'num': 256, 'positive_fraction': 0.5},  # num 0: every anchor
     'normalizer': normalizer,
     'loss': {'name': loss, 'beta': beta, 'weight': loss_weight},
+    'train_proposals': limits(*train),
+    'test_proposals': limits(*test),
+  }
+
+
+def fcos(train: tuple[int, int] = (2000, 1000), test: tuple[int, int] = (1000, 1000)) -> dict:
+  """mmdetection's FCOS as first published, instead of a region proposal network; `train`, `test` as of `rpn`."""
+  return {
+    'name': 'dense',
+    'head': dense_heads.fcos(
+      conv_bias=False,
+      centerness='class',
+      scales=True,
+      radius=0.0,
+      range_ends=True,
+      distances='log_pixels',
+      loss='iou',
+      weigh_boxes=True,
+      normalizer=dense_heads.batch_normalizer('batch'),
+      centerness_score='after',
+    ),
     'train_proposals': limits(*train),
     'test_proposals': limits(*test),
   }

@@ -15,7 +15,7 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 # Patterns of parameter paths; norms have biases too, so their pattern comes first.
 NORMS = r'(?i)(^|/)(\w*norm|bn|gn|ln)_?\d*/(scale|bias)$'
 BIASES = r'(^|/)bias$'
-WEIGHTS = r'(^|/)(kernel|embedding)$|(^|/)(logits|calibration)/scale$|(^|/)head/scale\d+$'
+WEIGHTS = r'(^|/)(kernel|embedding)$|(^|/)(logits|calibration)/scale$|(^|/)(rpn_)?head/scale\d+$'
 
 
 def training(

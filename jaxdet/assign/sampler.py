@@ -1,7 +1,8 @@
 """Samples the positives and negatives that a loss is computed on (Girshick, 2015), for one image.
 
-The counts are those of Detectron2's `subsample_labels` and mmdetection's RandomSampler: at most
-int(num * positive_fraction) positives, then negatives up to `num` rows, if there are enough.
+The counts are those of Detectron2's `subsample_labels` and mmdetection's samplers: at most
+int(num * positive_fraction) positives, then negatives up to `num` rows, if there are enough. Rows are drawn at random,
+or those with the largest losses are taken (online hard example mining, Shrivastava et al., 2016).
 """
 
 from typing import NamedTuple
@@ -83,6 +84,16 @@ def mask_by_priority(
   return jnp.zeros(labels.shape[0], bool).at[index].set(True, mode='drop')
 
 
+def hardest_rows(
+  labels: Int[Array, 'N'], valid: Bool[Array, 'N'], losses: Float[Array, 'N'], num: int, positive_fraction: float
+) -> Rows:
+  """Takes the rows of each kind with the largest losses, largest first; other arguments as of `sample_rows`."""
+  labels = jnp.where(valid, labels, -1)
+  if num == 0:
+    return all_rows(labels)
+  return best_rows(jnp.where(labels == 1, losses, -1.0), jnp.where(labels == 0, losses, -1.0), num, positive_fraction)
+
+
 def all_rows(labels: Int[Array, 'N']) -> Rows:
   """All positives, then all negatives, in their own order."""
   index = jnp.argsort(-labels, stable=True)
@@ -116,6 +127,6 @@ def best_rows(
 
 
 def _best(priority: Array, most: int, length: int) -> tuple[Int[Array, 'length'], Int[Array, '']]:
-  """The `most` rows of highest priority, padded to `length`, and the number of these with priority >= 0."""
+  """The `most` rows of highest priority, padded to `length`, and the number of these above minus infinity."""
   values, index = lax.top_k(priority, min(most, priority.shape[0]))
-  return jnp.pad(index, (0, length - index.shape[0])), (values >= 0).sum()
+  return jnp.pad(index, (0, length - index.shape[0])), (values != -jnp.inf).sum()

@@ -17,6 +17,7 @@ from jaxdet.models.backbones.resnet import ResNet
 from jaxdet.models.backbones.vgg import VGG
 from jaxdet.models.box_stages.double import DoubleStage
 from jaxdet.models.box_stages.dynamic import DynamicStage
+from jaxdet.models.box_stages.hard_examples import HardExampleStage
 from jaxdet.models.box_stages.standard import SHARED_HEAD, StandardStage
 from jaxdet.models.dense_heads.corner_head import CornerHead
 from jaxdet.models.dense_heads.protonet import Protonet
@@ -28,6 +29,7 @@ from jaxdet.models.dense_methods.atss import ATSS
 from jaxdet.models.dense_methods.cornernet import CornerNet
 from jaxdet.models.dense_methods.fcos import FCOS
 from jaxdet.models.dense_methods.gfl import GFL
+from jaxdet.models.dense_methods.method import DenseMethod
 from jaxdet.models.dense_methods.retinanet import RetinaNet
 from jaxdet.models.dense_methods.ssd import SSD
 from jaxdet.models.dense_methods.yolact import YOLACT
@@ -43,13 +45,16 @@ from jaxdet.models.forward import Detector
 from jaxdet.models.necks.balanced import balanced_fpn
 from jaxdet.models.necks.channel_mapper import ChannelMapper
 from jaxdet.models.necks.fpn import FPN
+from jaxdet.models.necks.pafpn import PAFPN
 from jaxdet.models.necks.single import SingleLevel
 from jaxdet.models.necks.ssd_neck import SSDNeck
 from jaxdet.models.necks.unchanged import Unchanged
 from jaxdet.models.poolers.deformable import NETWORK, DeformablePooler
 from jaxdet.models.poolers.roi_align import RoIAlign
 from jaxdet.models.preprocess import Preprocess
+from jaxdet.models.proposals.dense import DenseProposals
 from jaxdet.models.proposals.given import Given
+from jaxdet.models.proposals.rpn import HEAD as RPN_HEAD
 from jaxdet.models.proposals.rpn import make_rpn
 from jaxdet.models.pyramid_tasks.semantic import NETWORK as SEMANTIC_HEAD
 from jaxdet.models.pyramid_tasks.semantic import SemanticTask
@@ -59,10 +64,12 @@ from jaxdet.models.roi_heads.conv_mask_head import ConvMaskHead
 from jaxdet.models.roi_heads.deformable_roi_pool import DeformableRoIPool
 from jaxdet.models.roi_heads.double_head import DoubleHead
 from jaxdet.models.roi_heads.grid_head import GridHead
+from jaxdet.models.roi_heads.mask_iou_head import MaskIoUHead
 from jaxdet.models.roi_heads.res5_head import Res5Head
 from jaxdet.models.roi_targets import most_positives
 from jaxdet.models.roi_tasks.grid_points import GRID_HEAD, GridPointsTask
 from jaxdet.models.roi_tasks.mask import MaskTask
+from jaxdet.models.roi_tasks.mask_scoring import MASK_IOU_HEAD, MaskScoringTask
 from jaxdet.models.transformers.deformable import DeformableDecoder, DeformableEncoder, QueryProposals
 from jaxdet.models.transformers.detr import DetrDecoder, DetrEncoder
 from jaxdet.parts import find
@@ -127,6 +134,17 @@ def mask_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> M
   return MaskTask(networks, pooler, most_positives(roi.sampler))
 
 
+def mask_scoring_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> MaskScoringTask:
+  """The mask task with predicted IoUs, for one box stage."""
+  if len(stages) > 1:
+    raise ValueError("mask scoring belongs to one box stage, not to a cascade: set roi.tasks to ('mask',)")
+  masks, settings = mask_task(roi, stages, shared), roi.mask_iou_head
+  make = find(MASK_IOU_HEADS, settings.name, 'roi.mask_iou_head.name')
+  network = make(**_without(settings, 'name'), num_classes=shared.num_classes, dtype=shared.dtype)
+  networks = {**masks.networks, MASK_IOU_HEAD: network}
+  return MaskScoringTask(networks, masks.pooler, masks.most_positives, settings=roi.mask_scoring)
+
+
 def grid_points_task(roi: FrozenConfigDict, stages: Sequence[str], shared: Shared) -> GridPointsTask:
   """The grid points task, for one box stage."""
   if len(stages) > 1:
@@ -154,21 +172,23 @@ NECKS = {
   'balanced_fpn': balanced_fpn,
   'channel_mapper': ChannelMapper,
   'fpn': FPN,
+  'pafpn': PAFPN,
   'single': SingleLevel,
   'ssd_neck': SSDNeck,
   'unchanged': Unchanged,
 }
-PROPOSAL_GENERATORS = {'rpn': make_rpn, 'given': lambda settings, dtype: Given()}
 POOLERS = {'roi_align': roi_align, 'deformable': deformable_pooler}
 SHARED_HEADS = {'res5': Res5Head}
 BOX_STAGES = {
   'double': partial(box_stage, stage=DoubleStage),
   'dynamic': partial(box_stage, stage=DynamicStage),
+  'hard_examples': partial(box_stage, stage=HardExampleStage),
   'standard': box_stage,
 }
 BOX_HEADS = {'conv_fc': ConvFCBoxHead, 'double': DoubleHead}
-ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task}
+ROI_TASKS = {'grid_points': grid_points_task, 'mask': mask_task, 'mask_scoring': mask_scoring_task}
 MASK_HEADS = {'conv': ConvMaskHead}
+MASK_IOU_HEADS = {'conv_fc': MaskIoUHead}
 GRID_HEADS = {'fused': GridHead}
 PYRAMID_TASKS: dict[str, Callable[[FrozenConfigDict, Shared], PyramidTask]] = {'semantic': semantic_task}
 SEMANTIC_HEADS = {'semantic_fpn': SemanticFPNHead}
@@ -240,20 +260,29 @@ def pyramid_network(config: FrozenConfigDict, shared: Shared) -> PyramidNetwork:
 
 def dense_detector(config: FrozenConfigDict, shared: Shared) -> DenseDetector:
   """A dense one-stage detector; `head.name` chooses the method."""
-  method = find(DENSE_METHODS, config.head.name, 'head.name')(config.head, config.test, shared.num_classes)
-  network = config.head.network
-  head = find(DENSE_HEADS, network.name, 'head.network.name')(
-    **_without(network, 'name'),
-    num_classes=shared.num_classes,
-    **method.head_arguments,
-    dtype=shared.dtype,
-  )
+  method, head = method_and_head(config.head, config.test, shared.num_classes, shared.dtype)
   networks = _backbone_and_neck(config, shared) | {'head': head}
   if 'mask_branch' in config.head:
     branch = config.head.mask_branch
     make = find(MASK_BRANCHES, branch.name, 'head.mask_branch.name')
     networks[MASK_BRANCH] = make(**_without(branch, 'name'), num_classes=shared.num_classes, dtype=shared.dtype)
   return DenseDetector(_preprocess(config), networks, method)
+
+
+def method_and_head(
+  settings: FrozenConfigDict, test: FrozenConfigDict, num_classes: int, dtype: jnp.dtype
+) -> tuple[DenseMethod, nn.Module]:
+  """A dense method, and the network of its head."""
+  method = find(DENSE_METHODS, settings.name, 'head.name')(settings, test, num_classes)
+  network = settings.network
+  make = find(DENSE_HEADS, network.name, 'head.network.name')
+  return method, make(**_without(network, 'name'), num_classes=num_classes, **method.head_arguments, dtype=dtype)
+
+
+def dense_proposals(settings: FrozenConfigDict, dtype: jnp.dtype) -> DenseProposals:
+  """A dense method of one class as proposal generator."""
+  method, head = method_and_head(settings.head, FrozenConfigDict(), 1, dtype)
+  return DenseProposals(settings, method, {RPN_HEAD: head})
 
 
 def detr(config: FrozenConfigDict, shared: Shared) -> DETR:
@@ -270,6 +299,7 @@ def deformable_detr(config: FrozenConfigDict, shared: Shared) -> DeformableDETR:
   return DeformableDETR(_preprocess(config), config, networks)
 
 
+PROPOSAL_GENERATORS = {'rpn': make_rpn, 'dense': dense_proposals, 'given': lambda settings, dtype: Given()}
 DETECTORS: dict[str, Callable[[FrozenConfigDict, Shared], Detector]] = {
   'two_stage': two_stage,
   'proposal_network': proposal_network,

@@ -5,13 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import FrozenConfigDict
 
 from jaxdet.models.detections import make_detections
 from jaxdet.ops import boxes
 from jaxdet.ops.nms import nms_top_k
 from jaxdet.ops.per_image import per_image
+from jaxdet.ops.soft_nms import Softened, soft_nms
 from jaxdet.structures import Detections, Proposals
 
 
@@ -28,8 +29,9 @@ def detect(
 
   Upstream decodes every box for every class and suppresses all pairs above the threshold. Here only the best
   `test.pre_nms_topk` pairs per image are decoded and suppressed. The detections are the same if these include every
-  pair above the threshold, or if `test.detections` of them survive; `incomplete` marks images where neither holds. With
-  `test.drop_empty_boxes` boxes without area are dropped from the survivors (Detectron2).
+  pair above the threshold, or if `test.detections` of them survive, in soft NMS with scores that no other pair reaches;
+  `incomplete` marks images where neither holds. With `test.drop_empty_boxes` boxes without area are dropped from the
+  survivors (Detectron2).
 
   Args:
     scores: of the last stage, or the mean over stages.
@@ -48,12 +50,28 @@ def detect(
     decoded = decode(regression, rows, labels, rois, size)
     finite = jnp.isfinite(decoded).all(-1)
     decoded = jnp.where(finite[:, None], decoded, 0.0)
-    kept, kept_valid = nms_top_k(
-      decoded, best, jnp.isfinite(best) & finite, test.iou, groups=labels, k=min(test.detections, best.shape[0])
-    )
-    incomplete = (eligible.sum() > best.shape[0]) & ~kept_valid.all()
+    kept = suppressed(decoded, best, jnp.isfinite(best) & finite, labels, test)
+    # A pair that was left out may be better than one whose score was lowered.
+    certain = kept.valid.all() & (kept.scores[-1] >= best[-1])
+    incomplete = (eligible.sum() > best.shape[0]) & ~certain
+    valid = kept.valid
     if test.drop_empty_boxes:
-      kept_valid &= boxes.nonempty(decoded[kept], 0.0)
-    return make_detections(decoded[kept], best[kept], labels[kept], kept_valid, incomplete)
+      valid &= boxes.nonempty(decoded[kept.index], 0.0)
+    return make_detections(decoded[kept.index], kept.scores, labels[kept.index], valid, incomplete)
 
   return per_image(one_image)(scores, regression, proposals.boxes, proposals.valid, image_size)
+
+
+def suppressed(
+  decoded: Float[Array, 'n 4'],
+  scores: Float[Array, 'n'],
+  valid: Bool[Array, 'n'],
+  labels: Int[Array, 'n'],
+  test: FrozenConfigDict,
+) -> Softened:
+  """The best `test.detections` pairs of one image after suppression within their class, soft with `test.soft_nms`."""
+  count = min(test.detections, scores.shape[0])
+  if 'soft_nms' in test:
+    return soft_nms(decoded, scores, valid, count, iou=test.iou, groups=labels, **test.soft_nms)
+  index, kept = nms_top_k(decoded, scores, valid, test.iou, groups=labels, k=count)
+  return Softened(index, scores[index], kept)

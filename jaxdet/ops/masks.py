@@ -61,6 +61,27 @@ def draw_masks(
   return jax.lax.stop_gradient((values > 0.5).astype(jnp.float32))
 
 
+def share_in_boxes(
+  masks: Float[Array, 'N M M'], windows: Float[Array, 'N 4'], boxes: Float[Array, 'N 4']
+) -> Float[Array, 'N']:
+  """Share of each mask's area inside its box; 0 for an empty mask.
+
+  As in mmdetection, a box covers whole pixels: its coordinates are truncated, and each side is at least one pixel.
+
+  Args:
+    masks, windows, boxes: as of `crop_masks`.
+  """
+  low = jnp.trunc(boxes[:, :2])
+  high = jnp.maximum(jnp.trunc(boxes[:, 2:]), low + 1)
+  size = (windows[:, 2:] - windows[:, :2]) / masks.shape[-1]  # (width, height) of a cell in pixels
+  start = windows[:, None, :2] + size[:, None] * jnp.arange(masks.shape[-1])[:, None]  # [N, M, 2], of columns and rows
+  covered = jnp.minimum(start + size[:, None], high[:, None]) - jnp.maximum(start, low[:, None])
+  share = jnp.clip(covered / jnp.where(size > 0, size, 1.0)[:, None], 0.0, 1.0)
+  wx, wy = jnp.moveaxis(share, -1, 0)
+  inside = jnp.einsum('nh,nhw,nw->n', wy, masks, wx, precision=lax.Precision.HIGHEST)
+  return inside / jnp.maximum(masks.sum((-2, -1)), 1.0)
+
+
 def _sampled(masks, windows, boxes, image_size, sampling: Sampling) -> Float[Array, 'N p q']:
   """RoIAlign of the bitmaps in their windows; arguments as of `crop_masks`."""
   num_cells = masks.shape[-1]

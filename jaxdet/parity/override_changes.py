@@ -12,9 +12,12 @@ from ml_collections import ConfigDict
 from jaxdet.training.config_0_1 import frozen_stages
 
 EVERYTHING = 4096  # a sampler of at least so many rows takes all rows: `sampler.num` 0
+# Settings of an RPN that other proposal generators do not have, though upstream's configs do.
+UNREAD_PROPOSALS = {'given': ('proposals.',), 'dense': ('proposals.sampler.', 'proposals.matcher.', 'proposals.border')}
 Change = Callable[[ConfigDict, Any], None]
 
 NORMS = {'': '', 'FrozenBN': 'frozen_bn', 'BN': 'sync_bn', 'SyncBN': 'sync_bn', 'naiveSyncBN': 'sync_bn', 'GN': 'gn'}
+DECAYS = {'naive': 'hard', 'linear': 'linear', 'gaussian': 'gaussian'}  # mmdetection's `method` of soft NMS
 LOW_QUALITY = {True: 'gt_claims', False: 'off'}  # mmdetection's `match_low_quality`
 
 
@@ -140,9 +143,11 @@ def read(model: ConfigDict, path: str):
 def write(model: ConfigDict, path: str, value) -> None:
   """Writes a value below `config.model`; skips overrides of parts that the model does not have (an RPN alone)."""
   *parents, key = path.split('.')
-  if parents and model.get(parents[0]) is None or path.startswith('proposals.') and model.proposals.name == 'given':
+  if parents and model.get(parents[0]) is None:
     return
-  if key == 'mask_head' or 'mask_head' in parents and 'mask' not in model.roi.tasks:
+  if parents[:1] == ['proposals'] and path.startswith(UNREAD_PROPOSALS.get(model.proposals.name, ())):
+    return
+  if key == 'mask_head' or 'mask_head' in parents and 'mask_head' not in model.roi:
     return
   node = read(model, '.'.join(parents)) if parents else model
   if key not in node:

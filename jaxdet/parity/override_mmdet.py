@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from jaxdet.parity.override_changes import (
+  DECAYS,
   LOW_QUALITY,
   Change,
   cell_sizes,
@@ -25,6 +26,9 @@ RULES: Mapping[str, Change] = {
   r'model\.test_cfg\.rpn\.max_per_img': put('proposals.test_proposals.post_nms_topk'),
   r'model\.test_cfg\.rcnn\.score_thr': put('test.score_threshold'),
   r'model\.test_cfg\.rcnn\.nms\.iou_threshold': put('test.iou'),
+  r'model\.test_cfg\.rcnn\.nms\.method': choose('test.soft_nms.decay', DECAYS),
+  r'model\.test_cfg\.rcnn\.nms\.sigma': put('test.soft_nms.sigma'),
+  r'model\.test_cfg\.rcnn\.nms\.min_score': put('test.soft_nms.score_threshold'),
   r'model\.test_cfg\.rpn\.nms\.iou_threshold': put('proposals.test_proposals.iou'),
   r'model\.test_cfg\.rpn\.min_bbox_size': put('proposals.test_proposals.min_size'),
   r'model\.train_cfg\.rpn_proposal\.nms\.iou_threshold': put('proposals.train_proposals.iou'),
@@ -32,6 +36,7 @@ RULES: Mapping[str, Change] = {
   r'model\.train_cfg\.rpn\.allowed_border': put('proposals.border'),
   r'model\.train_cfg\.rpn\.sampler\.pos_fraction': put('proposals.sampler.positive_fraction'),
   r'model\.train_cfg\.rcnn\.(\d\.)?sampler\.pos_fraction': put('roi.sampler.positive_fraction'),
+  r'model\.train_cfg\.rcnn\.mask_thr_binary': put('roi.mask_scoring.logit_threshold'),
   r'model\.train_cfg\.rcnn\.max_num_grid': sample('roi.grid_points.max_rois'),
   r'model\.train_cfg\.rcnn\.sampler\.add_gt_as_proposals': put('roi.add_ground_truth'),
   r'model\.train_cfg\.(rpn|rcnn)\.assigner\.ignore_iof_thr': nothing,  # recorded images have no crowds
@@ -74,6 +79,11 @@ RULES: Mapping[str, Change] = {
   r'model\.roi_head\.bbox_head\.loss_bbox\.loss_weight': put('roi.loss.weight'),
   r'model\.roi_head\.mask_head\.num_convs': put('roi.mask_head.num_convs'),
   r'model\.roi_head\.mask_head\.class_agnostic': put('roi.mask_head.class_agnostic'),
+  r'model\.roi_head\.mask_iou_head\.num_convs': put('roi.mask_iou_head.num_convs'),
+  r'model\.roi_head\.mask_iou_head\.conv_out_channels': put('roi.mask_iou_head.conv_channels'),
+  r'model\.roi_head\.mask_iou_head\.num_fcs': put('roi.mask_iou_head.num_fcs'),
+  r'model\.roi_head\.mask_iou_head\.fc_out_channels': put('roi.mask_iou_head.channels'),
+  r'model\.roi_head\.mask_iou_head\.(num_classes|roi_feat_size)': nothing,
   r'model\.test_cfg\.(rcnn\.)?max_per_img': put('test.detections'),
   r'model\.test_cfg\.nms_pre': put('test.pre_nms_topk'),
   r'model\.test_cfg\.score_thr': put('test.score_threshold'),

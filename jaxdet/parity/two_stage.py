@@ -8,7 +8,7 @@ from collections.abc import Callable
 import flax.struct
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import FrozenConfigDict
 
 from jaxdet.models.box_stages.standard import SHARED_HEAD
@@ -16,11 +16,14 @@ from jaxdet.models.detectors.proposal_network import ProposalNetwork
 from jaxdet.models.detectors.two_stage import TwoStage
 from jaxdet.models.forward import Variables
 from jaxdet.models.proposals.given import Given
+from jaxdet.models.proposals.rpn import HEAD as RPN_HEAD
 from jaxdet.models.recording import Record, Recorded
 from jaxdet.models.roi_tasks.grid_points import GRID_HEAD
 from jaxdet.models.roi_tasks.mask import MaskTask
+from jaxdet.models.roi_tasks.mask_scoring import MASK_IOU_HEAD, MaskScoringTask
 from jaxdet.parity.case import fixed_regions
 from jaxdet.parity.compare import Comparison
+from jaxdet.parity.dense import NAMES, recorded_distances
 from jaxdet.parity.model_under_test import ModelUnderTest
 from jaxdet.parity.names import level_names, region_names
 from jaxdet.parity.pixels import compare_pixels
@@ -74,6 +77,9 @@ def compare_inference(tested: ModelUnderTest, comparison: Comparison) -> None:
     run = jax.jit(infer, static_argnums=(0, 4, 5, 6))
     made = jax.device_get(run(detector, variables, batch, given, threshold, same_boxes, mask_rows))
 
+  head = tested.config.model.proposals.get('head')
+  if head and head.name == 'fcos':
+    made.maps['rpn/reg'] = recorded_distances(made.maps['rpn/reg'], head.distances)['head/reg']
   comparison.tensor('input', 'input', made.input[..., ::-1] if case.bgr else made.input)
   for part, maps in made.maps.items():
     for level, name in level_names(case, part, list(maps)).items():
@@ -155,7 +161,9 @@ def infer(
     maps=_maps(call),
     fixed=box_tensors(detector, fixed_call) | mask_tensors(detector, record(), pyramid, given.boxes),
     proposed=box_tensors(detector, call),
-    detected=mask_tensors(detector, record(), pyramid, detections.boxes[:, :mask_rows]),
+    detected=mask_tensors(
+      detector, record(), pyramid, detections.boxes[:, :mask_rows], detections.labels[:, :mask_rows]
+    ),
     on_detections=detection_tensors(call),
     on_fixed_detections=on_fixed_detections,
     proposals=proposals,
@@ -187,16 +195,25 @@ def box_tensors(detector: TwoStage, call: Record) -> dict[str, Array]:
 
 
 def mask_tensors(
-  detector: TwoStage, call: Record, pyramid: dict[int, Array], boxes: Float[Array, 'B R 4']
+  detector: TwoStage,
+  call: Record,
+  pyramid: dict[int, Array],
+  boxes: Float[Array, 'B R 4'],
+  labels: Int[Array, 'B R'] | None = None,
 ) -> dict[str, Array]:
-  """'mask/feats' and 'mask/logits' of RoIs, for all classes; 'mask0/feats' and so on if every stage has masks."""
+  """'mask/feats' and 'mask/logits' of RoIs, for all classes; 'mask0/feats' and so on if every stage has masks.
+
+  With `labels` also 'mask_iou' of a detector that predicts it: for all classes, each from the mask of the RoI's label.
+  """
   tensors = {}
   for task in (task for task in detector.tasks if isinstance(task, MaskTask)):
     features = (task.pooler or detector.stages[-1].features)(call, pyramid, boxes)
     tensors |= {} if task.pooler else {'mask/shared': features}
-    for head in task.networks:
-      part = f'mask{head.removeprefix("mask_head")}' if len(task.networks) > 1 else 'mask'
+    for head in task.heads:
+      part = f'mask{head.removeprefix("mask_head")}' if len(task.heads) > 1 else 'mask'
       tensors |= {f'{part}/feats': call.result('RoIAlign'), f'{part}/logits': call(head, features, None)}
+    if isinstance(task, MaskScoringTask) and labels is not None:
+      tensors['mask_iou'] = call(MASK_IOU_HEAD, features, call(head, features, labels), None)
   return tensors
 
 
@@ -209,9 +226,13 @@ def detection_tensors(call: Record) -> dict[str, Array]:
 def _maps(call: Record) -> dict[str, dict[int, Array]]:
   """Feature maps by recorded part."""
   maps = {'backbone': call.result('backbone'), 'neck': call.result('neck')}
-  if call.of('rpn_head'):
-    maps['rpn/cls'], maps['rpn/reg'] = call.result('rpn_head')
-  return maps
+  if not call.of(RPN_HEAD):
+    return maps
+  found = call.result(RPN_HEAD)
+  if isinstance(found, tuple):
+    maps['rpn/cls'], maps['rpn/reg'] = found
+    return maps
+  return maps | {NAMES[name].replace('head/', 'rpn/'): by_level for name, by_level in found.items()}
 
 
 def _compare_proposals(comparison: Comparison, image: int, proposals: Proposals) -> np.ndarray:

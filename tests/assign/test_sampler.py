@@ -127,3 +127,18 @@ def test_the_rows_of_highest_priority_are_taken():
   priority = jnp.array([0.1, 0.2, 0.9, 0.8, 0.5, 1.0, 0.3])
   mask = sampler.mask_by_priority(jnp.asarray(labels), priority, 4, 0.5)
   assert np.flatnonzero(mask).tolist() == [2, 3, 4, 6]
+
+
+def test_the_hardest_have_the_largest_losses_of_their_kind():
+  labels = np.array([1, 0, 1, -1, 0, 0, 1, 0])
+  losses = np.float32([0.5, 3.0, 2.0, 9.0, 0.0, 4.0, 1.0, 8.0])
+  valid = np.arange(8) < 7
+
+  def hardest(num, fraction):
+    rows = jax.device_get(sampler.hardest_rows(labels, valid, losses, num, fraction))
+    return rows.index[rows.valid].tolist()
+
+  assert hardest(4, 0.5) == [2, 6, 5, 1]
+  assert hardest(6, 0.5) == [2, 6, 0, 5, 1, 4]  # one with loss 0 counts too
+  assert hardest(7, 0.2) == [2, 5, 1, 4]
+  assert hardest(0, 0.2) == [0, 2, 6, 1, 4, 5]

@@ -171,6 +171,34 @@ def test_a_balanced_pyramids_layers_have_mmdetections_names():
   assert {name: state[name].shape for name in expected} == expected
 
 
+def test_a_mask_iou_heads_layers_have_mmdetections_names():
+  config = lvis_mask_rcnn()
+  config.num_classes = 90
+  heads = {'mask_head': roi.mask_head(), 'mask_iou_head': roi.mask_iou_head()}
+  config.roi = roi.mmdet(box_head=roi.box_head(), **heads)
+  like = shapes(config)
+  table = detector_rules('mmdet', config)
+  assert sorted(rule.path for rule in table) == sorted(flatten_dict(like, sep='/'))
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(lambda s: rng.random(s.shape, np.float32), like)
+  state = export_state(variables, table)
+  head = 'roi_head.mask_iou_head'
+  expected = {
+    'roi_head.mask_head.conv_logits.weight': (90, 256, 1, 1),
+    f'{head}.convs.0.weight': (256, 257, 3, 3),
+    f'{head}.convs.3.bias': (256,),
+    f'{head}.fcs.0.weight': (1024, 12544),
+    f'{head}.fcs.1.weight': (1024, 1024),
+    f'{head}.fc_mask_iou.weight': (90, 1024),
+  }
+  assert {name: state[name].shape for name in expected} == expected
+  kernel = variables['params']['mask_iou_head']['fc0']['kernel'].reshape(7, 7, 256, 1024)
+  np.testing.assert_array_equal(state[f'{head}.fcs.0.weight'][3].reshape(256, 7, 7), kernel[..., 3].transpose(2, 0, 1))
+  again, report = import_state(state, like, table)
+  report.check()
+  jax.tree.map(np.testing.assert_array_equal, variables, again)
+
+
 @pytest.mark.parametrize('program', NAMES)
 def test_layouts_that_no_rank_tells(program):
   """A deconvolution has the rank of a convolution, a layer after flattening that of any other, often the shape too."""

@@ -82,7 +82,7 @@ def test_a_box_stage_samples_evenly_over_objects():
     def step(self, name, function, *args, gradient):
       return function(*args)
 
-  targets = stage.label(Steps(), given, batch, jax.random.split(jax.random.key(0), 1))
+  targets = stage.label(Steps(), {}, given, batch, jax.random.split(jax.random.key(0), 1))
   assert targets.positive.sum() == 10
   assert np.bincount(targets.gt_index[targets.positive], minlength=3).tolist() == [8, 2, 0]
 

@@ -16,6 +16,11 @@ CASES = (
   'mmdet/dynamic_rcnn_r50_fpn',
   'mmdet/libra_faster_rcnn_r50_fpn',
   'mmdet/libra_retinanet_r50_fpn',
+  'mmdet/ms_rcnn_r50_caffe_fpn',
+  'mmdet/pafpn_faster_rcnn_r50',
+  'mmdet/faster_rcnn_r50_fpn_ohem',
+  'mmdet/faster_rcnn_r50_fpn_soft_nms',
+  'mmdet/faster_rcnn_r50_fpn_fcos_rpn',
 )
 PIXELS = {  # maps of pixels that are compared
   'detectron2/semantic_R_50_FPN_1x': {'sem_seg0/argmax', 'sem_seg1/argmax'},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
+from configs.parts import detections
 from jaxdet.models.box_stages.outputs import BoxOutputs
 from jaxdet.models.build import build_detector
 from jaxdet.models.roi_detections import detect
@@ -130,3 +131,23 @@ def test_boxes_without_area_are_left_out_of_what_survives():
   np.testing.assert_array_equal(kept.boxes[0, 1], [50, 0, 50, 10])
   np.testing.assert_allclose(dropped.scores, [[0.9, 0.7, 0.0]], rtol=1e-6)
   np.testing.assert_array_equal(dropped.valid, [[True, True, False]])
+
+
+def test_soft_suppression_lowers_scores_and_the_cut_before_it_is_known():
+  config = small_config().model.copy_and_resolve_references().unlock()
+  config.test = {**detections.two_stage(0.1, 3, soft_nms=True), 'iou': 0.4}
+  rois = jnp.array([[[0.0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 10, 8], [30, 20, 40, 40]]])
+  proposals = Proposals(rois, jnp.zeros((1, 4)), jnp.ones((1, 4), bool))
+  scores = jnp.zeros((1, 4, CLASSES)).at[0, :, 0].set(jnp.array([0.9, 0.8, 0.7, 0.3])).at[0, 1, 2].set(0.2)
+  size = jnp.array([[50, 50]])
+
+  def found(most):
+    config.test.pre_nms_topk = most
+    return detect(scores, jnp.zeros((1, 4, 1, 4)), proposals, size, stage(True).decode, FrozenConfigDict(config.test))
+
+  # IoUs with the best are 0.5 and 0.8, of the other two 0.625: 0.8 is halved, 0.7 multiplied by 0.2 and by 0.375.
+  complete, cut, same = found(4096), found(3), found(4)
+  np.testing.assert_allclose(complete.scores, [[0.9, 0.4, 0.3]], rtol=1e-6)
+  np.testing.assert_array_equal(complete.boxes[0], rois[0, jnp.array([0, 1, 3])])
+  assert not complete.incomplete.any() and cut.incomplete.all() and not same.incomplete.any()
+  np.testing.assert_array_equal(same.scores, complete.scores)

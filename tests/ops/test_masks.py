@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdet.ops.masks import crop_masks, draw_masks, unpack_masks
+from jaxdet.ops.masks import crop_masks, draw_masks, share_in_boxes, unpack_masks
 from jaxdet.ops.roi_align import roi_align
 from parity_kit import case, recipe
 
@@ -156,3 +156,26 @@ def test_on_a_grid_over_the_canvas_masks_are_as_torch_interpolates_them(grid):
   values = torch.nn.functional.interpolate(torch.from_numpy(bitmaps)[None], grid, mode='bilinear')[0].numpy()
   certain = (np.abs(values - 0.5) > 1e-4) | (grid == (24, 32))  # cells of four pixels: no weight is rounded
   np.testing.assert_array_equal(np.asarray(found)[certain], (values > 0.5)[certain])
+
+
+def test_the_share_in_a_box_counts_whole_pixels():
+  rng = np.random.default_rng(0)
+  bitmap = np.zeros((60, 80), np.float32)
+  bitmap[20:50, 30:62] = rng.integers(0, 2, (30, 32))
+  low = rng.uniform(25, 45, (30, 2)) * [1.3, 1]
+  boxes = np.concatenate([low, low + rng.uniform(0, 15, (30, 2))], -1).astype(np.float32)
+  boxes[0] = [40.2, 30.9, 40.6, 30.95]  # less than a pixel: the one at (40, 30)
+  expected = []
+  for x1, y1, x2, y2 in boxes.astype(int):
+    expected.append(bitmap[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].sum() / bitmap.sum())
+  cells, window = object_window(bitmap, 48)
+  found = jax.jit(share_in_boxes)(np.stack([cells] * 30), np.stack([window] * 30), boxes)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  assert max(expected) > 0.1 and min(expected) == 0
+
+
+def test_the_share_of_larger_cells_is_that_of_their_covered_part():
+  window, box = np.float32([[10, 20, 26, 36]]), np.float32([[13, 20, 50, 28]])
+  found = share_in_boxes(np.ones((1, 8, 8), np.float32), window, box)
+  np.testing.assert_allclose(found, [13 / 16 * 1 / 2], rtol=1e-6)
+  assert share_in_boxes(np.zeros((1, 8, 8), np.float32), np.zeros((1, 4), np.float32), box) == 0

@@ -83,6 +83,22 @@ def test_grid_points_are_trained_on_every_region_where_it_lies():
   assert (roi.grid_points.jitter, roi.grid_points.max_rois, roi.sampler.num) == (0.0, 0, 208)
 
 
+def test_mask_scorings_overrides():
+  overrides = {
+    'model.train_cfg.rcnn.mask_thr_binary': 0.4,
+    'model.roi_head.mask_head.num_convs': 2,
+    'model.roi_head.mask_iou_head.num_convs': 3,
+    'model.roi_head.mask_iou_head.fc_out_channels': 128,
+  }
+  entry = Entry(f'{CONFIGS}/mmdet/ms_rcnn.py', is_case_specific=False)
+  case = small_case('mmdet/a', overrides=overrides, score_thr=0.05, nms_iou=0.5, max_per_img=100, **RGB)
+  config, differences = case_config(case, entry)
+  roi = config.model.roi
+  assert differences == []
+  assert (roi.mask_scoring.logit_threshold, roi.mask_head.num_convs) == (0.4, 2)
+  assert (roi.mask_iou_head.num_convs, roi.mask_iou_head.channels) == (3, 128)
+
+
 def test_an_unknown_override_is_named_unless_the_line_is_the_cases_own():
   case = small_case(overrides={'MODEL.NEW': 1, **STD})
   with pytest.raises(ValueError, match='override not understood: MODEL.NEW'):

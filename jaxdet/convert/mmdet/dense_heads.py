@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from jaxdet.convert.mmdet.layers import conv_norm, norm_name
 from jaxdet.convert.names import Names, within
+from jaxdet.parts import find
 
 
 def two_towers(last: str) -> Callable[[ConfigDict, ConfigDict], Names]:
@@ -75,7 +76,7 @@ def gfl_constants(settings: ConfigDict, neck: ConfigDict) -> dict[str, np.ndarra
   return {'integral.project': np.arange(settings.largest + 1, dtype=np.float32)}
 
 
-def rpn(settings: ConfigDict) -> Names:
+def rpn(settings: ConfigDict, neck: ConfigDict) -> Names:
   """Names of the head of a region proposal network."""
   single = settings.num_convs == 1
   return {
@@ -83,6 +84,11 @@ def rpn(settings: ConfigDict) -> Names:
     'logits': 'rpn_cls',
     'deltas': 'rpn_reg',
   }
+
+
+def dense_proposals(settings: ConfigDict, neck: ConfigDict) -> Names:
+  """Names of the head of a dense method that makes proposals."""
+  return find(DENSE_METHODS, settings.head.name, 'proposals.head.name')(settings.head, neck)
 
 
 # From `config.model.head` and the neck before it.
@@ -98,5 +104,5 @@ DENSE_METHODS = {
 DENSE_CONSTANTS = {'gfl': gfl_constants}
 # From `config.model.head.mask_branch`.
 MASK_BRANCHES = {'protonet': protonet}
-# From `config.model.proposals`.
-RPN_HEADS = {'rpn': rpn}
+# From `config.model.proposals` and the neck before it.
+RPN_HEADS = {'rpn': rpn, 'dense': dense_proposals}

@@ -19,6 +19,13 @@ def balanced_fpn(settings: ConfigDict) -> Names:
   return within('pyramid', '0', fpn(settings)) | within('refinement', '1.refine', refinement)
 
 
+def pafpn(settings: ConfigDict) -> Names:
+  """Names of a feature pyramid with path aggregation; the second path begins at the second level."""
+  position = list(settings.levels).index
+  down = conv_norm('down#', lambda level: f'downsample_convs.{position(level) - 1}', settings.norm)
+  return fpn(settings) | down | conv_norm('path#', lambda level: f'pafpn_convs.{position(level) - 1}', settings.norm)
+
+
 def channel_mapper(settings: ConfigDict) -> Names:
   """Names of a channel mapper; levels above the backbone's are numbered from 0 again."""
   own = [level for level in settings.levels if level <= 5]
@@ -39,4 +46,10 @@ def ssd_neck(settings: ConfigDict) -> Names:
 
 
 # From `config.model.neck`.
-NECKS = {'fpn': fpn, 'balanced_fpn': balanced_fpn, 'channel_mapper': channel_mapper, 'ssd_neck': ssd_neck}
+NECKS = {
+  'fpn': fpn,
+  'pafpn': pafpn,
+  'balanced_fpn': balanced_fpn,
+  'channel_mapper': channel_mapper,
+  'ssd_neck': ssd_neck,
+}

@@ -60,6 +60,16 @@ def conv_mask(settings: ConfigDict) -> Names:
   return names | {'deconv': Named('upsample', DECONV), 'logits': 'conv_logits'}
 
 
+def mask_iou(settings: ConfigDict, roi_size: int) -> Names:
+  """Names of a mask IoU head, whose last convolution halves RoIs of `roi_size` bins a side."""
+  return {
+    'conv#': lambda i: f'convs.{i}',
+    'fc0': Named('fcs.0', linear_after_flatten((roi_size + 1) // 2)),
+    'fc#': lambda i: f'fcs.{i}',
+    'ious': 'fc_mask_iou',
+  }
+
+
 def fused_grid(settings: ConfigDict) -> Names:
   """Names of a grid head with fusion of neighbouring points."""
   names = {'deconv0': Named('deconv1', DECONV), 'deconv0_norm': 'norm1', 'deconv1': Named('deconv2', DECONV)}
@@ -80,5 +90,6 @@ ROI_POOLS = {'v1': deformable_roi_pool, 'v2': deformable_roi_pool}  # from the l
 # From the head's, or the loss's, own settings.
 BOX_HEADS = {'conv_fc': conv_fc, 'double': double}
 MASK_HEADS = {'conv': conv_mask}
+MASK_IOU_HEADS = {'conv_fc': mask_iou}  # from the head's settings and the bins along a side
 GRID_HEADS = {'fused': fused_grid}
 CLASS_LOSSES = {'seesaw': seesaw}

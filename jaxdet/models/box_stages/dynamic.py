@@ -6,6 +6,7 @@ the images' proposals, and `beta` of the smooth L1 loss, to the median of a smal
 """
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -41,8 +42,11 @@ class DynamicStage(StandardStage):
         f"the stage 'dynamic' moves the beta of 'smooth_l1', but roi.loss is '{self.settings.loss.name}'"
       )
 
-  def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
+  def label(
+    self, call: Call, pyramid: Mapping[int, Array], proposals: Proposals, batch: Batch, keys: Array
+  ) -> RoITargets:
     """Samples RoIs by the current IoU threshold, then takes the step's IoUs into account."""
+    del pyramid
     s, name = self.settings, self._state_name('matcher')
     state = call.state(name, lambda: initial_threshold(s.matcher.positive_iou))
 

@@ -43,10 +43,18 @@ class StandardStage:
   class_loss: ClassLoss
   num_classes: int
 
-  def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
+  def label(
+    self, call: Call, pyramid: Mapping[int, Array], proposals: Proposals, batch: Batch, keys: Array
+  ) -> RoITargets:
     """Samples RoIs and assigns their targets; `keys` [B] are the images' random keys."""
+    del pyramid
+    return self._sampled(call, self.settings.sampler, proposals, batch, keys)
+
+  def _sampled(
+    self, call: Call, sampler: Mapping[str, Any], proposals: Proposals, batch: Batch, keys: Array
+  ) -> RoITargets:
     s = self.settings
-    rules = {'num_classes': self.num_classes, 'matcher': s.matcher, 'sampler': s.sampler}
+    rules = {'num_classes': self.num_classes, 'matcher': s.matcher, 'sampler': sampler}
     sample = partial(label_and_sample, **rules, add_ground_truth=s.add_ground_truth)
     return call.step('sampling of regions', sample, proposals, batch.objects, keys, gradient=0)
 

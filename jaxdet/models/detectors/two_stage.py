@@ -45,8 +45,8 @@ class BoxStage(Protocol):
 
   networks: Mapping[str, nn.Module]
 
-  def label(self, call: Call, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
-    """Training RoIs with their targets."""
+  def label(self, call: Call, pyramid: Pyramid, proposals: Proposals, batch: Batch, keys: Array) -> RoITargets:
+    """Training RoIs with their targets; the pyramid is for stages that choose RoIs by their losses."""
 
   def features(self, call: Call, pyramid: Pyramid, rois: Float[Array, 'B R 4']) -> Array:
     """Input of the stage's network [B, R, ...]."""
@@ -120,7 +120,7 @@ class TwoStage:
     for task in self.pyramid_tasks:
       losses |= task.loss(call, task.outputs(call, pyramid), batch)
     for k, stage in enumerate(self.stages):
-      targets = stage.label(call, proposals, batch, keys[:, 1 + k])
+      targets = stage.label(call, pyramid, proposals, batch, keys[:, 1 + k])
       features = stage.features(call, pyramid, targets.boxes)
       outputs = stage.outputs(call, optax.scale_gradient(features, self.cascade.feature_gradient), targets.boxes)
       stage_key = jax.random.fold_in(key, k)

@@ -1,5 +1,6 @@
 """Feature pyramid network (Lin et al., 2017)."""
 
+from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
@@ -52,6 +53,7 @@ class FPN(nn.Module):
       x = conv(features[level], size=1, name=f'lateral{level}')
       above = x if above is None else x + upsample(above, x.shape[1:3])
       pyramid[level] = conv(above, name=f'output{level}')
+    pyramid = self.refine(pyramid, conv)
     x = features[max(inner)] if self.extra == 'input' else pyramid[max(inner)]
     for level in sorted(set(self.levels) - set(inner)):
       if self.extra == 'pool':
@@ -61,6 +63,17 @@ class FPN(nn.Module):
         x = conv(x, stride=2, name=f'output{level}')
       pyramid[level] = x
     return {level: pyramid[level] for level in self.levels}
+
+  def refine(
+    self, pyramid: dict[int, Float[Array, 'B _ _ C']], conv: Callable[..., Array]
+  ) -> dict[int, Float[Array, 'B _ _ C']]:
+    """Further layers of the backbone's levels, before the extra levels; here none.
+
+    Args:
+      pyramid: levels by number.
+      conv: 3 x 3 convolution with the pyramid's channels and norm; its arguments are a map, `stride` and `name`.
+    """
+    return pyramid
 
 
 UPSAMPLE = {'nearest': upsample_nearest, 'bilinear': upsample_bilinear}

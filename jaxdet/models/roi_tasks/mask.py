@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxdet.models.forward import Call, Losses
 from jaxdet.models.poolers.pooler import Pooler
@@ -22,7 +22,7 @@ from jaxdet.structures import Batch, BoxMasks, Detections, InstanceMasks
 class MaskTask:
   """Masks from one network, or from one per cascade stage, averaged as probabilities."""
 
-  networks: Mapping[str, nn.Module]  # mask heads, in the order of the stages that train them
+  networks: Mapping[str, nn.Module]
   pooler: Pooler | None  # None: the mask heads use the box heads' features (C4)
   most_positives: int | None  # leading RoIs of an image that can be positive; None: all
 
@@ -48,14 +48,9 @@ class MaskTask:
       key: not used, nothing is drawn.
     """
     del key
-    if stage >= len(self.networks):
+    if stage >= len(self.heads):
       return {}
-    rois = targets.leading(self.most_positives)
-    if self.pooler is None:
-      features = features[:, : rois.valid.shape[1]]
-    else:
-      features = self.pooler(call, pyramid, rois.boxes)
-    logits = call.on_valid_rows(list(self.networks)[stage], rois.positive, features, rois.labels)
+    rois, _, logits = self.train_masks(call, stage, pyramid, features, targets)
     return {'loss_mask': call.step('mask loss', mask_loss, logits, rois, batch, gradient=1)}
 
   def predict(
@@ -77,9 +72,25 @@ class MaskTask:
     """
     del image_size
     features = (self.pooler or box_features)(call, pyramid, detections.boxes)
-    logits = [call.on_valid_rows(head, detections.valid, features, detections.labels) for head in self.networks]
+    logits = [call.on_valid_rows(head, detections.valid, features, detections.labels) for head in self.heads]
     probabilities = [jax.nn.sigmoid(x) for x in logits]
     return detections.replace(masks=BoxMasks(sum(probabilities) / len(probabilities)))
+
+  @property
+  def heads(self) -> tuple[str, ...]:
+    """Names of the mask heads, in the order of the stages that train them."""
+    return tuple(self.networks)
+
+  def train_masks(
+    self, call: Call, stage: int, pyramid: Mapping[int, Array], features: Array, targets: RoITargets
+  ) -> tuple[RoITargets, Float[Array, 'B R S S C'], Float[Array, 'B R T T']]:
+    """RoIs that can be positive, their features, and the mask logits of their classes; arguments as of `loss`."""
+    rois = targets.leading(self.most_positives)
+    if self.pooler is None:
+      features = features[:, : rois.valid.shape[1]]
+    else:
+      features = self.pooler(call, pyramid, rois.boxes)
+    return rois, features, call.on_valid_rows(self.heads[stage], rois.positive, features, rois.labels)
 
 
 @jax.named_scope('mask_loss')
@@ -95,8 +106,15 @@ def mask_loss(logits: Float[Array, 'B R S S'], rois: RoITargets, batch: Batch) -
   """
   side = logits.shape[-1]
   wanted = jax.lax.stop_gradient(mask_targets(rois, batch.objects.masks, batch.image_size, side))
+  return mask_cross_entropy(logits, wanted, rois.positive)
+
+
+def mask_cross_entropy(
+  logits: Float[Array, 'B R S S'], wanted: Float[Array, 'B R S S'], positive: Bool[Array, 'B R']
+) -> Float[Array, '']:
+  """Binary cross entropy, mean over pixels and over positives of the batch."""
   per_roi = optax.sigmoid_binary_cross_entropy(logits, wanted).mean((-2, -1))
-  return jnp.where(rois.positive, per_roi, 0.0).sum() / jnp.maximum(rois.positive.sum(), 1)
+  return jnp.where(positive, per_roi, 0.0).sum() / jnp.maximum(positive.sum(), 1)
 
 
 def mask_targets(
