@@ -91,6 +91,7 @@ def hardest_rows(
   labels = jnp.where(valid, labels, -1)
   if num == 0:
     return all_rows(labels)
+  losses = jnp.maximum(losses, 0.0)  # a cross entropy may be rounded below 0
   return best_rows(jnp.where(labels == 1, losses, -1.0), jnp.where(labels == 0, losses, -1.0), num, positive_fraction)
 
 
@@ -127,6 +128,6 @@ def best_rows(
 
 
 def _best(priority: Array, most: int, length: int) -> tuple[Int[Array, 'length'], Int[Array, '']]:
-  """The `most` rows of highest priority, padded to `length`, and the number of these above minus infinity."""
+  """The `most` rows of highest priority, padded to `length`, and the number of these with priority >= 0."""
   values, index = lax.top_k(priority, min(most, priority.shape[0]))
-  return jnp.pad(index, (0, length - index.shape[0])), (values != -jnp.inf).sum()
+  return jnp.pad(index, (0, length - index.shape[0])), (values >= 0).sum()

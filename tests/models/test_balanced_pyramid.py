@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from jaxdet.models.layers.non_local import NonLocal
 from jaxdet.models.layers.upsample import resize_nearest
@@ -26,10 +25,12 @@ def random_pyramid(channels=1):
 
 
 def torch_maps(x):
+  torch = pytest.importorskip('torch')
   return torch.tensor(np.asarray(x).transpose(0, 3, 1, 2))
 
 
 def test_every_level_gets_the_mean_of_all_levels():
+  torch = pytest.importorskip('torch')
   pyramid = random_pyramid()
   balanced, _ = BalancedPyramid(Unchanged(), refine_level=4).init_with_output(jax.random.key(0), pyramid)
   maps = {level: torch_maps(x) for level, x in pyramid.items()}
@@ -68,6 +69,7 @@ SIZES = [((3, 5), (6, 20)), ((13, 21), (50, 84)), ((41, 2), (82, 82)), ((3, 5), 
 
 @pytest.mark.parametrize('small, large', SIZES)
 def test_maps_are_enlarged_as_in_torch(small, large):
+  torch = pytest.importorskip('torch')
   x = np.random.default_rng(0).random((2, *small, 3), np.float32)
   expected = torch.nn.functional.interpolate(torch_maps(x), large, mode='nearest')
   np.testing.assert_array_equal(resize_nearest(x, large), expected.numpy().transpose(0, 2, 3, 1))

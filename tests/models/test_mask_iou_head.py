@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
+import pytest
 
 from jaxdet.models.roi_heads.mask_iou_head import MaskIoUHead
 from learned_by_heart import quick_jit
@@ -11,6 +11,7 @@ from learned_by_heart import quick_jit
 
 def torch_form(params, features, masks):
   """IoUs of every class from features [N, S, S, C] and mask logits [N, 2 S, 2 S]."""
+  torch = pytest.importorskip('torch')
   params = jax.tree.map(np.asarray, params)
   pooled = torch.nn.functional.max_pool2d(torch.tensor(masks).sigmoid()[:, None], 2)
   x = torch.cat([torch.tensor(features.transpose(0, 3, 1, 2)), pooled], 1)

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from jaxdet.ops.adaptive_pool import adaptive_max_pool
 
@@ -14,6 +13,7 @@ SIZES = [((12, 8), (6, 4)), ((50, 84), (13, 21)), ((7, 11), (4, 9)), ((5, 6), (1
 
 @pytest.mark.parametrize('large, small', SIZES)
 def test_maxima_and_their_gradients_are_torchs(large, small):
+  torch = pytest.importorskip('torch')
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, *large, 3)).astype(np.float32)
   weights = rng.normal(size=(2, *small, 3)).astype(np.float32)
