@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs.parts import roi
@@ -13,6 +14,8 @@ from jaxdet.models.build import build_detector
 from jaxdet.models.roi_targets import RoITargets
 from jaxdet.ops.box_coder import make_coder
 from jaxdet.structures import Proposals
+from jaxdet.training.checkpoint import Checkpoints, Metadata
+from jaxdet.training.state import TrainState
 from small_detector import CLASSES, make_batch
 from small_rcnn import (
   arrays_without_gradient,
@@ -23,6 +26,7 @@ from small_rcnn import (
   small_rcnn_config,
   with_soiled_padding,
 )
+from toy_detector import ToyDataset, toy_config
 
 DYNAMIC = {'interval': 2, 'iou_rank': 4, 'least_iou': 0.4, 'shift_rank': 2, 'largest_beta': 1.0}
 
@@ -84,6 +88,24 @@ def test_threshold_and_beta_stay_for_an_interval_and_then_move():
   _, (losses, _) = loss(variables | {'batch_stats': {**variables['batch_stats'], 'box_loss': small}}, batch)
   _, (usual, _) = loss(variables, batch)
   assert losses['loss_box'] > usual['loss_box']
+
+
+def test_a_run_that_is_resumed_goes_on_within_the_interval(tmp_path):
+  threshold, beta = dynamic.initial_threshold(0.5), dynamic.initial_beta(1.0, 3)
+  for shift in (0.3, 0.1):
+    threshold = dynamic.next_threshold(threshold, jnp.float32(0.7), 0.4, 3)
+    beta = dynamic.next_beta(beta, jnp.float32(shift), jnp.array(True), 1.0)
+  stats = {'matcher': threshold, 'box_loss': beta}
+  state = TrainState(jnp.int32(2), {'head': jnp.ones(2)}, {}, stats, optax.EmptyState(), None)
+  checkpoints = Checkpoints(str(tmp_path), keep=1)
+  checkpoints.save(state, Metadata(toy_config(), ToyDataset(num_classes=3).categories))
+  checkpoints.wait()
+  anew = {'matcher': dynamic.initial_threshold(0.5), 'box_loss': dynamic.initial_beta(1.0, 3)}
+  restored = checkpoints.restore(2, like=state.replace(batch_stats=anew)).batch_stats
+  checkpoints.close()
+  threshold = dynamic.next_threshold(restored['matcher'], jnp.float32(0.4), 0.4, 3)
+  beta = dynamic.next_beta(restored['box_loss'], jnp.float32(0.2), jnp.array(True), 1.0)
+  np.testing.assert_allclose([threshold['threshold'], beta['beta']], [0.6, 0.2], rtol=1e-6)
 
 
 def test_the_threshold_is_the_mean_of_an_interval_but_not_too_low():
@@ -155,4 +177,4 @@ def test_a_loss_without_beta_is_refused():
 
 @pytest.mark.slow
 def test_two_images_are_learned_by_heart():
-  check_two_images_are_learned(small_dynamic_config(interval=20, iou_rank=10, shift_rank=10), steps=150)
+  check_two_images_are_learned(small_dynamic_config(interval=20, iou_rank=10, shift_rank=10), steps=300)
