@@ -1,12 +1,5 @@
 """Known causes of differences from recorded numbers where neither side is wrong."""
 
-EQUAL_PROBABILITIES = (
-  'The weights saturate the region proposal network: many anchors have the same float32 probability, 0.9999999. '
-  "mmdetection ranks probabilities with torch's sort, which is not stable; jaxdet ranks the logits, which differ. "
-  'Another of two overlapping boxes survives, and what follows from the proposals is off. What does not depend on '
-  'their order (feature maps, logits, given regions) agrees.'
-)
-
 FLOAT32_SUMS = (
   'Gradients behind group norm are small differences of large sums, which float32 rounds on both sides: some of the '
   'recorded norms are missed in float64 as well, others by jaxdet in float32 alone.'
@@ -29,6 +22,4 @@ CAUSES = {
     'recorded mask features are those of all detections, the ones without area among them, which Detectron2 drops '
     'after its mask head and jaxdet before; their rows cannot be compared. The mask of one sliver differs.'
   ),
-  'mmdet/lvis_mask_rcnn_r101_fpn_v05': EQUAL_PROBABILITIES,
-  'mmdet/mask_rcnn_r101_fpn': EQUAL_PROBABILITIES,
 }

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxdet.cli.jobs import inference
+from jaxdet.structures import Category
 
 Metadata = collections.namedtuple('Metadata', 'config categories')
 CONFIG = {
@@ -32,7 +33,7 @@ def predict(monkeypatch, tmp_path):
 
   config = ConfigDict(CONFIG)
   config.data.resize = ConfigDict(RESIZE)
-  monkeypatch.setattr(inference, 'load_for_inference', lambda _: ({}, Metadata(config, ())))
+  monkeypatch.setattr(inference, 'load_for_inference', lambda _: ({}, Metadata(config, (Category(7, 'cat'),))))
   monkeypatch.setattr(inference, 'build_detector', lambda *_: None)
   monkeypatch.setattr(inference, 'predict', fake)
 

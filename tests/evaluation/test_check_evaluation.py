@@ -9,7 +9,7 @@ from test_evaluate import ANNOTATIONS, CONFIG, VARIABLES, Oracle, Split
 
 from jaxdet.evaluation import check_evaluation, evaluate
 
-CANVASES = {'data': {'canvases': ((128, 160),), 'test_canvases': ()}}
+CANVASES = {'data': {'canvases': ((128, 160),), 'test_canvases': (), 'compare_categories': 'ids_and_names'}}
 BOXES = ('bbox',)
 
 
