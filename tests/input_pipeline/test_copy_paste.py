@@ -294,7 +294,7 @@ def test_rare_classes_are_drawn_more_often(folder):
   'settings, message',
   [
     ({'copy_paste': {'name': 'mixup', 'probability': 1.0}}, "'mixup': choose one of simple, rare"),
-    ({'copy_paste': {'name': 'rare', 'probability': 1.5}}, 'probability 1.5 does not lie between 0 and 1'),
+    ({'copy_paste': {'name': 'rare', 'probability': 1.5}}, 'copy_paste.probability is 1.5: give a number from 0 to 1'),
     ({'mask_size': 0}, 'needs masks, and data.mask_size is 0'),
   ],
 )

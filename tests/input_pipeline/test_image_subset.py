@@ -34,7 +34,7 @@ def test_ids_are_read_from_a_list_a_text_file_and_an_annotation_file(tmp_path):
     ('7\nval2017/3.jpg', "'val2017/3.jpg' is no image id: write a JSON list .*, or one in each line"),
     ('[7, 3', 'is no JSON list of image ids: .*delimiter'),
     ('[7, "x3"]', "'x3' is no image id"),
-    ('[7, null, true]', r'has 2 problems:\s+None is no image id'),
+    ('[7, null, true]', r'has 2 problems:\s+null is no image id'),
     ('[7.5]', '7.5 is no image id'),
     ('', 'names no image'),
     ('{"ids": [7]}', 'has no images'),
