@@ -36,8 +36,6 @@ def check(data: ConfigDict) -> None:
     raise ValueError(
       f"unknown data.copy_paste.name '{settings.name}': choose one of {', '.join(NAMES)}, or '' for none"
     )
-  if not 0 <= settings.probability <= 1:
-    raise ValueError(f'data.copy_paste.probability {settings.probability} does not lie between 0 and 1')
   if not data.mask_size:
     raise ValueError("data.copy_paste needs masks, and data.mask_size is 0: set that, or data.copy_paste.name to ''")
 
