@@ -37,7 +37,7 @@ def test_eval_refuses_before_it_runs(config, tmp_path, monkeypatch):
   def run(*args):
     raise AssertionError('evaluation began')
 
-  dataset = types.SimpleNamespace(categories=placeholders(3))
+  dataset = types.SimpleNamespace(categories=placeholders(3), annotations='val.json')
   monkeypatch.setattr(inference, 'open_dataset', lambda config, workdir: dataset)
   monkeypatch.setattr(inference, 'check_evaluation', refuse)
   monkeypatch.setattr(inference, 'evaluate', run)

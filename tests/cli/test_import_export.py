@@ -297,6 +297,7 @@ def test_an_evaluation_takes_its_data_sets_categories_for_placeholders(tmp_path,
     categories, annotations = CATEGORIES, 'val.json'
 
   monkeypatch.setattr(inference, 'open_dataset', lambda *_: Data)
+  monkeypatch.setattr(inference, 'check_evaluation', lambda *_: None)
   monkeypatch.setattr(
     inference, 'evaluate', lambda config, detector, variables, dataset, workdir: seen.update(d=dataset)
   )
