@@ -204,4 +204,4 @@ def test_trains_goes_on_evaluates_and_predicts_without_unwanted_imports(folder, 
     '--config.data.shapes.categories=9',
   )
   assert more.returncode == 2
-  assert 'error: the checkpoint knows 5 categories, the annotation file 9' in more.stderr
+  assert '5 categories are never the same as 9: use files with one table' in more.stderr
