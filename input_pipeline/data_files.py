@@ -38,7 +38,7 @@ def image_root(annotation_path: str, names: Sequence[str]) -> str:
   if voc_folder.is_split(annotation_path):
     return os.path.dirname(os.path.dirname(annotation_path)) or '.'
   own = os.path.dirname(annotation_path) or '.'
-  above = os.path.join(own, '..') if own == '.' else os.path.dirname(os.path.abspath(own))
+  above = os.path.dirname(os.path.abspath(own))
   sample = list(names[:SAMPLED])
 
   def number_of(root: str) -> int:

@@ -10,13 +10,13 @@ import pytest
 from configs.parts import roi
 from jaxdet.models.box_stages.double import resized
 from jaxdet.models.build import build_detector
+from learned_by_heart import quick_jit
 from small_detector import CLASSES, make_batch
 from small_rcnn import (
   arrays_without_gradient,
   build,
   check_detections_lie_on_the_images,
   check_two_images_are_learned,
-  quick_jit,
   small_rcnn_config,
   with_soiled_padding,
 )

@@ -16,13 +16,13 @@ from jaxdet.ops.box_coder import make_coder
 from jaxdet.structures import Proposals
 from jaxdet.training.checkpoint import Checkpoints, Metadata
 from jaxdet.training.state import TrainState
+from learned_by_heart import quick_jit
 from small_detector import CLASSES, make_batch
 from small_rcnn import (
   arrays_without_gradient,
   build,
   check_detections_lie_on_the_images,
   check_two_images_are_learned,
-  quick_jit,
   small_rcnn_config,
   with_soiled_padding,
 )

@@ -16,7 +16,7 @@ from jaxdet.models.initialize import initialize
 from jaxdet.models.roi_tasks.grid_points import GRID_HEAD, GridPointsTask, grid_loss, jittered
 from jaxdet.ops.grid_points import grid_targets
 from jaxdet.structures import Detections
-from learned_by_heart import check_best_two, coloured_rectangles, learn, quick_jit
+from learned_by_heart import check_best_two_to_pixels, coloured_rectangles, learn, quick_jit
 from small_detector import CLASSES, make_batch, small_config, with_valid
 
 
@@ -197,4 +197,4 @@ def test_two_images_are_learned_by_heart():
   batch = coloured_rectangles()
   variables, losses = learn(detector, batch, steps=150)
   assert losses[-1] < losses[0] / 5
-  check_best_two(quick_jit(functools.partial(forward.predict, detector))(variables, batch), batch)
+  check_best_two_to_pixels(quick_jit(functools.partial(forward.predict, detector))(variables, batch), batch)
