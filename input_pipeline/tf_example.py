@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from jaxdet.protocol_buffers import delimited, varint
+
 Value = Sequence[bytes] | np.ndarray
 
 BYTES, FLOATS, INTS = 1, 2, 3
@@ -28,9 +30,9 @@ def encode(features: Mapping[str, Value]) -> bytes:
   """
   entries = []
   for name, value in features.items():
-    entry = _field(1, name.encode()) + _field(2, _encode_feature(value))
-    entries.append(_field(1, entry))
-  return _field(1, b''.join(entries))
+    entry = delimited(1, name.encode()) + delimited(2, _encode_feature(value))
+    entries.append(delimited(1, entry))
+  return delimited(1, b''.join(entries))
 
 
 def decode(record: bytes) -> dict[str, Value]:
@@ -50,11 +52,11 @@ def decode(record: bytes) -> dict[str, Value]:
 
 def _encode_feature(value: Value) -> bytes:
   if not isinstance(value, np.ndarray):
-    return _field(BYTES, b''.join(_field(1, item) for item in value))
+    return delimited(BYTES, b''.join(delimited(1, item) for item in value))
   if np.issubdtype(value.dtype, np.floating):
-    return _field(FLOATS, _field(1, value.astype('<f4').tobytes()))
+    return delimited(FLOATS, delimited(1, value.astype('<f4').tobytes()))
   if np.issubdtype(value.dtype, np.integer):
-    return _field(INTS, _field(1, b''.join(map(_varint, value.ravel().tolist()))))
+    return delimited(INTS, delimited(1, b''.join(map(varint, value.ravel().tolist()))))
   raise TypeError(f'arrays of {value.dtype} have no place in a tf.train.Example')
 
 
@@ -64,10 +66,6 @@ def _decode_feature(feature: memoryview) -> Value:
     return [bytes(item) for _, item in _fields(body)]
   packed = b''.join(item for _, item in _fields(body))
   return np.frombuffer(packed, '<f4') if kind == FLOATS else _varints(packed)
-
-
-def _field(number: int, payload: bytes) -> bytes:
-  return bytes((number << 3 | 2,)) + _varint(len(payload)) + payload
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -82,16 +80,6 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     if position > len(data):
       raise ValueError(f'tf.train.Example is cut off: a field ends at byte {position} of {len(data)}')
     yield tag >> 3, data[start:position]
-
-
-def _varint(number: int) -> bytes:
-  number &= 0xFFFFFFFFFFFFFFFF  # negative numbers as two's complement
-  groups = bytearray()
-  while number > 0x7F:
-    groups.append(number & 0x7F | 0x80)
-    number >>= 7
-  groups.append(number)
-  return bytes(groups)
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:

@@ -70,7 +70,7 @@ def test_the_input_pipeline_knows_structures_and_annotations_and_only_the_comman
   known = {
     room(other) for _, tree in modules('input_pipeline') for other in imported(tree) if other.startswith('jaxdet.')
   }
-  allowed = ('structures', 'annotations', 'configuration', 'config_ranges', 'parts')
+  allowed = ('structures', 'annotations', 'configuration', 'config_ranges', 'parts', 'protocol_buffers')
   assert known <= {f'jaxdet.{name}' for name in allowed}
   importers = {name for name, tree in modules() if any(other.startswith('input_pipeline') for other in imported(tree))}
   assert {name for name in importers if not name.startswith('jaxdet.cli.')} == WITH_PIPELINE

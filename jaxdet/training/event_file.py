@@ -18,6 +18,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from jaxdet.protocol_buffers import delimited, varint
+
 FILE_VERSION = b'brain.Event:2'
 START = b'\x08\x01'  # a SessionLog
 
@@ -29,13 +31,13 @@ class EventFile:
     folder.mkdir(parents=True, exist_ok=True)
     name = f'events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}'
     self._file = (folder / name).open('ab')
-    self._write(_bytes(3, FILE_VERSION))
-    self._write(_number(2, first_step) + _bytes(7, START))
+    self._write(delimited(3, FILE_VERSION))
+    self._write(_number(2, first_step) + delimited(7, START))
     self._file.flush()
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes the scalars of a step by name."""
-    self._write(_number(2, step) + _bytes(5, summary(scalars)))
+    self._write(_number(2, step) + delimited(5, summary(scalars)))
     self._file.flush()
 
   def close(self) -> None:
@@ -54,7 +56,7 @@ def record(data: bytes) -> bytes:
 def summary(scalars: Mapping[str, float]) -> bytes:
   """Encodes scalars as a Summary; characters that TensorBoard does not allow in names become '_'."""
   values = ((re.sub(r'[^-/\w.]', '_', name).encode(), value) for name, value in scalars.items())
-  return b''.join(_bytes(1, _bytes(1, tag) + _float(2, value)) for tag, value in values)
+  return b''.join(delimited(1, delimited(1, tag) + _float(2, value)) for tag, value in values)
 
 
 def masked_crc(data: bytes) -> int:
@@ -79,26 +81,13 @@ CRC_TABLE = _crc_table()
 
 
 def _number(field: int, value: int) -> bytes:
-  return bytes((field << 3,)) + _varint(value)
+  return bytes((field << 3,)) + varint(value)
 
 
 def _double(field: int, value: float) -> bytes:
   return bytes((field << 3 | 1,)) + struct.pack('<d', value)
 
 
-def _bytes(field: int, value: bytes) -> bytes:
-  return bytes((field << 3 | 2,)) + _varint(len(value)) + value
-
-
 def _float(field: int, value: float) -> bytes:
   with np.errstate(over='ignore'):  # what is too large for float32 is infinite
     return bytes((field << 3 | 5,)) + np.float32(value).tobytes()
-
-
-def _varint(number: int) -> bytes:
-  groups = bytearray()
-  while number > 0x7F:
-    groups.append(number & 0x7F | 0x80)
-    number >>= 7
-  groups.append(number)
-  return bytes(groups)
